@@ -1,0 +1,436 @@
+//! The traits behind pointers, for a backend that is chosen at run time.
+//!
+//! [`DynProvider`], [`DynConnection`] and [`DynListener`] are object-safe twins, implemented for every
+//! type that implements the trait they are named after. [`AnyProvider`], [`AnyConnection`] and
+//! [`AnyListener`] hold one each and implement the trait again, so that a program written for any
+//! `P` of [`P2PProvider`] also runs on a backend that only the environment knows. The price is one
+//! allocation per call.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::address::PeerAddr;
+use crate::close::CloseReason;
+use crate::error::{Result, StreamError};
+use crate::identity::PeerId;
+use crate::options::{ConnectOptions, ListenOptions};
+use crate::path::{PathEvents, PathInfo};
+use crate::protocol::ProtocolName;
+use crate::provider::{ConnectionStats, P2PConnection, P2PListener, P2PProvider, PeerInfo};
+use crate::stream::{RecvStream, SendStream};
+
+/// [`P2PProvider`] behind a pointer; each method does what its namesake does.
+#[async_trait]
+pub trait DynProvider: fmt::Debug + Send + Sync + 'static {
+    /// See [`P2PProvider::local_peer_id`].
+    fn local_peer_id(&self) -> PeerId;
+    /// See [`P2PProvider::local_addr`].
+    fn local_addr(&self) -> PeerAddr;
+    /// See [`P2PProvider::connect`].
+    async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection>;
+    /// See [`P2PProvider::listen`].
+    async fn listen(&self, options: ListenOptions) -> Result<AnyListener>;
+    /// See [`P2PProvider::shutdown`].
+    async fn shutdown(&self);
+}
+
+#[async_trait]
+impl<P: P2PProvider> DynProvider for P {
+    fn local_peer_id(&self) -> PeerId {
+        P2PProvider::local_peer_id(self)
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        P2PProvider::local_addr(self)
+    }
+
+    async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection> {
+        P2PProvider::connect(self, peer, options).await.map(AnyConnection::new)
+    }
+
+    async fn listen(&self, options: ListenOptions) -> Result<AnyListener> {
+        P2PProvider::listen(self, options).await.map(AnyListener::new)
+    }
+
+    async fn shutdown(&self) {
+        P2PProvider::shutdown(self).await;
+    }
+}
+
+/// [`P2PConnection`] behind a pointer; each method does what its namesake does.
+#[async_trait]
+pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
+    /// See [`P2PConnection::peer_id`].
+    fn peer_id(&self) -> PeerId;
+    /// See [`P2PConnection::peer`].
+    fn peer(&self) -> &PeerInfo;
+    /// See [`P2PConnection::send`].
+    async fn send(&self, message: Bytes) -> Result<()>;
+    /// See [`P2PConnection::recv`].
+    async fn recv(&self) -> Result<Bytes>;
+    /// See [`P2PConnection::send_datagram`].
+    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+    /// See [`P2PConnection::recv_datagram`].
+    async fn recv_datagram(&self) -> Result<Bytes>;
+    /// See [`P2PConnection::max_datagram_size`].
+    fn max_datagram_size(&self) -> Option<usize>;
+    /// See [`P2PConnection::open_stream`].
+    async fn open_stream(&self) -> Result<(AnySendStream, AnyRecvStream)>;
+    /// See [`P2PConnection::accept_stream`].
+    async fn accept_stream(&self) -> Result<(AnySendStream, AnyRecvStream)>;
+    /// See [`P2PConnection::is_connected`].
+    fn is_connected(&self) -> bool;
+    /// See [`P2PConnection::path`].
+    fn path(&self) -> PathInfo;
+    /// See [`P2PConnection::path_events`].
+    fn path_events(&self) -> PathEvents;
+    /// See [`P2PConnection::stats`].
+    fn stats(&self) -> ConnectionStats;
+    /// See [`P2PConnection::close`].
+    async fn close(&self, code: u32, message: &str);
+    /// See [`P2PConnection::closed`].
+    async fn closed(&self) -> CloseReason;
+}
+
+#[async_trait]
+impl<C: P2PConnection> DynConnection for C {
+    fn peer_id(&self) -> PeerId {
+        P2PConnection::peer_id(self)
+    }
+
+    fn peer(&self) -> &PeerInfo {
+        P2PConnection::peer(self)
+    }
+
+    async fn send(&self, message: Bytes) -> Result<()> {
+        P2PConnection::send(self, message).await
+    }
+
+    async fn recv(&self) -> Result<Bytes> {
+        P2PConnection::recv(self).await
+    }
+
+    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+        P2PConnection::send_datagram(self, datagram)
+    }
+
+    async fn recv_datagram(&self) -> Result<Bytes> {
+        P2PConnection::recv_datagram(self).await
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        P2PConnection::max_datagram_size(self)
+    }
+
+    async fn open_stream(&self) -> Result<(AnySendStream, AnyRecvStream)> {
+        let (send, recv) = P2PConnection::open_stream(self).await?;
+        Ok((AnySendStream(Box::new(send)), AnyRecvStream(Box::new(recv))))
+    }
+
+    async fn accept_stream(&self) -> Result<(AnySendStream, AnyRecvStream)> {
+        let (send, recv) = P2PConnection::accept_stream(self).await?;
+        Ok((AnySendStream(Box::new(send)), AnyRecvStream(Box::new(recv))))
+    }
+
+    fn is_connected(&self) -> bool {
+        P2PConnection::is_connected(self)
+    }
+
+    fn path(&self) -> PathInfo {
+        P2PConnection::path(self)
+    }
+
+    fn path_events(&self) -> PathEvents {
+        P2PConnection::path_events(self)
+    }
+
+    fn stats(&self) -> ConnectionStats {
+        P2PConnection::stats(self)
+    }
+
+    async fn close(&self, code: u32, message: &str) {
+        P2PConnection::close(self, code, message).await;
+    }
+
+    async fn closed(&self) -> CloseReason {
+        P2PConnection::closed(self).await
+    }
+}
+
+/// [`P2PListener`] behind a pointer; each method does what its namesake does.
+#[async_trait]
+pub trait DynListener: fmt::Debug + Send + Sync + 'static {
+    /// See [`P2PListener::accept`].
+    async fn accept(&self) -> Result<AnyConnection>;
+    /// See [`P2PListener::local_addr`].
+    fn local_addr(&self) -> PeerAddr;
+    /// See [`P2PListener::protocol`].
+    fn protocol(&self) -> &ProtocolName;
+    /// See [`P2PListener::close`].
+    fn close(&self);
+}
+
+#[async_trait]
+impl<N: P2PListener> DynListener for N {
+    async fn accept(&self) -> Result<AnyConnection> {
+        P2PListener::accept(self).await.map(AnyConnection::new)
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        P2PListener::local_addr(self)
+    }
+
+    fn protocol(&self) -> &ProtocolName {
+        P2PListener::protocol(self)
+    }
+
+    fn close(&self) {
+        P2PListener::close(self);
+    }
+}
+
+/// [`SendStream`] behind a pointer; each method does what its namesake does.
+#[async_trait]
+pub trait DynSendStream: fmt::Debug + Send + Sync + 'static {
+    /// See [`SendStream::write`].
+    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError>;
+    /// See [`SendStream::finish`].
+    fn finish(&mut self) -> Result<(), StreamError>;
+    /// See [`SendStream::finished`].
+    async fn finished(&mut self) -> Result<(), StreamError>;
+    /// See [`SendStream::reset`].
+    fn reset(&mut self, code: u64);
+    /// See [`SendStream::set_priority`].
+    fn set_priority(&mut self, priority: i32);
+}
+
+#[async_trait]
+impl<S: SendStream> DynSendStream for S {
+    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError> {
+        SendStream::write(self, data).await
+    }
+
+    fn finish(&mut self) -> Result<(), StreamError> {
+        SendStream::finish(self)
+    }
+
+    async fn finished(&mut self) -> Result<(), StreamError> {
+        SendStream::finished(self).await
+    }
+
+    fn reset(&mut self, code: u64) {
+        SendStream::reset(self, code);
+    }
+
+    fn set_priority(&mut self, priority: i32) {
+        SendStream::set_priority(self, priority);
+    }
+}
+
+/// [`RecvStream`] behind a pointer; each method does what its namesake does.
+#[async_trait]
+pub trait DynRecvStream: fmt::Debug + Send + Sync + 'static {
+    /// See [`RecvStream::read_chunk`].
+    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError>;
+    /// See [`RecvStream::stop`].
+    fn stop(&mut self, code: u64);
+}
+
+#[async_trait]
+impl<R: RecvStream> DynRecvStream for R {
+    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
+        RecvStream::read_chunk(self, max).await
+    }
+
+    fn stop(&mut self, code: u64) {
+        RecvStream::stop(self, code);
+    }
+}
+
+/// A provider of any backend.
+#[derive(Clone, Debug)]
+pub struct AnyProvider(Arc<dyn DynProvider>);
+
+impl AnyProvider {
+    /// Hides which backend it is.
+    pub fn new(provider: impl P2PProvider) -> Self {
+        Self(Arc::new(provider))
+    }
+}
+
+#[async_trait]
+impl P2PProvider for AnyProvider {
+    type Connection = AnyConnection;
+    type Listener = AnyListener;
+
+    fn local_peer_id(&self) -> PeerId {
+        self.0.local_peer_id()
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        self.0.local_addr()
+    }
+
+    async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection> {
+        self.0.connect(peer, options).await
+    }
+
+    async fn listen(&self, options: ListenOptions) -> Result<AnyListener> {
+        self.0.listen(options).await
+    }
+
+    async fn shutdown(&self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// A connection of any backend.
+#[derive(Clone, Debug)]
+pub struct AnyConnection(Arc<dyn DynConnection>);
+
+impl AnyConnection {
+    /// Hides which backend it is.
+    pub fn new(connection: impl P2PConnection) -> Self {
+        Self(Arc::new(connection))
+    }
+}
+
+impl P2PConnection for AnyConnection {
+    type SendStream = AnySendStream;
+    type RecvStream = AnyRecvStream;
+
+    fn peer_id(&self) -> PeerId {
+        self.0.peer_id()
+    }
+
+    fn peer(&self) -> &PeerInfo {
+        self.0.peer()
+    }
+
+    async fn send(&self, message: Bytes) -> Result<()> {
+        self.0.send(message).await
+    }
+
+    async fn recv(&self) -> Result<Bytes> {
+        self.0.recv().await
+    }
+
+    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+        self.0.send_datagram(datagram)
+    }
+
+    async fn recv_datagram(&self) -> Result<Bytes> {
+        self.0.recv_datagram().await
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        self.0.max_datagram_size()
+    }
+
+    async fn open_stream(&self) -> Result<(AnySendStream, AnyRecvStream)> {
+        self.0.open_stream().await
+    }
+
+    async fn accept_stream(&self) -> Result<(AnySendStream, AnyRecvStream)> {
+        self.0.accept_stream().await
+    }
+
+    fn is_connected(&self) -> bool {
+        self.0.is_connected()
+    }
+
+    fn path(&self) -> PathInfo {
+        self.0.path()
+    }
+
+    fn path_events(&self) -> PathEvents {
+        self.0.path_events()
+    }
+
+    fn stats(&self) -> ConnectionStats {
+        self.0.stats()
+    }
+
+    async fn close(&self, code: u32, message: &str) {
+        self.0.close(code, message).await;
+    }
+
+    async fn closed(&self) -> CloseReason {
+        self.0.closed().await
+    }
+}
+
+/// A listener of any backend.
+#[derive(Debug)]
+pub struct AnyListener(Box<dyn DynListener>);
+
+impl AnyListener {
+    /// Hides which backend it is.
+    pub fn new(listener: impl P2PListener) -> Self {
+        Self(Box::new(listener))
+    }
+}
+
+#[async_trait]
+impl P2PListener for AnyListener {
+    type Connection = AnyConnection;
+
+    async fn accept(&self) -> Result<AnyConnection> {
+        self.0.accept().await
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        self.0.local_addr()
+    }
+
+    fn protocol(&self) -> &ProtocolName {
+        self.0.protocol()
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// The writing half of a stream of any backend.
+#[derive(Debug)]
+pub struct AnySendStream(Box<dyn DynSendStream>);
+
+impl SendStream for AnySendStream {
+    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError> {
+        self.0.write(data).await
+    }
+
+    fn finish(&mut self) -> Result<(), StreamError> {
+        self.0.finish()
+    }
+
+    async fn finished(&mut self) -> Result<(), StreamError> {
+        self.0.finished().await
+    }
+
+    fn reset(&mut self, code: u64) {
+        self.0.reset(code);
+    }
+
+    fn set_priority(&mut self, priority: i32) {
+        self.0.set_priority(priority);
+    }
+}
+
+/// The reading half of a stream of any backend.
+#[derive(Debug)]
+pub struct AnyRecvStream(Box<dyn DynRecvStream>);
+
+impl RecvStream for AnyRecvStream {
+    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
+        self.0.read_chunk(max).await
+    }
+
+    fn stop(&mut self, code: u64) {
+        self.0.stop(code);
+    }
+}

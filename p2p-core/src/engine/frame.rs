@@ -1,0 +1,216 @@
+//! Frames: a length as a QUIC variable-length integer (RFC 9000, section 16), then that many bytes.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use thiserror::Error;
+
+/// The most bytes in a frame that the format is used for.
+pub(crate) const MAX_PAYLOAD: usize = 64 << 20;
+/// The most bytes of a frame's length.
+pub(crate) const MAX_HEADER: usize = 4;
+
+/// Payloads up to this size are copied out of the chunk they came in: a small message that a program
+/// keeps must not keep a whole receive buffer (64 KiB with segmentation offload) alive.
+const COPY_UP_TO: usize = 1024;
+/// How much is set aside on the word of a frame's length, before its bytes are there.
+const MAX_ADVANCE: usize = 64 * 1024;
+
+/// Writes a frame's length. `length` is at most [`MAX_PAYLOAD`].
+pub(crate) fn put_length(out: &mut BytesMut, length: usize) {
+    debug_assert!(length <= MAX_PAYLOAD, "checked against the configured bound by the caller");
+    match length {
+        0..0x40 => out.put_u8(length as u8),
+        0x40..0x4000 => out.put_u16(length as u16 | 0x4000),
+        _ => out.put_u32(length as u32 | 0x8000_0000),
+    }
+}
+
+/// Cuts a stream of chunks into the payloads of its frames. Payloads are slices of the chunks, but
+/// for those that straddle two chunks and small ones.
+#[derive(Debug)]
+pub(crate) struct FrameDecoder {
+    max: usize,
+    chunk: Bytes,
+    /// The part of a frame that came in earlier chunks: its length, then its payload.
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// `have` of the length's bytes are there.
+    Header { bytes: [u8; 8], have: usize },
+    /// `payload` has the first of `length` bytes.
+    Payload { payload: BytesMut, length: usize },
+}
+
+impl State {
+    const START: Self = Self::Header { bytes: [0; 8], have: 0 };
+}
+
+/// A frame larger than the bound.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("a frame of {actual} bytes, where at most {max} were agreed")]
+pub(crate) struct FrameTooLarge {
+    pub(crate) max: usize,
+    pub(crate) actual: u64,
+}
+
+impl FrameDecoder {
+    /// Accepts payloads of up to `max` bytes.
+    pub(crate) const fn new(max: usize) -> Self {
+        Self { max, chunk: Bytes::new(), state: State::START }
+    }
+
+    /// Takes the next chunk. All frames of the one before must have been taken by
+    /// [`next`](Self::next).
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        debug_assert!(self.chunk.is_empty(), "next() returned None before");
+        self.chunk = chunk;
+    }
+
+    /// Whether the stream may end here: not in the middle of a frame.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.chunk.is_empty() && matches!(self.state, State::Header { have: 0, .. })
+    }
+
+    /// The next payload, or `None` if the chunk does not hold the rest of one.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
+        loop {
+            match &mut self.state {
+                State::Header { bytes, have } => {
+                    let Some(&first) = (if *have > 0 { bytes.first() } else { self.chunk.first() })
+                    else {
+                        return Ok(None);
+                    };
+                    let size = 1 << (first >> 6);
+                    let take = (size - *have).min(self.chunk.len());
+                    self.chunk.copy_to_slice(&mut bytes[*have..*have + take]);
+                    *have += take;
+                    if *have < size {
+                        return Ok(None);
+                    }
+                    let length = read_varint(&bytes[..size]);
+                    if length > self.max as u64 {
+                        return Err(FrameTooLarge { max: self.max, actual: length });
+                    }
+                    let length = length as usize;
+                    if length <= self.chunk.len() {
+                        self.state = State::START;
+                        return Ok(Some(self.slice(length)));
+                    }
+                    let payload = BytesMut::with_capacity(length.min(MAX_ADVANCE));
+                    self.state = State::Payload { payload, length };
+                }
+                State::Payload { payload, length } => {
+                    let take = (*length - payload.len()).min(self.chunk.len());
+                    payload.extend_from_slice(&self.chunk[..take]);
+                    self.chunk.advance(take);
+                    if payload.len() < *length {
+                        return Ok(None);
+                    }
+                    let whole = std::mem::take(payload).freeze();
+                    self.state = State::START;
+                    return Ok(Some(whole));
+                }
+            }
+        }
+    }
+
+    fn slice(&mut self, length: usize) -> Bytes {
+        if length <= COPY_UP_TO {
+            let copy = Bytes::copy_from_slice(&self.chunk[..length]);
+            self.chunk.advance(length);
+            copy
+        } else {
+            self.chunk.split_to(length)
+        }
+    }
+}
+
+/// Reads a variable-length integer that fills `bytes`.
+fn read_varint(bytes: &[u8]) -> u64 {
+    let value = bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    // The first two bits said how long it is.
+    value & (u64::MAX >> (66 - 8 * bytes.len().min(8)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(messages: &[Vec<u8>]) -> Bytes {
+        let mut out = BytesMut::new();
+        for message in messages {
+            put_length(&mut out, message.len());
+            out.extend_from_slice(message);
+        }
+        out.freeze()
+    }
+
+    fn decode(stream: &Bytes, cuts: &[usize], max: usize) -> Result<Vec<Vec<u8>>, FrameTooLarge> {
+        let mut decoder = FrameDecoder::new(max);
+        let mut got = Vec::new();
+        let mut rest = stream.clone();
+        for &cut in cuts.iter().chain([&usize::MAX]) {
+            decoder.push(rest.split_to(cut.min(rest.len())));
+            while let Some(payload) = decoder.next()? {
+                got.push(payload.to_vec());
+            }
+        }
+        assert!(decoder.is_between_frames());
+        Ok(got)
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_back_however_the_stream_is_cut(
+            messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..8),
+            cuts in prop::collection::vec(0usize..1500, 0..24),
+        ) {
+            prop_assert_eq!(decode(&encode(&messages), &cuts, 3000), Ok(messages));
+        }
+
+        #[test]
+        fn any_bytes_decode_or_fail_but_never_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut decoder = FrameDecoder::new(100);
+            decoder.push(bytes.into());
+            while let Ok(Some(payload)) = decoder.next() {
+                prop_assert!(payload.len() <= 100);
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_of_rfc_9000() {
+        // The examples of RFC 9000, appendix A.1.
+        assert_eq!(read_varint(&[0x25]), 37);
+        assert_eq!(read_varint(&[0x7b, 0xbd]), 15_293);
+        assert_eq!(read_varint(&[0x9d, 0x7f, 0x3e, 0x7d]), 494_878_333);
+        let long = [0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c];
+        assert_eq!(read_varint(&long), 151_288_809_941_952_652);
+    }
+
+    #[test]
+    fn a_frame_over_the_bound_is_refused_before_its_bytes_come() {
+        let mut out = BytesMut::new();
+        put_length(&mut out, 101);
+        let mut decoder = FrameDecoder::new(100);
+        decoder.push(out.freeze());
+        assert_eq!(decoder.next(), Err(FrameTooLarge { max: 100, actual: 101 }));
+    }
+
+    #[test]
+    fn a_small_payload_does_not_keep_its_chunk_alive() {
+        let chunk = encode(&[vec![1; 64], vec![2; 2000]]);
+        let mut decoder = FrameDecoder::new(4000);
+        decoder.push(chunk.clone());
+        let inside = |part: &Bytes| chunk.as_ptr_range().contains(&part.as_ptr());
+        let small = decoder.next().expect("fits").expect("whole");
+        let large = decoder.next().expect("fits").expect("whole");
+        assert!(!inside(&small), "copied");
+        assert!(inside(&large), "a slice, not a copy");
+    }
+}

@@ -1,0 +1,61 @@
+//! The nouns, traits and connection engine of a peer-to-peer stack whose programs run unchanged on a
+//! real network and on a simulated one.
+//!
+//! # Layout
+//!
+//! What programs hold:
+//!
+//! - [`provider`](P2PProvider): the traits [`P2PProvider`], [`P2PConnection`], [`P2PListener`], and
+//!   the stream halves [`SendStream`], [`RecvStream`];
+//! - [`ConnectOptions`], [`ListenOptions`] and [`Admission`]: what one call is to do, and who is let in;
+//! - [`PeerId`], [`SecretKey`], [`PeerAddr`] and its ticket: who and where;
+//! - [`P2PError`], [`CloseReason`]: what went wrong, who ended it and why;
+//! - [`dynamic`]: the same traits behind pointers, to choose a backend at run time.
+//!
+//! What a backend writes: [`transport`], a QUIC-shaped minimum. [`Node`] makes a provider of it;
+//! [`Connection`] and [`Listener`] are its other two nouns. The protocol between two nodes is in
+//! `engine`, without I/O.
+//!
+//! Nothing here opens a socket, reads a wall clock or draws a random number. Timers are tokio's, so
+//! they run in virtual time when its clock is paused.
+//!
+//! # Features
+//!
+//! - `conformance`: the suite of promises that every backend passes ([`conformance`]).
+
+mod address;
+mod close;
+mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod connection;
+pub mod dynamic;
+mod engine;
+mod error;
+mod handshake;
+mod identity;
+mod listener;
+mod node;
+mod options;
+mod path;
+mod protocol;
+mod provider;
+mod stream;
+pub mod transport;
+
+pub use address::{PeerAddr, RelayUrl, RelayUrlError, TicketError};
+pub use close::{CloseCause, CloseReason, ClosedBy};
+pub use config::ConnectionConfig;
+pub use connection::{Connection, ProgramRecvStream};
+pub use error::{BoxError, Limit, P2PError, ProtocolError, Result, StreamError};
+pub use identity::{PeerId, PeerIdError, SecretKey};
+pub use listener::Listener;
+pub use node::Node;
+pub use options::{
+    Admission, AdmitAll, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions,
+    MAX_CREDENTIAL, admission_fn,
+};
+pub use path::{PathAddr, PathEvents, PathInfo, PathKind};
+pub use protocol::{Capabilities, ProtocolName, ProtocolNameError};
+pub use provider::{ConnectionStats, P2PConnection, P2PListener, P2PProvider, PeerInfo};
+pub use stream::{RecvStream, SendStream};

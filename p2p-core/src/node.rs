@@ -1,0 +1,275 @@
+//! [`Node`]: a provider made of any transport.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::address::PeerAddr;
+use crate::close::{CloseCause, CloseReason, ClosedBy};
+use crate::config::ConnectionConfig;
+use crate::connection::{Connection, Inner};
+use crate::error::{Limit, P2PError, ProtocolError, Result};
+use crate::handshake;
+use crate::identity::PeerId;
+use crate::listener::Listener;
+use crate::options::{Admission, ConnectOptions, ListenOptions};
+use crate::protocol::ProtocolName;
+use crate::provider::P2PProvider;
+use crate::transport::{Link, Transport};
+
+/// A [`P2PProvider`] on a transport: hello, admission, messages and limits are the same on each.
+///
+/// It runs one task, which accepts inbound links and judges each in a task of its own, up to
+/// [`ConnectionConfig::max_handshakes`] at once. They end with [`shutdown`](P2PProvider::shutdown)
+/// or with the last handle.
+pub struct Node<T: Transport> {
+    pub(crate) shared: Arc<Shared<T>>,
+    pub(crate) owner: Arc<Owner>,
+}
+
+/// What the node's handles and its tasks have in common.
+pub(crate) struct Shared<T: Transport> {
+    pub(crate) transport: T,
+    pub(crate) config: ConnectionConfig,
+    known: BTreeMap<PeerId, PeerAddr>,
+    state: Mutex<State<T::Link>>,
+}
+
+struct State<L: Link> {
+    shut_down: bool,
+    listeners: BTreeMap<ProtocolName, Slot<L>>,
+    connections: BTreeMap<u64, Weak<Inner<L>>>,
+    next_connection: u64,
+}
+
+/// Where admitted connections of one protocol go.
+pub(crate) struct Slot<L: Link> {
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) queue: mpsc::Sender<Connection<L>>,
+    pub(crate) places: Arc<Semaphore>,
+}
+
+impl<L: Link> Clone for Slot<L> {
+    fn clone(&self) -> Self {
+        Self {
+            admission: self.admission.clone(),
+            queue: self.queue.clone(),
+            places: self.places.clone(),
+        }
+    }
+}
+
+/// Ends the accepting task when nobody holds the node, a listener or a connection any more.
+#[derive(Debug)]
+pub(crate) struct Owner(AbortHandle);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T: Transport> Node<T> {
+    /// Makes a node of `transport` and starts to accept. `known` are peers whose addresses are known
+    /// from the start: connecting to one of them by name alone works.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(
+        transport: T,
+        config: ConnectionConfig,
+        known: impl IntoIterator<Item = PeerAddr>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            transport,
+            config,
+            known: known.into_iter().map(|addr| (addr.id(), addr)).collect(),
+            state: Mutex::new(State {
+                shut_down: false,
+                listeners: BTreeMap::new(),
+                connections: BTreeMap::new(),
+                next_connection: 0,
+            }),
+        });
+        let owner = Arc::new_cyclic(|owner| {
+            Owner(tokio::spawn(accept_links(shared.clone(), owner.clone())).abort_handle())
+        });
+        Self { shared, owner }
+    }
+
+    /// The transport below.
+    pub fn transport(&self) -> &T {
+        &self.shared.transport
+    }
+
+    /// The timers and bounds in force.
+    pub fn config(&self) -> &ConnectionConfig {
+        &self.shared.config
+    }
+}
+
+async fn accept_links<T: Transport>(shared: Arc<Shared<T>>, owner: Weak<Owner>) {
+    let permits = Arc::new(Semaphore::new(shared.config.max_handshakes.max(1)));
+    let mut handshakes = JoinSet::new();
+    // The semaphore is never closed; the loop ends when the transport does.
+    while let Ok(permit) = permits.clone().acquire_owned().await {
+        let Some(incoming) = shared.transport.accept().await else { break };
+        while handshakes.try_join_next().is_some() {}
+        let (shared, owner) = (shared.clone(), owner.clone());
+        handshakes.spawn(async move {
+            handshake::inbound(&shared, &owner, incoming).await;
+            drop(permit);
+        });
+    }
+    while handshakes.join_next().await.is_some() {}
+}
+
+impl<T: Transport> Shared<T> {
+    fn state(&self) -> MutexGuard<'_, State<T::Link>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names in service, for the hello.
+    pub(crate) fn protocols(&self) -> Vec<ProtocolName> {
+        self.state().listeners.keys().cloned().collect()
+    }
+
+    /// Where connections of this protocol go.
+    pub(crate) fn slot(&self, protocol: &ProtocolName) -> Option<Slot<T::Link>> {
+        self.state().listeners.get(protocol).cloned()
+    }
+
+    /// Ends a listener, unless another took its name in the meantime.
+    pub(crate) fn remove_listener(&self, protocol: &ProtocolName, places: &Arc<Semaphore>) {
+        let mut state = self.state();
+        if state.listeners.get(protocol).is_some_and(|slot| Arc::ptr_eq(&slot.places, places)) {
+            state.listeners.remove(protocol);
+        }
+    }
+
+    /// Remembers a connection until it is forgotten, so that `shutdown` reaches it.
+    pub(crate) fn remember(
+        &self,
+        connection: impl FnOnce(u64) -> Connection<T::Link>,
+    ) -> Result<Connection<T::Link>> {
+        let mut state = self.state();
+        if state.shut_down {
+            return Err(shut_down());
+        }
+        let number = state.next_connection;
+        state.next_connection += 1;
+        let connection = connection(number);
+        state.connections.insert(number, Arc::downgrade(&connection.inner));
+        Ok(connection)
+    }
+}
+
+/// What a connection needs of its node when it ends.
+pub(crate) trait Registry: Send + Sync {
+    /// The connection with this number is gone.
+    fn forget(&self, number: u64);
+}
+
+impl<T: Transport> Registry for Shared<T> {
+    fn forget(&self, number: u64) {
+        self.state().connections.remove(&number);
+    }
+}
+
+fn shut_down() -> P2PError {
+    P2PError::Closed(CloseReason::new(ClosedBy::Local, CloseCause::Shutdown, ""))
+}
+
+#[async_trait]
+impl<T: Transport> P2PProvider for Node<T> {
+    type Connection = Connection<T::Link>;
+    type Listener = Listener<T>;
+
+    fn local_peer_id(&self) -> PeerId {
+        self.shared.transport.local_peer_id()
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        self.shared.transport.local_addr()
+    }
+
+    async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
+        if self.shared.state().shut_down {
+            return Err(shut_down());
+        }
+        if peer.id() == self.local_peer_id() {
+            return Err(P2PError::ConnectionFailed {
+                peer: peer.id(),
+                reason: "that is this peer itself".into(),
+                source: None,
+            });
+        }
+        let known = if peer.is_id_only() { self.shared.known.get(&peer.id()) } else { None };
+        let after = options.timeout.unwrap_or(self.shared.config.connect_timeout);
+        let attempt =
+            handshake::outbound(&self.shared, &self.owner, known.unwrap_or(peer), options);
+        tokio::time::timeout(after, attempt).await.unwrap_or_else(|_| {
+            let what = format!("no answer from peer {}", peer.id().fmt_short());
+            Err(P2PError::Timeout { what, after })
+        })
+    }
+
+    async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
+        let (sender, receiver) = mpsc::channel(options.backlog.max(1));
+        let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
+        let slot = Slot { admission: options.admission, queue: sender, places: places.clone() };
+        let mut state = self.shared.state();
+        if state.shut_down {
+            return Err(shut_down());
+        }
+        if state.listeners.contains_key(&options.protocol) {
+            return Err(ProtocolError::InUse { name: options.protocol }.into());
+        }
+        let max = self.shared.config.max_listeners.min(ConnectionConfig::MAX_LISTENERS);
+        if state.listeners.len() >= max {
+            return Err(P2PError::LimitExceeded {
+                limit: Limit::Listeners,
+                max: max as u64,
+                actual: state.listeners.len() as u64 + 1,
+            });
+        }
+        state.listeners.insert(options.protocol.clone(), slot);
+        drop(state);
+        Ok(Listener::new(self.clone(), options.protocol, receiver, places))
+    }
+
+    async fn shutdown(&self) {
+        let (listeners, connections) = {
+            let mut state = self.shared.state();
+            state.shut_down = true;
+            (std::mem::take(&mut state.listeners), std::mem::take(&mut state.connections))
+        };
+        for connection in connections.values().filter_map(Weak::upgrade) {
+            connection.link.close(CloseCause::Shutdown.to_wire(), "");
+        }
+        drop(listeners);
+        self.shared.transport.close().await;
+        self.owner.0.abort();
+    }
+}
+
+impl<T: Transport> Clone for Node<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), owner: self.owner.clone() }
+    }
+}
+
+impl<T: Transport> fmt::Debug for Node<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.shared.transport).finish()
+    }
+}
+
+/// What keeps a node's endpoint alive, whatever its transport.
+pub(crate) type KeepAlive = Arc<dyn Any + Send + Sync>;

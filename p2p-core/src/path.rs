@@ -1,0 +1,117 @@
+//! Which way a connection's data takes: direct, over a relay, or none.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use crate::address::RelayUrl;
+
+/// The path that carries a connection's data now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PathInfo {
+    /// Direct, relayed, or none at the moment.
+    pub kind: PathKind,
+    /// The other end of the path.
+    pub remote: Option<PathAddr>,
+    /// The round trip as the transport estimates it.
+    pub rtt: Option<Duration>,
+}
+
+impl PathInfo {
+    /// No path: connecting, or between paths.
+    pub const NONE: Self = Self { kind: PathKind::None, remote: None, rtt: None };
+
+    /// A path to the peer itself.
+    pub const fn direct(remote: SocketAddr, rtt: Option<Duration>) -> Self {
+        Self { kind: PathKind::Direct, remote: Some(PathAddr::Ip(remote)), rtt }
+    }
+
+    /// A path over a relay.
+    pub const fn relayed(relay: RelayUrl, rtt: Option<Duration>) -> Self {
+        Self { kind: PathKind::Relayed, remote: Some(PathAddr::Relay(relay)), rtt }
+    }
+
+    /// Whether both are the same way, whatever the round trip.
+    pub fn is_same_way(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.remote == other.remote
+    }
+}
+
+/// The kind of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PathKind {
+    /// Straight to the peer.
+    Direct,
+    /// None at the moment.
+    None,
+    /// Over a relay.
+    Relayed,
+}
+
+impl fmt::Display for PathKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Direct => "direct",
+            Self::None => "none",
+            Self::Relayed => "relay",
+        })
+    }
+}
+
+/// The other end of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathAddr {
+    /// The peer's address.
+    Ip(SocketAddr),
+    /// The relay between.
+    Relay(RelayUrl),
+}
+
+impl fmt::Display for PathAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(addr) => addr.fmt(f),
+            Self::Relay(url) => url.fmt(f),
+        }
+    }
+}
+
+/// The changes of a connection's path: first the path as it is, then one item for each change of
+/// way; it ends with the connection. Slow readers miss intermediate paths, never the last one.
+pub struct PathEvents(Pin<Box<dyn Stream<Item = PathInfo> + Send>>);
+
+impl PathEvents {
+    /// Wraps what a backend has.
+    pub fn new(stream: impl Stream<Item = PathInfo> + Send + 'static) -> Self {
+        Self(Box::pin(stream))
+    }
+
+    /// The next path, or `None` when the connection has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<PathInfo> {
+        std::future::poll_fn(|cx| self.0.as_mut().poll_next(cx)).await
+    }
+}
+
+impl Stream for PathEvents {
+    type Item = PathInfo;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PathInfo>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for PathEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PathEvents")
+    }
+}

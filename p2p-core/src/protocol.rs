@@ -1,0 +1,124 @@
+//! The name of what two peers speak over a connection.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// What an application speaks, and in which version: `chat/2`. One endpoint serves many.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProtocolName(Arc<str>);
+
+impl ProtocolName {
+    /// The most bytes in a name.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ProtocolName {
+    type Err = ProtocolNameError;
+
+    fn from_str(name: &str) -> Result<Self, ProtocolNameError> {
+        if name.is_empty() || name.len() > Self::MAX_LENGTH {
+            return Err(ProtocolNameError::Length { max: Self::MAX_LENGTH, actual: name.len() });
+        }
+        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ProtocolNameError::Character);
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+impl TryFrom<&str> for ProtocolName {
+    type Error = ProtocolNameError;
+
+    fn try_from(name: &str) -> Result<Self, ProtocolNameError> {
+        name.parse()
+    }
+}
+
+impl fmt::Display for ProtocolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0)
+    }
+}
+
+impl fmt::Debug for ProtocolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProtocolName({})", self.0)
+    }
+}
+
+/// Why a text is no [`ProtocolName`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProtocolNameError {
+    /// A space, a control character, or a character outside ASCII.
+    #[error("a protocol name is made of visible ASCII characters")]
+    Character,
+    /// Empty or too long.
+    #[error("a protocol name has 1 to {max} bytes, not {actual}")]
+    Length {
+        /// The bound.
+        max: usize,
+        /// The length of the text.
+        actual: usize,
+    },
+}
+
+/// What a side can do beyond the minimum. Both send theirs; what both have is in force; bits that
+/// one side does not know are ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// Unreliable datagrams.
+    pub const DATAGRAMS: Self = Self(1);
+    /// Everything this version can do.
+    pub const ALL: Self = Self::DATAGRAMS;
+
+    /// From the bits of a hello.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The bits for a hello.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// What both have.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What this has and the other has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` is in this.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_short_and_visible() {
+        assert!("echo/1".parse::<ProtocolName>().is_ok());
+        assert_eq!("a b".parse::<ProtocolName>(), Err(ProtocolNameError::Character));
+        assert!("".parse::<ProtocolName>().is_err());
+        assert!("x".repeat(65).parse::<ProtocolName>().is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! What programs hold: a provider, its connections, its listeners.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::address::PeerAddr;
+use crate::close::CloseReason;
+use crate::error::Result;
+use crate::identity::PeerId;
+use crate::options::{ConnectOptions, ListenOptions};
+use crate::path::{PathEvents, PathInfo};
+use crate::protocol::{Capabilities, ProtocolName};
+use crate::stream::{RecvStream, SendStream};
+
+/// An endpoint with an identity: connects to peers and listens for them.
+///
+/// A handle: clones are the same endpoint. It lives until it is shut down, or until the last handle,
+/// listener and connection of it is dropped.
+#[async_trait]
+pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
+    /// What `connect` and `accept` give.
+    type Connection: P2PConnection;
+    /// What `listen` gives.
+    type Listener: P2PListener<Connection = Self::Connection>;
+
+    /// This endpoint's name.
+    fn local_peer_id(&self) -> PeerId;
+
+    /// What to hand to others so that they can connect; prints as a ticket. It may grow while the
+    /// endpoint learns about itself.
+    fn local_addr(&self) -> PeerAddr;
+
+    /// Connects to a peer. With [`ConnectReady::Answered`], the default, it takes one round trip.
+    ///
+    /// # Errors
+    ///
+    /// - [`PeerNotFound`]: nothing says where the peer is;
+    /// - [`ConnectionFailed`]: it is not there, or `peer` is this endpoint;
+    /// - [`Timeout`]: it did not answer in time;
+    /// - [`AuthenticationFailed`]: it is somebody else, or (with [`ConnectReady::Admitted`]) it does
+    ///   not let us in;
+    /// - [`Protocol`]: it does not serve the protocol, or no common version;
+    /// - [`Closed`]: this provider was shut down; or, with [`ConnectReady::Admitted`] and the cause
+    ///   [`Busy`](crate::CloseCause::Busy), the peer has no place left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up; a peer that had accepted it sees a close.
+    ///
+    /// [`ConnectReady::Answered`]: crate::ConnectReady::Answered
+    /// [`ConnectReady::Admitted`]: crate::ConnectReady::Admitted
+    /// [`PeerNotFound`]: crate::P2PError::PeerNotFound
+    /// [`ConnectionFailed`]: crate::P2PError::ConnectionFailed
+    /// [`Timeout`]: crate::P2PError::Timeout
+    /// [`AuthenticationFailed`]: crate::P2PError::AuthenticationFailed
+    /// [`Protocol`]: crate::P2PError::Protocol
+    /// [`Closed`]: crate::P2PError::Closed
+    async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection>;
+
+    /// Starts to serve a protocol. One endpoint serves several, each by a listener of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Protocol`](crate::P2PError::Protocol) if the name has a listener already,
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded) past the node's `max_listeners`,
+    /// [`Closed`](crate::P2PError::Closed) after `shutdown`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    async fn listen(&self, options: ListenOptions) -> Result<Self::Listener>;
+
+    /// Closes all connections and listeners and gives the endpoint back. Peers see
+    /// [`CloseCause::Shutdown`](crate::CloseCause::Shutdown). Waits until they can have been told;
+    /// further calls do nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave the shutdown half done; call it again.
+    async fn shutdown(&self);
+}
+
+/// A connection to a peer: messages, datagrams and streams, and the truth about its state.
+///
+/// A handle: clones are the same connection. When the last is dropped, the connection closes at
+/// once, its streams with it, and the peer sees
+/// [`CloseCause::Dropped`](crate::CloseCause::Dropped); what was not delivered by then may be lost:
+/// [`close`](P2PConnection::close) is the polite way.
+pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
+    /// The writing half of its streams.
+    type SendStream: SendStream;
+    /// The reading half of its streams.
+    type RecvStream: RecvStream;
+
+    /// The peer; it has proven to be it.
+    fn peer_id(&self) -> PeerId;
+
+    /// The peer and what was agreed with it.
+    fn peer(&self) -> &PeerInfo;
+
+    /// Sends a message: reliable, whole, in order with this side's other messages. Waits while the
+    /// peer is behind. An empty message is a message.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded) if it is larger than both sides allow (the
+    /// connection goes on); otherwise why the connection has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the message was either not sent at all, or it will arrive whole,
+    /// no later than the next message or the close. Never a part of it, and order holds.
+    fn send(&self, message: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// Receives the next message. Several callers take turns.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended, after all messages that arrived before the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    fn recv(&self) -> impl Future<Output = Result<Bytes>> + Send;
+
+    /// Sends a datagram: it arrives once, or not at all, in any order. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded) if it is larger than
+    /// [`max_datagram_size`](P2PConnection::max_datagram_size),
+    /// [`Protocol`](crate::P2PError::Protocol) if the peer takes none, or why the connection has
+    /// ended.
+    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+
+    /// Receives the next datagram. A bounded number waits; when it is reached, the oldest go.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    fn recv_datagram(&self) -> impl Future<Output = Result<Bytes>> + Send;
+
+    /// The most bytes in a datagram now, or `None` if the peer takes none. It changes with the path.
+    fn max_datagram_size(&self) -> Option<usize>;
+
+    /// Opens a stream, waiting while the peer has as many open as it allows. The peer learns of it
+    /// at once, even if nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens no stream, or one that is reset at once.
+    fn open_stream(
+        &self,
+    ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send;
+
+    /// Takes the next stream that the peer opened, in the order in which it did.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no stream.
+    fn accept_stream(
+        &self,
+    ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send;
+
+    /// Whether the connection has not ended. That the peer is still there, only an answer proves.
+    fn is_connected(&self) -> bool;
+
+    /// The path that carries the data now.
+    fn path(&self) -> PathInfo;
+
+    /// The path's changes, the present path first.
+    fn path_events(&self) -> PathEvents;
+
+    /// What went over the connection so far.
+    fn stats(&self) -> ConnectionStats;
+
+    /// Ends the connection with a code and words for the peer, of at most
+    /// [`CloseReason::MAX_MESSAGE`] bytes. Waits, up to the node's `close_timeout`, until the peer's
+    /// transport has all messages sent before; streams end at once. Further calls wait for the same
+    /// end and change nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it resolves may leave the connection open; call it again, or drop
+    /// the connection.
+    fn close(&self, code: u32, message: &str) -> impl Future<Output = ()> + Send;
+
+    /// Waits for the end of the connection, whoever ends it, and tells the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    fn closed(&self) -> impl Future<Output = CloseReason> + Send;
+}
+
+/// Takes the connections of one protocol, each admitted and authenticated. Dropping it is closing it.
+#[async_trait]
+pub trait P2PListener: Debug + Send + Sync + 'static {
+    /// What `accept` gives.
+    type Connection: P2PConnection;
+
+    /// The next connection. Several callers take turns.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::P2PError::Closed) when the listener or its provider was.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no connection.
+    async fn accept(&self) -> Result<Self::Connection>;
+
+    /// What to hand to others so that they can connect; prints as a ticket.
+    fn local_addr(&self) -> PeerAddr;
+
+    /// What it serves.
+    fn protocol(&self) -> &ProtocolName;
+
+    /// Stops serving. Connections that nobody has accepted are closed, the others live on; the name
+    /// is free again. Further calls do nothing.
+    fn close(&self);
+}
+
+/// A peer, and what was agreed with it in the hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Its name.
+    pub id: PeerId,
+    /// What is spoken.
+    pub protocol: ProtocolName,
+    /// The version of the protocol between the engines.
+    pub version: u16,
+    /// What both sides can do.
+    pub capabilities: Capabilities,
+    /// The largest message that both sides allow, in bytes.
+    pub max_message_size: usize,
+    /// What it showed when connecting; empty on the side that connected.
+    pub credential: Bytes,
+}
+
+/// Counters of one connection, from its start. Bytes are payload: what programs gave and got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// Messages given to the transport.
+    pub messages_sent: u64,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Bytes in the messages sent.
+    pub message_bytes_sent: u64,
+    /// Bytes in the messages received.
+    pub message_bytes_received: u64,
+    /// Datagrams given to the transport.
+    pub datagrams_sent: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// The round trip as the transport estimates it now.
+    pub rtt: Option<Duration>,
+}

@@ -1,0 +1,131 @@
+//! Byte streams: for what is too large for a message.
+//!
+//! Both halves are QUIC's: ordered, reliable, with flow control, so that a slow reader holds its
+//! writer back and nobody else. Chunks are slices of what the transport holds: no copy.
+
+use std::fmt::Debug;
+use std::future::Future;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::{Limit, P2PError, StreamError};
+
+/// The writing half of a stream.
+///
+/// Dropping it without [`finish`] resets the stream, so that an aborted writer never looks complete.
+///
+/// [`finish`]: SendStream::finish
+pub trait SendStream: Debug + Send + Sync + 'static {
+    /// Hands a part of `data`, from its front, to the transport, waiting for room; `data` keeps the
+    /// rest. Does nothing with no data.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] if the stream or its connection has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future does not resolve, nothing was written.
+    fn write(&mut self, data: &mut Bytes) -> impl Future<Output = Result<(), StreamError>> + Send;
+
+    /// Hands all of `data` to the transport.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](SendStream::write).
+    ///
+    /// # Cancel safety
+    ///
+    /// None: a part may have been written. Use [`write`](SendStream::write) where that matters.
+    fn write_all(
+        &mut self,
+        mut data: Bytes,
+    ) -> impl Future<Output = Result<(), StreamError>> + Send {
+        async move {
+            while !data.is_empty() {
+                self.write(&mut data).await?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Says that nothing follows. Does not wait; see [`finished`](SendStream::finished).
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Finished`] if it has ended before.
+    fn finish(&mut self) -> Result<(), StreamError>;
+
+    /// After [`finish`](SendStream::finish): waits until the peer's transport has everything.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Stopped`] if the peer did not want all; [`StreamError::Closed`] if the
+    /// connection ended first, so that nobody knows.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    fn finished(&mut self) -> impl Future<Output = Result<(), StreamError>> + Send;
+
+    /// Gives up: the reader gets [`StreamError::Reset`] with this code, of at most 62 bits, instead
+    /// of the rest. Does nothing if the stream has ended.
+    fn reset(&mut self, code: u64);
+
+    /// Which of a connection's streams goes first when there is not room for all: the higher. 0 at
+    /// first. A hint, with no meaning to the peer.
+    fn set_priority(&mut self, priority: i32);
+}
+
+/// The reading half of a stream. Dropping it tells the writer to stop.
+pub trait RecvStream: Debug + Send + Sync + 'static {
+    /// The next bytes, at least one and at most `max` (0 counts as 1), or `None` at the end. Chunks
+    /// have nothing to do with the pieces in which the peer wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] if the writer gave up or the connection ended before the last byte.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future loses nothing.
+    fn read_chunk(
+        &mut self,
+        max: usize,
+    ) -> impl Future<Output = Result<Option<Bytes>, StreamError>> + Send;
+
+    /// Everything up to the end of the stream, if it is at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`P2PError::LimitExceeded`] if there is more; then the stream is stopped. Otherwise as
+    /// [`read_chunk`](RecvStream::read_chunk).
+    ///
+    /// # Cancel safety
+    ///
+    /// None: what was read so far is lost.
+    fn read_to_end(
+        &mut self,
+        limit: usize,
+    ) -> impl Future<Output = Result<Bytes, P2PError>> + Send {
+        async move {
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = self.read_chunk(64 * 1024).await? {
+                let actual = whole.len() + chunk.len();
+                if actual > limit {
+                    self.stop(0);
+                    return Err(P2PError::LimitExceeded {
+                        limit: Limit::StreamContent,
+                        max: limit as u64,
+                        actual: actual as u64,
+                    });
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.freeze())
+        }
+    }
+
+    /// Tells the writer to stop, with a code of at most 62 bits, and throws away what was not read.
+    fn stop(&mut self, code: u64);
+}

@@ -1,0 +1,243 @@
+//! What a backend writes: the QUIC-shaped minimum below the connection engine.
+//!
+//! [`Transport`] dials and accepts *links*; a [`Link`] has streams, datagrams, a path and an end.
+//! [`Node`](crate::Node) makes a [`P2PProvider`](crate::P2PProvider) of it. A backend translates and
+//! simulates; it decides nothing that the engine could decide.
+//!
+//! # Contract for implementers
+//!
+//! - Streams of one kind are accepted in the order in which they were opened, even if a later one's
+//!   data comes first. A stream may stay invisible to the peer until its first byte: the engine
+//!   always writes one.
+//! - Loss delays streams and never loses a byte of them; order holds within a stream, and a stream
+//!   that waits for lost data does not hold up another.
+//! - Flow control: what a reader does not take, its writer cannot send, past a fixed window.
+//! - What had arrived before a link closed can still be read after it.
+//! - A link closes when it is dropped; streams do not keep it open.
+//! - Every waiting call returns when the link closes; every async method's doc says what is lost when
+//!   its future is dropped.
+
+use std::fmt;
+use std::fmt::Debug;
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::address::PeerAddr;
+use crate::close::{CloseCause, CloseReason, ClosedBy};
+use crate::error::{P2PError, StreamError};
+use crate::identity::PeerId;
+use crate::path::{PathEvents, PathInfo};
+use crate::stream::{RecvStream, SendStream};
+
+/// The name of the protocol between engines, with its major version: what a QUIC backend offers as
+/// its ALPN.
+pub const ALPN: &[u8] = b"p2p/1";
+
+/// An endpoint of a network.
+pub trait Transport: Debug + Send + Sync + 'static {
+    /// What dialling gives.
+    type Link: Link;
+    /// What accepting gives, at first.
+    type Incoming: Incoming<Link = Self::Link>;
+
+    /// The name that this endpoint can prove.
+    fn local_peer_id(&self) -> PeerId;
+
+    /// Where it can be reached, as far as is known now.
+    fn local_addr(&self) -> PeerAddr;
+
+    /// Makes a link to `peer`, which has proven to be it when this returns. The engine sets the
+    /// bound on how long it may take.
+    ///
+    /// # Errors
+    ///
+    /// [`P2PError::PeerNotFound`], [`P2PError::ConnectionFailed`] or
+    /// [`P2PError::AuthenticationFailed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up.
+    fn dial(&self, peer: &PeerAddr) -> impl Future<Output = Result<Self::Link, P2PError>> + Send;
+
+    /// The next inbound link, or `None` when the transport has closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    fn accept(&self) -> impl Future<Output = Option<Self::Incoming>> + Send;
+
+    /// Gives the endpoint back, waiting until peers can have been told of the links that the engine
+    /// closed before. Called once or more.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// An inbound link whose peer has not proven yet who it is.
+pub trait Incoming: Debug + Send + 'static {
+    /// What becomes of it.
+    type Link: Link;
+
+    /// Opens a unidirectional stream before the peer is authenticated (0.5-RTT data in QUIC's
+    /// terms, RFC 9001 section 4.1.1): whoever dialled may read it, so nothing secret goes there.
+    ///
+    /// # Errors
+    ///
+    /// How the link ended.
+    fn open_early(
+        &mut self,
+    ) -> impl Future<Output = Result<<Self::Link as Link>::SendStream, LinkClosed>> + Send;
+
+    /// Waits until the peer has proven who it is.
+    ///
+    /// # Errors
+    ///
+    /// How the link ended.
+    fn authenticated(self) -> impl Future<Output = Result<Self::Link, LinkClosed>> + Send;
+}
+
+/// One connection of the transport, to a proven peer.
+pub trait Link: Debug + Send + Sync + 'static {
+    /// The writing half of its streams.
+    type SendStream: SendStream;
+    /// The reading half of its streams.
+    type RecvStream: RecvStream;
+
+    /// The peer at the other end.
+    fn peer_id(&self) -> PeerId;
+
+    /// Opens a stream in one direction, waiting while the peer allows no more.
+    ///
+    /// # Errors
+    ///
+    /// How the link ended.
+    fn open_uni(&self) -> impl Future<Output = Result<Self::SendStream, LinkClosed>> + Send;
+
+    /// The next such stream from the peer. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// How the link ended.
+    fn accept_uni(&self) -> impl Future<Output = Result<Self::RecvStream, LinkClosed>> + Send;
+
+    /// Opens a stream in both directions, waiting while the peer allows no more.
+    ///
+    /// # Errors
+    ///
+    /// How the link ended.
+    fn open_bi(
+        &self,
+    ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream), LinkClosed>> + Send;
+
+    /// The next such stream from the peer. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// How the link ended.
+    fn accept_bi(
+        &self,
+    ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream), LinkClosed>> + Send;
+
+    /// Sends a datagram, at once or never. Past the bound on queued datagrams the oldest go.
+    ///
+    /// # Errors
+    ///
+    /// [`DatagramError`].
+    fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError>;
+
+    /// The next datagram. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// How the link ended.
+    fn recv_datagram(&self) -> impl Future<Output = Result<Bytes, LinkClosed>> + Send;
+
+    /// The most bytes in a datagram now; `None` if the peer takes none.
+    fn max_datagram_size(&self) -> Option<usize>;
+
+    /// The path that carries the data now.
+    fn path(&self) -> PathInfo;
+
+    /// The path's changes, the present one first.
+    fn path_events(&self) -> PathEvents;
+
+    /// Ends the link at once. What the peer has not read may be lost. A second call does nothing.
+    fn close(&self, code: u64, message: &str);
+
+    /// How the link ended, if it has.
+    fn close_reason(&self) -> Option<LinkClosed>;
+
+    /// Waits for the end of the link. Cancel safe.
+    fn closed(&self) -> impl Future<Output = LinkClosed> + Send;
+}
+
+/// How a link ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkClosed {
+    /// This side closed or dropped it.
+    Local {
+        /// The code given.
+        code: u64,
+        /// The words given.
+        message: String,
+    },
+    /// The peer closed or dropped it.
+    Peer {
+        /// The code it gave.
+        code: u64,
+        /// The words it gave.
+        message: String,
+    },
+    /// Nothing came for the idle timeout.
+    TimedOut,
+    /// The transport failed.
+    Transport {
+        /// In its words.
+        message: String,
+    },
+}
+
+impl From<LinkClosed> for CloseReason {
+    fn from(closed: LinkClosed) -> Self {
+        match closed {
+            LinkClosed::Local { code, message } => {
+                Self::new(ClosedBy::Local, CloseCause::from_wire(code), message)
+            }
+            LinkClosed::Peer { code, message } => {
+                Self::new(ClosedBy::Peer, CloseCause::from_wire(code), message)
+            }
+            LinkClosed::TimedOut => {
+                Self::new(ClosedBy::Network, CloseCause::TimedOut, "nothing heard from the peer")
+            }
+            LinkClosed::Transport { message } => {
+                Self::new(ClosedBy::Network, CloseCause::Transport, message)
+            }
+        }
+    }
+}
+
+impl From<LinkClosed> for StreamError {
+    fn from(closed: LinkClosed) -> Self {
+        Self::Closed(closed.into())
+    }
+}
+
+impl fmt::Display for LinkClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&CloseReason::from(self.clone()), f)
+    }
+}
+
+/// Why a datagram was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DatagramError {
+    /// The link has ended.
+    Closed(LinkClosed),
+    /// Larger than the path carries.
+    TooLarge {
+        /// The most bytes now.
+        max: usize,
+    },
+    /// The peer takes none.
+    Unsupported,
+}
