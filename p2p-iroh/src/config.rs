@@ -1,0 +1,184 @@
+//! [`IrohConfig`]: what a node over iroh is made of.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use p2p_core::{ConnectionConfig, Node, P2PError, PeerAddr, RelayUrl, SecretKey};
+
+use crate::IrohP2P;
+use crate::transport::IrohTransport;
+
+/// Identity, sockets, relays and bounds of a node. [`IrohConfig::default`] listens on all
+/// interfaces, on any port, with a new identity and without relays; [`bind`](IrohConfig::bind)
+/// makes the node.
+///
+/// ```
+/// use p2p_iroh::IrohConfig;
+///
+/// let config = IrohConfig::default()
+///     .with_listen_port(4433)
+///     .with_relay("https://relay.example:3443".parse()?);
+/// # Ok::<(), p2p_core::RelayUrlError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct IrohConfig {
+    /// Who the node is. `None`, the default, draws a new random key at each `bind`.
+    pub secret_key: Option<SecretKey>,
+    /// Where to bind UDP sockets: at most one IPv4 and one IPv6 address; with one family given,
+    /// the other is not used. Empty, the default: all interfaces of both families, IPv6 only if
+    /// the machine has it.
+    pub bind_addresses: Vec<SocketAddr>,
+    /// The port on all interfaces when `bind_addresses` is empty. Default 0: any free one.
+    pub listen_port: u16,
+    /// The relays to be reachable over. None by default; then the node is reached directly only,
+    /// nothing but its dials leaves the machine, and there is no hole punching.
+    pub relays: Vec<RelayUrl>,
+    /// The relays' UDP port for address discovery, without which nodes behind NATs stay on the
+    /// relay. Default 7842; `None` if the relays have none.
+    pub relay_quic_port: Option<u16>,
+    /// Certificates, in DER, that may vouch for relays, on top of the public certificate
+    /// authorities: a relay's own if it is self-signed. None by default.
+    pub relay_ca: Vec<Vec<u8>>,
+    /// How long `bind` waits until one of the relays serves this node. Default 10 s.
+    pub relay_timeout: Duration,
+    /// Timers and bounds of connections.
+    pub connection: ConnectionConfig,
+    /// Peers whose addresses are known from the start: connecting to them by name alone works.
+    pub known_peers: Vec<PeerAddr>,
+    /// How many bytes of one stream may wait to be read here; further ones wait at the peer. It
+    /// bounds a stream's speed to this much per round trip. Default 4 MiB: 40 MB/s at 100 ms.
+    pub stream_window: u32,
+    /// The same for all streams of a connection together, so a bound on the memory that a peer
+    /// can fill. Default 64 MiB: sixteen streams that nobody reads stop the connection.
+    pub receive_window: u32,
+    /// How many bytes written to a connection may be without the peer's acknowledgement; further
+    /// writes wait. It bounds the memory of a connection that sends. Default 16 MiB.
+    pub send_window: u32,
+}
+
+impl IrohConfig {
+    /// Sets who the node is.
+    #[must_use]
+    pub fn with_secret_key(mut self, secret_key: SecretKey) -> Self {
+        self.secret_key = Some(secret_key);
+        self
+    }
+
+    /// Adds an address to bind, in place of all interfaces: at most one of each family.
+    #[must_use]
+    pub fn with_bind_address(mut self, address: SocketAddr) -> Self {
+        self.bind_addresses.push(address);
+        self
+    }
+
+    /// Sets the port on all interfaces; it means nothing beside a bind address.
+    #[must_use]
+    pub const fn with_listen_port(mut self, port: u16) -> Self {
+        self.listen_port = port;
+        self
+    }
+
+    /// Adds a relay to be reachable over.
+    #[must_use]
+    pub fn with_relay(mut self, relay: RelayUrl) -> Self {
+        self.relays.push(relay);
+        self
+    }
+
+    /// Sets the relays' UDP port for address discovery, if they have it.
+    #[must_use]
+    pub const fn with_relay_quic_port(mut self, port: Option<u16>) -> Self {
+        self.relay_quic_port = port;
+        self
+    }
+
+    /// Adds a certificate in DER that may vouch for relays.
+    #[must_use]
+    pub fn with_relay_ca(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.relay_ca.push(certificate.into());
+        self
+    }
+
+    /// Sets how long `bind` waits for a relay.
+    #[must_use]
+    pub const fn with_relay_timeout(mut self, timeout: Duration) -> Self {
+        self.relay_timeout = timeout;
+        self
+    }
+
+    /// Sets the timers and bounds of connections.
+    #[must_use]
+    pub fn with_connection(mut self, connection: ConnectionConfig) -> Self {
+        self.connection = connection;
+        self
+    }
+
+    /// Adds a peer whose address is known from the start.
+    #[must_use]
+    pub fn with_known_peer(mut self, peer: PeerAddr) -> Self {
+        self.known_peers.push(peer);
+        self
+    }
+
+    /// Sets how many bytes of one stream may wait to be read.
+    #[must_use]
+    pub const fn with_stream_window(mut self, bytes: u32) -> Self {
+        self.stream_window = bytes;
+        self
+    }
+
+    /// Sets how many bytes of all streams of a connection may wait to be read.
+    #[must_use]
+    pub const fn with_receive_window(mut self, bytes: u32) -> Self {
+        self.receive_window = bytes;
+        self
+    }
+
+    /// Sets how many bytes of a connection may be on their way.
+    #[must_use]
+    pub const fn with_send_window(mut self, bytes: u32) -> Self {
+        self.send_window = bytes;
+        self
+    }
+
+    /// Binds the sockets and makes a node. With relays configured it waits until one of them
+    /// serves it, so that the node's ticket leads to it from everywhere.
+    ///
+    /// # Errors
+    ///
+    /// - [`P2PError::Network`]: an address cannot be bound, or no relay can be used; the sentence
+    ///   names the address or the relays, and what to do;
+    /// - [`P2PError::Timeout`]: no relay answered within `relay_timeout`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the sockets back.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn bind(self) -> Result<IrohP2P, P2PError> {
+        let transport = IrohTransport::bind(&self).await?;
+        Ok(Node::new(transport, self.connection, self.known_peers))
+    }
+}
+
+impl Default for IrohConfig {
+    fn default() -> Self {
+        Self {
+            secret_key: None,
+            bind_addresses: Vec::new(),
+            listen_port: 0,
+            relays: Vec::new(),
+            relay_quic_port: Some(iroh_relay::defaults::DEFAULT_RELAY_QUIC_PORT),
+            relay_ca: Vec::new(),
+            relay_timeout: Duration::from_secs(10),
+            connection: ConnectionConfig::default(),
+            known_peers: Vec::new(),
+            stream_window: 4 << 20,
+            receive_window: 64 << 20,
+            send_window: 16 << 20,
+        }
+    }
+}

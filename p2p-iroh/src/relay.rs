@@ -1,0 +1,182 @@
+//! Waits for a relay, and says what is wrong with it.
+//!
+//! iroh probes the configured relays, makes the best its home and connects to it; a relay that
+//! fails the probe (not running, not trusted) never becomes home, and nothing says why. So, when
+//! there is no home soon, each relay is tried as iroh would, by iroh's own client, for its error.
+//! That client has an identity of its own: a second one with ours would displace the first.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use iroh::endpoint::RelayStatus;
+use iroh::{Endpoint, RelayUrl, SecretKey, Watcher};
+use iroh_relay::client::{ClientBuilder, ConnectError, DialError};
+use p2p_core::{BoxError, P2PError};
+use tokio::time;
+
+/// How long iroh may take before its relays are tried: several round trips around the world.
+const TRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a relay cannot be used.
+struct Failure {
+    /// What to read after "relay URL".
+    what: String,
+    source: Option<BoxError>,
+}
+
+/// The relays in iroh's terms.
+///
+/// # Errors
+///
+/// [`P2PError::Network`] if one is no URL.
+pub(crate) fn parse(relays: &[p2p_core::RelayUrl]) -> Result<Vec<RelayUrl>, P2PError> {
+    let parse = |relay: &p2p_core::RelayUrl| {
+        relay.as_str().parse().map_err(|error| {
+            let what = format!("relay {relay} is no URL: a relay is written https://HOST[:PORT]");
+            P2PError::Network { what, source: Some(BoxError::from(error)) }
+        })
+    };
+    relays.iter().map(parse).collect()
+}
+
+/// Waits until one of the relays serves the endpoint.
+///
+/// # Errors
+///
+/// [`P2PError::Network`] as soon as it is known of each why it does not;
+/// [`P2PError::Timeout`] if it is not known in time.
+pub(crate) async fn home(
+    endpoint: &Endpoint,
+    relays: &[RelayUrl],
+    after: Duration,
+) -> Result<(), P2PError> {
+    let mut failures = BTreeMap::new();
+    let waiting = wait(endpoint, relays, &mut failures);
+    match time::timeout(after, waiting).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(unusable(failures)),
+        Err(_elapsed) => {
+            let mut silent: Vec<_> = relays.iter().map(|url| format!("relay {url}")).collect();
+            for (url, failure) in failures {
+                if let Some(index) = relays.iter().position(|relay| *relay == url) {
+                    silent[index] = format!("relay {url} {}", failure.what);
+                }
+            }
+            let what = format!(
+                "no relay answered: check the address, and that the network lets TCP through to \
+                 it ({})",
+                silent.join("; ")
+            );
+            Err(P2PError::Timeout { what, after })
+        }
+    }
+}
+
+/// Waits for a home relay (true), or for a failure of each relay (false).
+async fn wait(
+    endpoint: &Endpoint,
+    relays: &[RelayUrl],
+    failures: &mut BTreeMap<RelayUrl, Failure>,
+) -> bool {
+    let mut statuses = endpoint.home_relay_status();
+    let mut now = statuses.get();
+    let attempts = relays.iter().map(|url| async {
+        time::sleep(TRY_AFTER).await;
+        (url.clone(), attempt(endpoint, url.clone()).await)
+    });
+    let mut attempts: FuturesUnordered<_> = attempts.collect();
+    loop {
+        if now.iter().any(RelayStatus::is_connected) {
+            return true;
+        }
+        for status in &now {
+            if let Some(failure) = refusal(endpoint, status) {
+                failures.insert(status.url().clone(), failure);
+            }
+        }
+        if failures.len() >= relays.len() {
+            return false;
+        }
+        tokio::select! {
+            updated = statuses.updated() => match updated {
+                Ok(updated) => now = updated,
+                Err(_disconnected) => return false,
+            },
+            Some((url, result)) = attempts.next() => {
+                if let Err(failure) = result {
+                    failures.entry(url).or_insert(failure);
+                }
+            }
+        }
+    }
+}
+
+/// What went wrong between our endpoint and its home relay.
+fn refusal(endpoint: &Endpoint, status: &RelayStatus) -> Option<Failure> {
+    let error = status.last_error()?;
+    let what = match status.auth_denied_reason() {
+        Some(reason) => {
+            let id = endpoint.id();
+            format!("does not admit this node ({reason}): have its operator let {id} in")
+        }
+        None => format!("was found, but the connection to it failed: {error:#}"),
+    };
+    Some(Failure { what, source: None })
+}
+
+/// Connects to the relay once, to see what happens.
+async fn attempt(endpoint: &Endpoint, url: RelayUrl) -> Result<(), Failure> {
+    // A closed endpoint has no resolver, and nobody who waits.
+    let Ok(resolver) = endpoint.dns_resolver() else { return Ok(()) };
+    let client = ClientBuilder::new(url, SecretKey::generate(), resolver.clone())
+        .tls_client_config(endpoint.tls_config().clone());
+    let Err(error) = client.connect().await else { return Ok(()) };
+    let what = match &error {
+        // It runs and is trusted, and told a stranger to go: that is not about us.
+        ConnectError::Handshake { .. } => return Ok(()),
+        ConnectError::Tls { source, .. } => format!(
+            "is not trusted ({source}): if it is your own, add its certificate as relay CA, \
+             otherwise check the URL"
+        ),
+        ConnectError::Dial { source: DialError::Dns { source, .. }, .. } => format!(
+            "has a name that does not resolve ({source:#}): check the spelling, or give its \
+             IP address"
+        ),
+        ConnectError::Dial { source: DialError::Io { source, .. }, .. } => match source.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                "refuses connections: check that it is running, and the port".to_owned()
+            }
+            _ => format!("cannot be reached ({source}): check the address and the network"),
+        },
+        ConnectError::Dial { source: DialError::Timeout { .. }, .. } => {
+            "does not answer: check the address, and that the network lets TCP through".to_owned()
+        }
+        error => format!("does not behave like a relay ({}): check the URL", chain(error)),
+    };
+    Err(Failure { what, source: Some(error.into()) })
+}
+
+fn unusable(failures: BTreeMap<RelayUrl, Failure>) -> P2PError {
+    let mut source = None;
+    let sentences = failures.into_iter().map(|(url, failure)| {
+        source = source.take().or(failure.source);
+        format!("relay {url} {}", failure.what)
+    });
+    let what = sentences.collect::<Vec<_>>().join("; ");
+    P2PError::Network { what, source }
+}
+
+/// The error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
+}
