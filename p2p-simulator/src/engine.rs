@@ -1,0 +1,412 @@
+//! The simulated network itself: hosts, links, connections, faults, randomness and trace.
+//!
+//! No executor, no clock, no lock: whoever drives it passes `now` to every call, wakes the tasks that
+//! a call leaves in [`Engine::take_wakers`], and calls [`Engine::advance`] when
+//! [`Engine::next_event`] has come. Two drivers do: the virtual one in `simulation`, and the live one
+//! in `live`.
+//!
+//! - [`queue`]: what is going to happen;
+//! - [`link`]: what becomes of a packet;
+//! - [`conn`] and [`streams`]: connections with QUIC's shape on top of packets;
+//! - [`fault`]: cuts, repairs, crashes;
+//! - [`random`], [`trace`], [`wakers`].
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use p2p_core::PeerId;
+use p2p_core::transport::LinkClosed;
+
+use crate::profile::{LinkProfile, NetworkConfig};
+use conn::{Conns, Endpoint, Host};
+use link::{Compiled, Fate, Held, Link};
+use queue::EventQueue;
+use random::Probability;
+use trace::{Trace, TraceEvent, TraceKind};
+
+pub(crate) mod conn;
+pub(crate) mod fault;
+pub(crate) mod link;
+pub(crate) mod queue;
+pub(crate) mod random;
+pub(crate) mod streams;
+pub(crate) mod trace;
+pub(crate) mod wakers;
+
+/// Nanoseconds since the network began.
+pub(crate) type Nanos = u64;
+
+pub(crate) fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+/// A connection. The generation tells it from an earlier one in the same slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConnId {
+    slot: u32,
+    generation: u32,
+}
+
+/// One of a connection's two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Dialler = 0,
+    Acceptor = 1,
+}
+
+impl Side {
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Dialler => Self::Acceptor,
+            Self::Acceptor => Self::Dialler,
+        }
+    }
+}
+
+/// Whether a stream goes one way or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Uni = 0,
+    Bi = 1,
+}
+
+/// A stream's number: what QUIC makes of opener, direction and count (RFC 9000, section 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StreamId(u64);
+
+impl StreamId {
+    const fn new(opener: Side, direction: Direction, count: u64) -> Self {
+        Self(count << 2 | (direction as u64) << 1 | opener as u64)
+    }
+
+    const fn opener(self) -> Side {
+        if self.0 & 1 == 0 { Side::Dialler } else { Side::Acceptor }
+    }
+
+    const fn direction(self) -> Direction {
+        if self.0 & 2 == 0 { Direction::Uni } else { Direction::Bi }
+    }
+
+    const fn count(self) -> u64 {
+        self.0 >> 2
+    }
+}
+
+/// What travels between the two ends of a connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Packet {
+    /// Somebody wants a connection.
+    Dial,
+    /// The acceptor has taken it up and proven who it is.
+    Answer,
+    /// The dialler has proven who it is.
+    Confirm,
+    Data {
+        stream: StreamId,
+        bytes: Bytes,
+        fin: bool,
+    },
+    Reset {
+        stream: StreamId,
+        code: u64,
+    },
+    Stop {
+        stream: StreamId,
+        code: u64,
+    },
+    /// The reader has room for this many bytes more.
+    Window {
+        stream: StreamId,
+        bytes: u64,
+    },
+    /// The reader's transport has all of the stream.
+    Received {
+        stream: StreamId,
+    },
+    /// One more stream may be opened.
+    StreamEnded {
+        direction: Direction,
+    },
+    Datagram(Bytes),
+    Close {
+        code: u64,
+        message: String,
+    },
+}
+
+/// What a packet's loss means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// It is sent again until it arrives.
+    Reliable,
+    /// It is sent again while there is a way, but nobody waits for a repair.
+    Farewell,
+    /// It is gone.
+    Once,
+}
+
+impl Packet {
+    const fn delivery(&self) -> Delivery {
+        match self {
+            Self::Datagram(_) => Delivery::Once,
+            Self::Close { .. } => Delivery::Farewell,
+            _ => Delivery::Reliable,
+        }
+    }
+
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Dial => 1,
+            Self::Answer => 2,
+            Self::Confirm => 3,
+            Self::Data { .. } => 4,
+            Self::Reset { .. } => 5,
+            Self::Stop { .. } => 6,
+            Self::Window { .. } => 7,
+            Self::Received { .. } => 8,
+            Self::StreamEnded { .. } => 9,
+            Self::Datagram(_) => 10,
+            Self::Close { .. } => 11,
+        }
+    }
+
+    fn payload(&self) -> &[u8] {
+        match self {
+            Self::Data { bytes, .. } | Self::Datagram(bytes) => bytes,
+            Self::Close { message, .. } => message.as_bytes(),
+            _ => &[],
+        }
+    }
+}
+
+/// What is going to happen.
+#[derive(Debug)]
+enum Event {
+    Deliver {
+        route: Route,
+        order: u64,
+        packet: Packet,
+    },
+    /// Time to look whether this end has heard nothing for too long.
+    CheckSilence {
+        conn: ConnId,
+        side: Side,
+    },
+    FailDial {
+        conn: ConnId,
+    },
+    GiveDialUp {
+        conn: ConnId,
+    },
+}
+
+/// From where to where a packet goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    conn: ConnId,
+    to: Side,
+    from_host: u32,
+    to_host: u32,
+    link: usize,
+    back: usize,
+}
+
+/// The network.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) hosts: Vec<Host>,
+    endpoints: Vec<Endpoint>,
+    by_peer: BTreeMap<PeerId, u32>,
+    conns: Conns,
+    net: Net,
+    wakers: Vec<Waker>,
+}
+
+/// Links and what is on them.
+#[derive(Debug)]
+pub(crate) struct Net {
+    seed: u64,
+    default_link: Compiled,
+    connect_failures: Probability,
+    links: Vec<Link>,
+    by_hosts: BTreeMap<(u32, u32), usize>,
+    queue: EventQueue<Event>,
+    trace: Trace,
+    sent: u64,
+}
+
+impl Engine {
+    pub(crate) fn new(config: &NetworkConfig, record: usize) -> Self {
+        Self {
+            hosts: Vec::new(),
+            endpoints: Vec::new(),
+            by_peer: BTreeMap::new(),
+            conns: Conns::default(),
+            net: Net {
+                seed: config.seed,
+                default_link: Compiled::from(&config.link),
+                connect_failures: Probability::new(config.connect_failures),
+                links: Vec::new(),
+                by_hosts: BTreeMap::new(),
+                queue: EventQueue::new(),
+                trace: Trace::new(record),
+                sent: 0,
+            },
+            wakers: Vec::new(),
+        }
+    }
+
+    /// The tasks to wake after a call.
+    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wakers)
+    }
+
+    /// When something happens next.
+    pub(crate) fn next_event(&self) -> Option<Nanos> {
+        self.net.queue.next_at()
+    }
+
+    pub(crate) const fn trace(&self) -> &Trace {
+        &self.net.trace
+    }
+
+    /// Lets everything happen that is due at `now`, in order.
+    pub(crate) fn advance(&mut self, now: Nanos) {
+        while let Some((at, event)) = self.net.queue.pop_due(now) {
+            match event {
+                Event::Deliver { route, order, packet } => self.arrive(at, route, order, packet),
+                Event::CheckSilence { conn, side } => self.check_silence(at, conn, side),
+                Event::FailDial { conn } => {
+                    let message = "the simulated network let it fail".to_owned();
+                    self.end(at, conn, Side::Dialler, LinkClosed::Transport { message });
+                    self.mark_gone(at, conn, Side::Acceptor);
+                }
+                Event::GiveDialUp { conn } => self.give_dial_up(at, conn),
+            }
+        }
+    }
+
+    fn arrive(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
+        if self.net.links[route.link].cut_since.is_some() {
+            self.net.meet_cut(now, route, order, packet);
+            return;
+        }
+        if self.hosts[route.to_host as usize].down_since.is_some() {
+            self.net.trace(now, TraceKind::Lost, route, &packet);
+            self.mark_gone(now, route.conn, route.to);
+            return;
+        }
+        self.net.trace(now, TraceKind::Arrived, route, &packet);
+        let (conn, side) = (route.conn, route.to);
+        match packet {
+            Packet::Dial => self.on_dial(now, conn),
+            Packet::Answer => self.on_answer(now, conn),
+            Packet::Confirm => self.on_established(conn, Side::Acceptor),
+            Packet::Data { stream, bytes, fin } => {
+                self.on_data(now, conn, side, stream, bytes, fin)
+            }
+            Packet::Reset { stream, code } => self.on_reset(now, conn, side, stream, code),
+            Packet::Stop { stream, code } => self.on_stop(now, conn, side, stream, code),
+            Packet::Window { stream, bytes } => self.on_window(conn, side, stream, bytes),
+            Packet::Received { stream } => self.on_received(now, conn, side, stream),
+            Packet::StreamEnded { direction } => self.on_stream_ended(conn, side, direction),
+            Packet::Datagram(bytes) => self.on_datagram(conn, side, bytes),
+            Packet::Close { code, message } => {
+                self.end(now, conn, side, LinkClosed::Peer { code, message });
+            }
+        }
+    }
+}
+
+impl Net {
+    /// The link from one host to another, made at first use.
+    pub(crate) fn link(&mut self, from: u32, to: u32) -> usize {
+        if let Some(&link) = self.by_hosts.get(&(from, to)) {
+            return link;
+        }
+        self.links.push(Link::new(self.seed, from, to));
+        self.by_hosts.insert((from, to), self.links.len() - 1);
+        self.links.len() - 1
+    }
+
+    pub(crate) fn set_link(&mut self, from: u32, to: u32, profile: Option<&LinkProfile>) {
+        let link = self.link(from, to);
+        self.links[link].set_profile(profile);
+    }
+
+    /// The round trip over a route, as its ends estimate it.
+    pub(crate) fn round_trip(&self, route: Route) -> Duration {
+        let one_way = |link: usize| self.links[link].profile(&self.default_link).one_way_estimate();
+        one_way(route.link) + one_way(route.back)
+    }
+
+    pub(crate) fn mtu(&self, route: Route) -> usize {
+        self.links[route.link].profile(&self.default_link).mtu
+    }
+
+    /// Sends a packet, to arrive no sooner than `not_before`. Returns when it arrives, as far as
+    /// that is known.
+    fn send(&mut self, now: Nanos, route: Route, packet: Packet, not_before: Nanos) -> Nanos {
+        self.sent += 1;
+        let order = self.sent;
+        self.trace(now, TraceKind::Sent, route, &packet);
+        self.transmit(now, route, order, packet, not_before)
+    }
+
+    fn transmit(
+        &mut self,
+        now: Nanos,
+        route: Route,
+        order: u64,
+        packet: Packet,
+        not_before: Nanos,
+    ) -> Nanos {
+        if self.links[route.link].cut_since.is_some() {
+            self.meet_cut(now, route, order, packet);
+            return not_before;
+        }
+        let rtt = nanos(self.round_trip(route));
+        let reliable = packet.delivery() != Delivery::Once;
+        let bytes = packet.payload().len();
+        let link = &mut self.links[route.link];
+        match link.transmit(now, bytes, reliable, rtt, &self.default_link) {
+            Fate::Arrives(at) => {
+                let at = at.max(not_before);
+                self.queue.push(at, Event::Deliver { route, order, packet });
+                at
+            }
+            Fate::Lost => {
+                self.trace(now, TraceKind::Lost, route, &packet);
+                not_before
+            }
+        }
+    }
+
+    /// A packet meets a cut: one of a stream waits for the repair.
+    fn meet_cut(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
+        match packet.delivery() {
+            Delivery::Reliable => {
+                self.trace(now, TraceKind::Held, route, &packet);
+                self.links[route.link].held.push(Held { route, order, packet });
+            }
+            Delivery::Farewell | Delivery::Once => {
+                self.trace(now, TraceKind::Lost, route, &packet);
+            }
+        }
+    }
+
+    fn trace(&mut self, at: Nanos, kind: TraceKind, route: Route, packet: &Packet) {
+        let payload = packet.payload();
+        let event = TraceEvent {
+            at_ns: at,
+            kind,
+            from: route.from_host,
+            to: route.to_host,
+            packet: packet.kind(),
+            bytes: payload.len() as u32,
+        };
+        self.trace.event(event, payload);
+    }
+}

@@ -1,0 +1,100 @@
+//! Randomness: one ChaCha stream for each purpose and place, so that one more draw in one place
+//! moves nothing in another.
+//!
+//! Sampling is in whole numbers: no logarithm, no sine, nothing that differs between platforms.
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What a stream of randomness is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Identity = 1,
+    Loss = 2,
+    Jitter = 3,
+    ConnectFailure = 4,
+}
+
+/// One stream of randomness.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(ChaCha12Rng);
+
+impl Random {
+    /// The stream for `purpose` between or at these places (24 bits each are used).
+    pub(crate) fn new(seed: u64, purpose: Purpose, from: u32, to: u32) -> Self {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let place = u64::from(from & 0xff_ffff) << 24 | u64::from(to & 0xff_ffff);
+        rng.set_stream((purpose as u64) << 48 | place);
+        Self(rng)
+    }
+
+    pub(crate) fn bytes(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Whether something of this probability happens.
+    pub(crate) fn happens(&mut self, probability: Probability) -> bool {
+        // No draw where there is no question, so that a faultless link costs nothing.
+        probability.0 > 0 && u64::from(self.0.next_u32()) < probability.0
+    }
+
+    /// Evenly from 0 to `max`, both included.
+    pub(crate) fn up_to(&mut self, max: u64) -> u64 {
+        if max == 0 {
+            return 0;
+        }
+        ((u128::from(self.0.next_u64()) * (u128::from(max) + 1)) >> 64) as u64
+    }
+}
+
+/// A probability in units of 2^-32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probability(u64);
+
+impl Probability {
+    pub(crate) fn new(share: f64) -> Self {
+        // One multiplication and one rounding, both exact in IEEE 754.
+        Self((share.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_do_not_share_a_stream() {
+        let draw = |purpose, from, to| Random::new(7, purpose, from, to).bytes();
+        let all = [
+            draw(Purpose::Loss, 1, 2),
+            draw(Purpose::Loss, 2, 1),
+            draw(Purpose::Jitter, 1, 2),
+            Random::new(8, Purpose::Loss, 1, 2).bytes(),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[..i].iter().all(|b| a != b));
+        }
+        assert_eq!(all[0], draw(Purpose::Loss, 1, 2));
+    }
+
+    #[test]
+    fn a_share_happens_as_often_as_it_says() {
+        let mut random = Random::new(1, Purpose::Loss, 0, 0);
+        let share = Probability::new(0.01);
+        let hits = (0..1_000_000).filter(|_| random.happens(share)).count();
+        // 10 000 expected, standard deviation 99.5; five of them.
+        assert!((9_500..=10_500).contains(&hits), "{hits}");
+        let (never, always) = (Probability::new(0.0), Probability::new(1.0));
+        assert!((0..1000).all(|_| !random.happens(never) && random.happens(always)));
+    }
+
+    #[test]
+    fn jitter_reaches_both_ends() {
+        let mut random = Random::new(1, Purpose::Jitter, 0, 0);
+        let draws: Vec<_> = (0..1000).map(|_| random.up_to(3)).collect();
+        assert!((0..=3).all(|value| draws.contains(&value)));
+        assert!(draws.iter().all(|&value| value <= 3));
+    }
+}

@@ -1,0 +1,172 @@
+//! The handles that programs and tests hold: a network, and the hosts on it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use p2p_core::{BoxError, ConnectionConfig, Node, P2PError, PeerId, SecretKey};
+
+use crate::SimulatorP2P;
+use crate::engine::conn::BindError;
+use crate::engine::trace::{TraceEvent, TraceHash};
+use crate::profile::LinkProfile;
+use crate::shared::Shared;
+use crate::transport::SimTransport;
+
+/// A simulated network. A handle: clones are the same network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Network {
+    /// A new host. Its identity follows from the network's seed and the number of hosts before it.
+    pub fn host(&self, name: &str) -> Host {
+        let number = self.shared.with(|engine, _| engine.add_host(name));
+        Host { shared: self.shared.clone(), number }
+    }
+
+    /// Sets what the links between two hosts are like, in both directions, for packets sent from now
+    /// on.
+    pub fn set_link(&self, a: &Host, b: &Host, profile: &LinkProfile) {
+        self.set_link_one_way(a, b, profile);
+        self.set_link_one_way(b, a, profile);
+    }
+
+    /// The same for one direction.
+    pub fn set_link_one_way(&self, from: &Host, to: &Host, profile: &LinkProfile) {
+        self.shared.with(|engine, _| engine.set_link(from.number, to.number, Some(profile)));
+    }
+
+    /// Cuts the hosts of one group off from those of the other, in both directions, also for what is
+    /// on its way. Datagrams are lost; streams wait; connections time out if it lasts.
+    pub fn partition<'a>(
+        &self,
+        group: impl IntoIterator<Item = &'a Host>,
+        from: impl IntoIterator<Item = &'a Host> + Clone,
+    ) {
+        self.for_pairs(group, from, |shared, a, b| {
+            shared.with(|engine, now| {
+                engine.cut(now, a, b);
+                engine.cut(now, b, a);
+            });
+        });
+    }
+
+    /// Repairs what [`partition`](Network::partition) cut.
+    pub fn repair<'a>(
+        &self,
+        group: impl IntoIterator<Item = &'a Host>,
+        from: impl IntoIterator<Item = &'a Host> + Clone,
+    ) {
+        self.for_pairs(group, from, |shared, a, b| {
+            shared.with(|engine, now| {
+                engine.repair(now, a, b);
+                engine.repair(now, b, a);
+            });
+        });
+    }
+
+    fn for_pairs<'a>(
+        &self,
+        group: impl IntoIterator<Item = &'a Host>,
+        from: impl IntoIterator<Item = &'a Host> + Clone,
+        each: impl Fn(&Shared, u32, u32),
+    ) {
+        for a in group {
+            for b in from.clone() {
+                if a.number != b.number {
+                    each(&self.shared, a.number, b.number);
+                }
+            }
+        }
+    }
+
+    /// The time since the network began: virtual in a [`Simulation`](crate::Simulation).
+    pub fn elapsed(&self) -> Duration {
+        self.shared.elapsed()
+    }
+
+    /// The hash over everything that happened so far.
+    pub fn trace_hash(&self) -> TraceHash {
+        self.shared.with(|engine, _| engine.trace().hash())
+    }
+
+    /// How many things happened so far.
+    pub fn trace_count(&self) -> u64 {
+        self.shared.with(|engine, _| engine.trace().count())
+    }
+
+    /// The first things that happened, as many as the network was told to record.
+    pub fn recorded(&self) -> Vec<TraceEvent> {
+        self.shared.with(|engine, _| engine.trace().recorded().to_vec())
+    }
+}
+
+/// A machine on a simulated network. A handle: clones are the same machine.
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<Shared>,
+    number: u32,
+}
+
+impl Host {
+    /// What it was called.
+    pub fn name(&self) -> String {
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].name.clone())
+    }
+
+    /// Its number in traces: hosts are counted from 0.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its identity's secret half, for what is to be signed outside the network.
+    pub fn secret_key(&self) -> SecretKey {
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].secret.clone())
+    }
+
+    /// Its identity.
+    pub fn peer_id(&self) -> PeerId {
+        self.secret_key().peer_id()
+    }
+
+    /// Starts the host's endpoint. It has one at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`P2PError::Network`] if it has one, or has crashed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn provider(&self, config: ConnectionConfig) -> Result<SimulatorP2P, P2PError> {
+        let bound = self.shared.with(|engine, _| engine.bind(self.number, &config));
+        let endpoint = bound.map_err(|error| {
+            let why = match error {
+                BindError::HostDown => "has crashed: restart it first",
+                BindError::InUse => "has an endpoint already: shut that down first",
+            };
+            let what = format!("simulated host '{}' {why}", self.name());
+            P2PError::Network { what, source: None::<BoxError> }
+        })?;
+        Ok(Node::new(SimTransport::new(self.shared.clone(), endpoint), config, []))
+    }
+
+    /// Ends everything the host has on the network at once, without a word to anybody: its peers
+    /// find out by silence. Its tasks go on, and find their connections gone.
+    pub fn crash(&self) {
+        self.shared.with(|engine, now| engine.crash(now, self.number));
+    }
+
+    /// Starts it again after a crash, with its identity and without an endpoint.
+    pub fn restart(&self) {
+        self.shared.with(|engine, now| engine.restart(now, self.number));
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Host").field(&self.name()).finish()
+    }
+}

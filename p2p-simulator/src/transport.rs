@@ -1,0 +1,157 @@
+//! The shell around the engine: the core's [`Transport`] and [`Link`](p2p_core::transport::Link).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use p2p_core::transport::{Incoming, LinkClosed, Transport};
+use p2p_core::{P2PError, PeerAddr, PeerId};
+
+use crate::engine::conn::Wait;
+use crate::engine::{ConnId, Direction, Engine, Nanos, Side};
+use crate::shared::Shared;
+
+mod link;
+mod stream;
+
+pub use link::SimLink;
+pub use stream::{SimRecvStream, SimSendStream};
+
+/// An endpoint on a simulated host.
+#[derive(Debug)]
+pub struct SimTransport {
+    shared: Arc<Shared>,
+    endpoint: u32,
+    peer: PeerId,
+}
+
+impl SimTransport {
+    pub(crate) fn new(shared: Arc<Shared>, endpoint: u32) -> Self {
+        let peer = shared.with(|engine, _| engine.peer_of(endpoint));
+        Self { shared, endpoint, peer }
+    }
+}
+
+impl Drop for SimTransport {
+    fn drop(&mut self) {
+        self.shared.with(|engine, now| engine.unbind(now, self.endpoint));
+    }
+}
+
+impl Transport for SimTransport {
+    type Link = SimLink;
+    type Incoming = SimIncoming;
+
+    fn local_peer_id(&self) -> PeerId {
+        self.peer
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        let address = self.shared.with(|engine, _| engine.address_of(self.endpoint));
+        PeerAddr::new(self.peer).with_address(address)
+    }
+
+    async fn dial(&self, peer: &PeerAddr) -> Result<SimLink, P2PError> {
+        let peer = peer.id();
+        let conn = self.shared.with(|engine, now| engine.dial(now, self.endpoint, peer));
+        let conn = conn.ok_or(P2PError::PeerNotFound { peer })?;
+        // From here on dropping the future drops the link, which closes it.
+        let link = SimLink::new(self.shared.clone(), conn, Side::Dialler, peer);
+        link.established().await.map_err(|closed| P2PError::ConnectionFailed {
+            peer,
+            reason: closed.to_string(),
+            source: None,
+        })?;
+        Ok(link)
+    }
+
+    async fn accept(&self) -> Option<SimIncoming> {
+        let (conn, peer) = AcceptIncoming { transport: self, ticket: None }.await?;
+        Some(SimIncoming { link: SimLink::new(self.shared.clone(), conn, Side::Acceptor, peer) })
+    }
+
+    async fn close(&self) {
+        self.shared.with(|engine, now| engine.unbind(now, self.endpoint));
+    }
+}
+
+struct AcceptIncoming<'a> {
+    transport: &'a SimTransport,
+    ticket: Option<u64>,
+}
+
+impl Future for AcceptIncoming<'_> {
+    type Output = Option<(ConnId, PeerId)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let SimTransport { shared, endpoint, .. } = self.transport;
+        shared.with(|engine, _| engine.poll_incoming(*endpoint, &mut self.ticket, cx))
+    }
+}
+
+impl Drop for AcceptIncoming<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let SimTransport { shared, endpoint, .. } = self.transport;
+            shared.with(|engine, _| engine.leave_incoming(*endpoint, ticket));
+        }
+    }
+}
+
+/// An inbound link whose dialler has not proven yet who it is.
+#[derive(Debug)]
+pub struct SimIncoming {
+    link: SimLink,
+}
+
+impl Incoming for SimIncoming {
+    type Link = SimLink;
+
+    async fn open_early(&mut self) -> Result<SimSendStream, LinkClosed> {
+        self.link.with(|engine, now, conn, _| engine.answer(now, conn));
+        let stream = self.link.open(Direction::Uni).await?;
+        Ok(self.link.send_stream(stream))
+    }
+
+    async fn authenticated(self) -> Result<SimLink, LinkClosed> {
+        self.link.established().await?;
+        Ok(self.link)
+    }
+}
+
+/// Waits at one end of a connection until `poll` is ready; leaves nothing behind when dropped.
+struct WaitAtEnd<'a, F> {
+    shared: &'a Shared,
+    conn: ConnId,
+    side: Side,
+    wait: Wait,
+    ticket: Option<u64>,
+    poll: F,
+}
+
+impl<'a, F> WaitAtEnd<'a, F> {
+    const fn new(shared: &'a Shared, conn: ConnId, side: Side, wait: Wait, poll: F) -> Self {
+        Self { shared, conn, side, wait, ticket: None, poll }
+    }
+}
+
+impl<R, F> Future for WaitAtEnd<'_, F>
+where
+    F: FnMut(&mut Engine, Nanos, &mut Option<u64>, &Context<'_>) -> Poll<R> + Unpin,
+{
+    type Output = R;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        let Self { shared, ticket, poll, .. } = self.get_mut();
+        shared.with(|engine, now| poll(engine, now, ticket, cx))
+    }
+}
+
+impl<F> Drop for WaitAtEnd<'_, F> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.with(|engine, _| engine.leave(self.conn, self.side, self.wait, ticket));
+        }
+    }
+}

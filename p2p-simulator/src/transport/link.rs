@@ -1,0 +1,191 @@
+//! One end of a simulated connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use p2p_core::transport::{DatagramError, Link, LinkClosed};
+use p2p_core::{PathEvents, PathInfo, PeerId};
+
+use super::{SimRecvStream, SimSendStream, WaitAtEnd};
+use crate::engine::conn::Wait;
+use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamId};
+use crate::shared::Shared;
+
+/// One end of a simulated connection. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct SimLink {
+    shared: Arc<Shared>,
+    conn: ConnId,
+    side: Side,
+    peer: PeerId,
+}
+
+impl SimLink {
+    pub(super) const fn new(shared: Arc<Shared>, conn: ConnId, side: Side, peer: PeerId) -> Self {
+        Self { shared, conn, side, peer }
+    }
+
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Engine, Nanos, ConnId, Side) -> R) -> R {
+        self.shared.with(|engine, now| f(engine, now, self.conn, self.side))
+    }
+
+    fn wait<R, F>(&self, wait: Wait, poll: F) -> WaitAtEnd<'_, F>
+    where
+        F: FnMut(&mut Engine, Nanos, &mut Option<u64>, &Context<'_>) -> Poll<R> + Unpin,
+    {
+        WaitAtEnd::new(&self.shared, self.conn, self.side, wait, poll)
+    }
+
+    /// Waits until the other side has proven who it is.
+    pub(super) fn established(&self) -> impl Future<Output = Result<(), LinkClosed>> + Send {
+        let (conn, side) = (self.conn, self.side);
+        self.wait(Wait::Established, move |engine, _, ticket, cx| {
+            engine.poll_established(conn, side, ticket, cx)
+        })
+    }
+
+    pub(super) fn open(
+        &self,
+        direction: Direction,
+    ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
+        let (conn, side) = (self.conn, self.side);
+        self.wait(Wait::Open(direction), move |engine, _, ticket, cx| {
+            engine.poll_open(conn, side, direction, ticket, cx)
+        })
+    }
+
+    fn accept(
+        &self,
+        direction: Direction,
+    ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
+        let (conn, side) = (self.conn, self.side);
+        self.wait(Wait::Accept(direction), move |engine, _, ticket, cx| {
+            engine.poll_accept(conn, side, direction, ticket, cx)
+        })
+    }
+
+    pub(super) fn send_stream(&self, stream: StreamId) -> SimSendStream {
+        SimSendStream::new(self.shared.clone(), self.conn, self.side, stream)
+    }
+
+    fn recv_stream(&self, stream: StreamId) -> SimRecvStream {
+        SimRecvStream::new(self.shared.clone(), self.conn, self.side, stream)
+    }
+}
+
+impl Link for SimLink {
+    type SendStream = SimSendStream;
+    type RecvStream = SimRecvStream;
+
+    fn peer_id(&self) -> PeerId {
+        self.peer
+    }
+
+    async fn open_uni(&self) -> Result<SimSendStream, LinkClosed> {
+        Ok(self.send_stream(self.open(Direction::Uni).await?))
+    }
+
+    async fn accept_uni(&self) -> Result<SimRecvStream, LinkClosed> {
+        Ok(self.recv_stream(self.accept(Direction::Uni).await?))
+    }
+
+    async fn open_bi(&self) -> Result<(SimSendStream, SimRecvStream), LinkClosed> {
+        let stream = self.open(Direction::Bi).await?;
+        Ok((self.send_stream(stream), self.recv_stream(stream)))
+    }
+
+    async fn accept_bi(&self) -> Result<(SimSendStream, SimRecvStream), LinkClosed> {
+        let stream = self.accept(Direction::Bi).await?;
+        Ok((self.send_stream(stream), self.recv_stream(stream)))
+    }
+
+    fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
+        self.with(|engine, now, conn, side| engine.send_datagram(now, conn, side, datagram))
+    }
+
+    async fn recv_datagram(&self) -> Result<Bytes, LinkClosed> {
+        let (conn, side) = (self.conn, self.side);
+        self.wait(Wait::Datagram, move |engine, _, ticket, cx| {
+            engine.poll_datagram(conn, side, ticket, cx)
+        })
+        .await
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        Some(self.with(|engine, _, conn, side| engine.max_datagram(conn, side)))
+    }
+
+    fn path(&self) -> PathInfo {
+        self.with(|engine, _, conn, side| path(engine, conn, side))
+    }
+
+    fn path_events(&self) -> PathEvents {
+        let (shared, conn, side) = (self.shared.clone(), self.conn, self.side);
+        PathEvents::new(SimPathEvents { shared, conn, side, first: true, ticket: None })
+    }
+
+    fn close(&self, code: u64, message: &str) {
+        self.with(|engine, now, conn, side| engine.close(now, conn, side, code, message));
+    }
+
+    fn close_reason(&self) -> Option<LinkClosed> {
+        self.with(|engine, _, conn, side| engine.close_reason(conn, side))
+    }
+
+    async fn closed(&self) -> LinkClosed {
+        let (conn, side) = (self.conn, self.side);
+        self.wait(Wait::Closed, move |engine, _, ticket, cx| {
+            engine.poll_closed(conn, side, ticket, cx)
+        })
+        .await
+    }
+}
+
+impl Drop for SimLink {
+    fn drop(&mut self) {
+        self.with(|engine, now, conn, side| engine.release(now, conn, side));
+    }
+}
+
+fn path(engine: &Engine, conn: ConnId, side: Side) -> PathInfo {
+    match engine.path(conn, side) {
+        Some((remote, rtt)) if engine.close_reason(conn, side).is_none() => {
+            PathInfo::direct(remote, Some(rtt))
+        }
+        _ => PathInfo::NONE,
+    }
+}
+
+/// The path as it is, and the end. There are no relays here yet, so that nothing comes between.
+struct SimPathEvents {
+    shared: Arc<Shared>,
+    conn: ConnId,
+    side: Side,
+    first: bool,
+    ticket: Option<u64>,
+}
+
+impl Stream for SimPathEvents {
+    type Item = PathInfo;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PathInfo>> {
+        let Self { shared, conn, side, first, ticket } = self.get_mut();
+        shared.with(|engine, _| match engine.poll_closed(*conn, *side, ticket, cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending if std::mem::take(first) => Poll::Ready(Some(path(engine, *conn, *side))),
+            Poll::Pending => Poll::Pending,
+        })
+    }
+}
+
+impl Drop for SimPathEvents {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.with(|engine, _| engine.leave(self.conn, self.side, Wait::Closed, ticket));
+        }
+    }
+}
