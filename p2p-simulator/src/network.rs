@@ -22,7 +22,17 @@ pub struct Network {
 impl Network {
     /// A new host. Its identity follows from the network's seed and the number of hosts before it.
     pub fn host(&self, name: &str) -> Host {
-        let number = self.shared.with(|engine, _| engine.add_host(name));
+        self.add_host(name, None)
+    }
+
+    /// A new host with an identity of one's own. Of two with the same, the one that starts its
+    /// endpoint first has it.
+    pub fn host_with_key(&self, name: &str, secret: SecretKey) -> Host {
+        self.add_host(name, Some(secret))
+    }
+
+    fn add_host(&self, name: &str, secret: Option<SecretKey>) -> Host {
+        let number = self.shared.with(|engine, _| engine.add_host(name, secret));
         Host { shared: self.shared.clone(), number }
     }
 

@@ -151,6 +151,13 @@ impl NetworkConfig {
     }
 }
 
+impl Default for NetworkConfig {
+    /// With a seed of 0.
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
 fn setting<T: std::str::FromStr>(
     lookup: impl Fn(&str) -> Option<String>,
     name: &'static str,

@@ -18,6 +18,8 @@ use super::{ConnId, Direction, Engine, Event, Nanos, Packet, Route, Side, Stream
 const MAX_INCOMING: usize = 1024;
 /// Datagrams that may wait to be received; then the oldest go.
 const MAX_DATAGRAMS: usize = 1024;
+/// Unidirectional streams that a peer may always open: the engine's, for control and messages.
+const ENGINE_STREAMS: u32 = 8;
 /// Bytes that a stream's writer may be ahead of its reader.
 pub(crate) const STREAM_WINDOW: u64 = 1 << 20;
 
@@ -131,7 +133,7 @@ impl Waiting {
 }
 
 impl End {
-    fn new(endpoint: u32, idle_timeout: Nanos, may_open: u32) -> Self {
+    fn new(endpoint: u32, idle_timeout: Nanos, max_streams: u32) -> Self {
         Self {
             endpoint,
             handles: 0,
@@ -139,7 +141,7 @@ impl End {
             closed: None,
             gone_since: None,
             idle_timeout,
-            may_open: [may_open; 2],
+            may_open: [max_streams.max(ENGINE_STREAMS), max_streams],
             opened: [0; 2],
             known: [0; 2],
             to_accept: [VecDeque::new(), VecDeque::new()],
@@ -210,11 +212,13 @@ impl Conns {
 }
 
 impl Engine {
-    /// A new host, with an identity that follows from the seed and its number.
-    pub(crate) fn add_host(&mut self, name: &str) -> u32 {
+    /// A new host, with this identity or one that follows from the seed and its number.
+    pub(crate) fn add_host(&mut self, name: &str, secret: Option<SecretKey>) -> u32 {
         let number = self.hosts.len() as u32;
-        let secret = Random::new(self.net.seed, Purpose::Identity, number, 0).bytes();
-        let secret = SecretKey::from_bytes(&secret);
+        let secret = secret.unwrap_or_else(|| {
+            let mut random = Random::new(self.net.seed, Purpose::Identity, number, 0);
+            SecretKey::from_bytes(&random.bytes())
+        });
         self.hosts.push(Host { name: name.to_owned(), secret, down_since: None });
         number
     }
