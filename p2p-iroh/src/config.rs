@@ -143,7 +143,8 @@ impl IrohConfig {
     }
 
     /// Binds the sockets and makes a node. With relays configured it waits until one of them
-    /// serves it, so that the node's ticket leads to it from everywhere.
+    /// serves it, so that the node's ticket leads to it from everywhere. Relays that turned out to
+    /// be unusable by then are left out for the life of the node.
     ///
     /// # Errors
     ///

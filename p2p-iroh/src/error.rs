@@ -41,9 +41,8 @@ pub(crate) fn bind(error: BindError, addresses: &[SocketAddr]) -> P2PError {
 
 /// Which of the addresses failed: the error does not say, so each is tried again.
 fn culprit(kind: io::ErrorKind, addresses: &[SocketAddr]) -> String {
-    let fails = |address: &&SocketAddr| {
-        UdpSocket::bind(**address).is_err_and(|error| error.kind() == kind)
-    };
+    let fails =
+        |address: &&SocketAddr| UdpSocket::bind(**address).is_err_and(|error| error.kind() == kind);
     match addresses.iter().find(fails) {
         Some(address) => address.to_string(),
         None => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),

@@ -20,7 +20,7 @@ pub struct IrohIncoming {
 
 enum Stage {
     /// Nothing was answered yet.
-    First(QuicIncoming),
+    First(Box<QuicIncoming>),
     /// The handshake runs; our side can write already.
     Early(IncomingZeroRttConnection),
     /// It went to the link, or to nothing.
@@ -29,7 +29,7 @@ enum Stage {
 
 impl IrohIncoming {
     pub(crate) fn new(incoming: QuicIncoming) -> Self {
-        Self { stage: Stage::First(incoming), ending: Arc::default() }
+        Self { stage: Stage::First(Box::new(incoming)), ending: Arc::default() }
     }
 
     /// Starts the handshake, if it has not been started before.

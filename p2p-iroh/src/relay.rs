@@ -26,6 +26,8 @@ struct Failure {
     /// What to read after "relay URL".
     what: String,
     source: Option<BoxError>,
+    /// Whether waiting may help.
+    passing: bool,
 }
 
 /// The relays in iroh's terms.
@@ -55,28 +57,21 @@ pub(crate) async fn home(
     after: Duration,
 ) -> Result<(), P2PError> {
     let mut failures = BTreeMap::new();
-    let waiting = wait(endpoint, relays, &mut failures);
-    match time::timeout(after, waiting).await {
+    match time::timeout(after, wait(endpoint, relays, &mut failures)).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(unusable(failures)),
         Err(_elapsed) => {
-            let mut silent: Vec<_> = relays.iter().map(|url| format!("relay {url}")).collect();
-            for (url, failure) in failures {
-                if let Some(index) = relays.iter().position(|relay| *relay == url) {
-                    silent[index] = format!("relay {url} {}", failure.what);
-                }
-            }
-            let what = format!(
-                "no relay answered: check the address, and that the network lets TCP through to \
-                 it ({})",
-                silent.join("; ")
-            );
+            let known = |url| match failures.get(url) {
+                Some(Failure { what, .. }) => format!("relay {url} {what}"),
+                None => format!("relay {url} says nothing: check the address and the network"),
+            };
+            let what = relays.iter().map(known).collect::<Vec<_>>().join("; ");
             Err(P2PError::Timeout { what, after })
         }
     }
 }
 
-/// Waits for a home relay (true), or for a failure of each relay (false).
+/// Waits for a home relay (true), or until it is known of each relay why it cannot be (false).
 async fn wait(
     endpoint: &Endpoint,
     relays: &[RelayUrl],
@@ -84,21 +79,22 @@ async fn wait(
 ) -> bool {
     let mut statuses = endpoint.home_relay_status();
     let mut now = statuses.get();
-    let attempts = relays.iter().map(|url| async {
-        time::sleep(TRY_AFTER).await;
-        (url.clone(), attempt(endpoint, url.clone()).await)
-    });
+    let attempts = relays.iter().map(|url| attempt(endpoint, url.clone()));
     let mut attempts: FuturesUnordered<_> = attempts.collect();
     loop {
         if now.iter().any(RelayStatus::is_connected) {
             return true;
         }
         for status in &now {
+            let given_up = |failure: &Failure| !failure.passing;
+            if failures.get(status.url()).is_some_and(given_up) {
+                continue;
+            }
             if let Some(failure) = refusal(endpoint, status) {
-                failures.insert(status.url().clone(), failure);
+                give_up(endpoint, status.url().clone(), failure, failures).await;
             }
         }
-        if failures.len() >= relays.len() {
+        if failures.values().filter(|failure| !failure.passing).count() >= relays.len() {
             return false;
         }
         tokio::select! {
@@ -106,13 +102,28 @@ async fn wait(
                 Ok(updated) => now = updated,
                 Err(_disconnected) => return false,
             },
-            Some((url, result)) = attempts.next() => {
-                if let Err(failure) = result {
-                    failures.entry(url).or_insert(failure);
+            Some((url, result)) = attempts.next() => match result {
+                Err(failure) if failure.passing => {
+                    failures.insert(url.clone(), failure);
+                    attempts.push(attempt(endpoint, url));
                 }
-            }
+                Err(failure) => give_up(endpoint, url, failure, failures).await,
+                Ok(()) => {}
+            },
         }
     }
+}
+
+/// Leaves a relay out: iroh would stay with a home that answers its probes and nothing else, though
+/// another relay may work.
+async fn give_up(
+    endpoint: &Endpoint,
+    url: RelayUrl,
+    failure: Failure,
+    failures: &mut BTreeMap<RelayUrl, Failure>,
+) {
+    endpoint.remove_relay(&url).await;
+    failures.insert(url, failure);
 }
 
 /// What went wrong between our endpoint and its home relay.
@@ -125,16 +136,22 @@ fn refusal(endpoint: &Endpoint, status: &RelayStatus) -> Option<Failure> {
         }
         None => format!("was found, but the connection to it failed: {error:#}"),
     };
-    Some(Failure { what, source: None })
+    Some(Failure { what, source: None, passing: false })
 }
 
-/// Connects to the relay once, to see what happens.
-async fn attempt(endpoint: &Endpoint, url: RelayUrl) -> Result<(), Failure> {
+/// Connects to the relay once, after a while, to see what happens.
+async fn attempt(endpoint: &Endpoint, url: RelayUrl) -> (RelayUrl, Result<(), Failure>) {
+    time::sleep(TRY_AFTER).await;
     // A closed endpoint has no resolver, and nobody who waits.
-    let Ok(resolver) = endpoint.dns_resolver() else { return Ok(()) };
-    let client = ClientBuilder::new(url, SecretKey::generate(), resolver.clone())
+    let Ok(resolver) = endpoint.dns_resolver() else { return (url, Ok(())) };
+    let client = ClientBuilder::new(url.clone(), SecretKey::generate(), resolver.clone())
         .tls_client_config(endpoint.tls_config().clone());
-    let Err(error) = client.connect().await else { return Ok(()) };
+    let result = client.connect().await.map(drop);
+    (url, result.map_or_else(judge, Ok))
+}
+
+fn judge(error: ConnectError) -> Result<(), Failure> {
+    let mut passing = false;
     let what = match &error {
         // It runs and is trusted, and told a stranger to go: that is not about us.
         ConnectError::Handshake { .. } => return Ok(()),
@@ -150,14 +167,18 @@ async fn attempt(endpoint: &Endpoint, url: RelayUrl) -> Result<(), Failure> {
             io::ErrorKind::ConnectionRefused => {
                 "refuses connections: check that it is running, and the port".to_owned()
             }
-            _ => format!("cannot be reached ({source}): check the address and the network"),
+            _ => {
+                passing = true;
+                format!("cannot be reached ({source}): check the address and the network")
+            }
         },
         ConnectError::Dial { source: DialError::Timeout { .. }, .. } => {
+            passing = true;
             "does not answer: check the address, and that the network lets TCP through".to_owned()
         }
         error => format!("does not behave like a relay ({}): check the URL", chain(error)),
     };
-    Err(Failure { what, source: Some(error.into()) })
+    Err(Failure { what, source: Some(error.into()), passing })
 }
 
 fn unusable(failures: BTreeMap<RelayUrl, Failure>) -> P2PError {
