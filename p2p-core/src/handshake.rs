@@ -12,6 +12,8 @@
 use std::sync::{Arc, Weak};
 
 use bytes::{Buf, Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
@@ -21,6 +23,7 @@ use crate::engine::hello::{Agreement, Hello, MAX_HELLO};
 use crate::engine::{CONTROL_ADMITTED, StreamKind};
 use crate::error::{P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
+use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
 use crate::options::{Applicant, ConnectOptions, ConnectReady, Denied};
 use crate::protocol::ProtocolName;
@@ -202,42 +205,75 @@ pub(crate) async fn inbound<T: Transport>(
     owner: &Weak<Owner>,
     incoming: T::Incoming,
 ) {
-    let after = shared.config.handshake_timeout;
-    // Too slow: the future is dropped, and the link with it.
-    let _ = tokio::time::timeout(after, receive(shared, owner, incoming)).await;
+    let deadline = Instant::now() + shared.config.handshake_timeout;
+    // Too slow to prove who it is: the future is dropped, and the link with it.
+    let Ok(Some((link, ours, control_out))) = timeout_at(deadline, prove(shared, incoming)).await
+    else {
+        return;
+    };
+    let judged = timeout_at(deadline, judge(shared, &link, &ours, control_out)).await;
+    match judged {
+        Ok(Some(judged)) => judged.connect(shared, owner, link),
+        // The refusal has been sent.
+        Ok(None) => {}
+        Err(_) => refuse(&link, CloseCause::TimedOut, "the handshake took too long"),
+    }
 }
 
-async fn receive<T: Transport>(
-    shared: &Arc<Shared<T>>,
-    owner: &Weak<Owner>,
+/// Says hello, and waits for the peer to prove who it is.
+async fn prove<T: Transport>(
+    shared: &Shared<T>,
     mut incoming: T::Incoming,
-) -> Option<()> {
+) -> Option<(T::Link, Hello, <T::Link as Link>::SendStream)> {
     let ours = Hello::new(&shared.config, shared.protocols(), Bytes::new());
     let mut control_out = incoming.open_early().await.ok()?;
     control_out.write_all(ours.encode()).await.ok()?;
     let link = incoming.authenticated().await.ok()?;
-    let (control_in, theirs, agreement) = match listen_to(&link, &ours).await {
+    Some((link, ours, control_out))
+}
+
+/// An applicant who is let in.
+struct Judged<L: Link> {
+    control: (L::SendStream, ControlReader<L::RecvStream>),
+    peer: PeerInfo,
+    place: OwnedSemaphorePermit,
+    entry: Entry<Connection<L>>,
+}
+
+/// Hears what the peer wants, and lets it in or refuses it.
+async fn judge<T: Transport>(
+    shared: &Shared<T>,
+    link: &T::Link,
+    ours: &Hello,
+    mut control_out: <T::Link as Link>::SendStream,
+) -> Option<Judged<T::Link>> {
+    let (control_in, theirs, agreement) = match listen_to(link, ours).await {
         Ok(heard) => heard,
         Err(error) => {
             let (cause, message) = error.refusal();
-            refuse(&link, cause, message);
+            refuse(link, cause, message);
             return None;
         }
     };
     let slot = theirs.protocols.first().and_then(|wanted| shared.slot(wanted));
     let (Some(slot), Some(protocol)) = (slot, theirs.protocols.first().cloned()) else {
-        refuse(&link, CloseCause::UnknownProtocol, "");
+        refuse(link, CloseCause::UnknownProtocol, "");
         return None;
     };
     let place = slot.places.clone().try_acquire_owned();
-    let (Ok(place), Ok(entry)) = (place, slot.queue.clone().try_reserve_owned()) else {
-        refuse(&link, CloseCause::Busy, "");
+    let (Ok(place), Some(entry)) = (place, slot.backlog.try_reserve()) else {
+        refuse(link, CloseCause::Busy, "");
         return None;
     };
     let id = link.peer_id();
     let applicant = Applicant { peer: id, protocol, credential: theirs.credential };
     if let Err(Denied(message)) = slot.admission.admit(&applicant).await {
-        refuse(&link, CloseCause::AdmissionDenied, message);
+        refuse(link, CloseCause::AdmissionDenied, message);
+        return None;
+    }
+    if slot.backlog.is_closed() {
+        // The listener has gone in the meantime.
+        refuse(link, CloseCause::UnknownProtocol, "");
         return None;
     }
     let Applicant { protocol, credential, .. } = applicant;
@@ -245,21 +281,36 @@ async fn receive<T: Transport>(
     frame::put_length(&mut admitted, 1);
     admitted.extend_from_slice(&[CONTROL_ADMITTED]);
     control_out.write_all(admitted.freeze()).await.ok()?;
-    let owner = owner.upgrade()?;
-    let connection = shared.remember(|number| {
-        Connection::new(Parts {
-            link,
-            peer: peer_info(id, protocol, agreement, credential),
-            control: (control_out, control_in),
-            close_timeout: shared.config.close_timeout,
-            place: Some(place),
-            number,
-            registry: shared.clone(),
-            keep_alive: owner,
-        })
-    });
-    entry.send(connection.ok()?);
-    Some(())
+    let peer = peer_info(id, protocol, agreement, credential);
+    Some(Judged { control: (control_out, control_in), peer, place, entry })
+}
+
+impl<L: Link> Judged<L> {
+    /// Hands the connection to its listener, unless all has ended in the meantime.
+    fn connect<T: Transport<Link = L>>(
+        self,
+        shared: &Arc<Shared<T>>,
+        owner: &Weak<Owner>,
+        link: L,
+    ) {
+        let Self { control, peer, place, entry } = self;
+        let Some(owner) = owner.upgrade() else { return };
+        let connection = shared.remember(|number| {
+            Connection::new(Parts {
+                link,
+                peer,
+                control,
+                close_timeout: shared.config.close_timeout,
+                place: Some(place),
+                number,
+                registry: shared.clone(),
+                keep_alive: owner,
+            })
+        });
+        if let Ok(connection) = connection {
+            entry.fill(connection);
+        }
+    }
 }
 
 type Heard<L> = (ControlReader<<L as Link>::RecvStream>, Hello, Agreement);

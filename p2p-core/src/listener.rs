@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, Semaphore, mpsc};
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
@@ -15,23 +14,25 @@ use crate::protocol::ProtocolName;
 use crate::provider::{P2PListener, P2PProvider};
 use crate::transport::Transport;
 
+pub(crate) mod backlog;
+
+use backlog::Backlog;
+
 /// The [`P2PListener`] of a [`Node`].
 pub struct Listener<T: Transport> {
     node: Node<T>,
     protocol: ProtocolName,
-    queue: Mutex<mpsc::Receiver<Connection<T::Link>>>,
-    /// Places left; closed when the listener is. It also tells this listener from a later one.
-    places: Arc<Semaphore>,
+    /// It also tells this listener from a later one of the same name.
+    backlog: Arc<Backlog<Connection<T::Link>>>,
 }
 
 impl<T: Transport> Listener<T> {
     pub(crate) fn new(
         node: Node<T>,
         protocol: ProtocolName,
-        queue: mpsc::Receiver<Connection<T::Link>>,
-        places: Arc<Semaphore>,
+        backlog: Arc<Backlog<Connection<T::Link>>>,
     ) -> Self {
-        Self { node, protocol, queue: Mutex::new(queue), places }
+        Self { node, protocol, backlog }
     }
 }
 
@@ -40,14 +41,10 @@ impl<T: Transport> P2PListener for Listener<T> {
     type Connection = Connection<T::Link>;
 
     async fn accept(&self) -> Result<Self::Connection> {
-        let closed = || {
+        self.backlog.next().await.ok_or_else(|| {
             let reason = CloseReason::new(ClosedBy::Local, CloseCause::Shutdown, "listener closed");
             P2PError::Closed(reason)
-        };
-        let mut queue = self.queue.lock().await;
-        let connection = queue.recv().await.ok_or_else(closed)?;
-        // What came before the close but was not taken is closed with it.
-        if self.places.is_closed() { Err(closed()) } else { Ok(connection) }
+        })
     }
 
     fn local_addr(&self) -> PeerAddr {
@@ -59,14 +56,8 @@ impl<T: Transport> P2PListener for Listener<T> {
     }
 
     fn close(&self) {
-        self.places.close();
-        self.node.shared.remove_listener(&self.protocol, &self.places);
-        // The queue ends with its last sender, which was in the node. Whoever waits in `accept`
-        // holds the receiver and closes what is left; otherwise it is done here.
-        if let Ok(mut queue) = self.queue.try_lock() {
-            queue.close();
-            while queue.try_recv().is_ok() {}
-        }
+        self.node.shared.remove_listener(&self.protocol, &self.backlog);
+        self.backlog.close();
     }
 }
 

@@ -3,10 +3,13 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::address::PeerAddr;
@@ -17,6 +20,7 @@ use crate::error::{Limit, P2PError, ProtocolError, Result};
 use crate::handshake;
 use crate::identity::PeerId;
 use crate::listener::Listener;
+use crate::listener::backlog::Backlog;
 use crate::options::{Admission, ConnectOptions, ListenOptions};
 use crate::protocol::ProtocolName;
 use crate::provider::P2PProvider;
@@ -38,6 +42,9 @@ pub(crate) struct Shared<T: Transport> {
     pub(crate) config: ConnectionConfig,
     known: BTreeMap<PeerId, PeerAddr>,
     state: Mutex<State<T::Link>>,
+    /// Closed by the shutdown; nobody ever gets a permit. A semaphore wakes in order, so that
+    /// simulated runs repeat.
+    ended: Semaphore,
 }
 
 struct State<L: Link> {
@@ -50,7 +57,8 @@ struct State<L: Link> {
 /// Where admitted connections of one protocol go.
 pub(crate) struct Slot<L: Link> {
     pub(crate) admission: Arc<dyn Admission>,
-    pub(crate) queue: mpsc::Sender<Connection<L>>,
+    pub(crate) backlog: Arc<Backlog<Connection<L>>>,
+    /// For connections that live.
     pub(crate) places: Arc<Semaphore>,
 }
 
@@ -58,7 +66,7 @@ impl<L: Link> Clone for Slot<L> {
     fn clone(&self) -> Self {
         Self {
             admission: self.admission.clone(),
-            queue: self.queue.clone(),
+            backlog: self.backlog.clone(),
             places: self.places.clone(),
         }
     }
@@ -96,6 +104,7 @@ impl<T: Transport> Node<T> {
                 connections: BTreeMap::new(),
                 next_connection: 0,
             }),
+            ended: Semaphore::new(0),
         });
         let owner = Arc::new_cyclic(|owner| {
             Owner(tokio::spawn(accept_links(shared.clone(), owner.clone())).abort_handle())
@@ -146,11 +155,26 @@ impl<T: Transport> Shared<T> {
     }
 
     /// Ends a listener, unless another took its name in the meantime.
-    pub(crate) fn remove_listener(&self, protocol: &ProtocolName, places: &Arc<Semaphore>) {
+    pub(crate) fn remove_listener(
+        &self,
+        protocol: &ProtocolName,
+        backlog: &Arc<Backlog<Connection<T::Link>>>,
+    ) {
         let mut state = self.state();
-        if state.listeners.get(protocol).is_some_and(|slot| Arc::ptr_eq(&slot.places, places)) {
+        if state.listeners.get(protocol).is_some_and(|slot| Arc::ptr_eq(&slot.backlog, backlog)) {
             state.listeners.remove(protocol);
         }
+    }
+
+    /// What `attempt` comes to, if the shutdown does not come first.
+    async fn unless_shut_down<V>(&self, attempt: impl Future<Output = Result<V>>) -> Result<V> {
+        let (mut attempt, mut ended) = (pin!(attempt), pin!(self.ended.acquire()));
+        // The shutdown first: it is also why an attempt fails that it has taken the transport from.
+        poll_fn(|cx| match ended.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(shut_down())),
+            Poll::Pending => attempt.as_mut().poll(cx),
+        })
+        .await
     }
 
     /// Remembers a connection until it is forgotten, so that `shutdown` reaches it.
@@ -214,16 +238,17 @@ impl<T: Transport> P2PProvider for Node<T> {
         let after = options.timeout.unwrap_or(self.shared.config.connect_timeout);
         let attempt =
             handshake::outbound(&self.shared, &self.owner, known.unwrap_or(peer), options);
-        tokio::time::timeout(after, attempt).await.unwrap_or_else(|_| {
+        let bounded = tokio::time::timeout(after, self.shared.unless_shut_down(attempt));
+        bounded.await.unwrap_or_else(|_| {
             let what = format!("no answer from peer {}", peer.id().fmt_short());
             Err(P2PError::Timeout { what, after })
         })
     }
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
-        let (sender, receiver) = mpsc::channel(options.backlog.max(1));
+        let backlog = Arc::new(Backlog::new(options.backlog.max(1)));
         let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
-        let slot = Slot { admission: options.admission, queue: sender, places: places.clone() };
+        let slot = Slot { admission: options.admission, backlog: backlog.clone(), places };
         let mut state = self.shared.state();
         if state.shut_down {
             return Err(shut_down());
@@ -241,7 +266,7 @@ impl<T: Transport> P2PProvider for Node<T> {
         }
         state.listeners.insert(options.protocol.clone(), slot);
         drop(state);
-        Ok(Listener::new(self.clone(), options.protocol, receiver, places))
+        Ok(Listener::new(self.clone(), options.protocol, backlog))
     }
 
     async fn shutdown(&self) {
@@ -253,7 +278,10 @@ impl<T: Transport> P2PProvider for Node<T> {
         for connection in connections.values().filter_map(Weak::upgrade) {
             connection.link.close(CloseCause::Shutdown.to_wire(), "");
         }
-        drop(listeners);
+        for slot in listeners.values() {
+            slot.backlog.close();
+        }
+        self.shared.ended.close();
         self.shared.transport.close().await;
         self.owner.0.abort();
     }

@@ -31,11 +31,18 @@ pub(super) struct SendLane<S> {
     rest: VecDeque<Bytes>,
     block: BytesMut,
     closed: Option<CloseReason>,
+    finished: bool,
 }
 
 impl<S: SendStream> SendLane<S> {
     pub(super) fn new() -> Self {
-        Self { stream: None, rest: VecDeque::new(), block: BytesMut::new(), closed: None }
+        Self {
+            stream: None,
+            rest: VecDeque::new(),
+            block: BytesMut::new(),
+            closed: None,
+            finished: false,
+        }
     }
 
     /// Sends one message. If the future is dropped, the message was not sent at all, or its rest
@@ -78,13 +85,14 @@ impl<S: SendStream> SendLane<S> {
     }
 
     /// Sends what is left, says that nothing follows, and waits until the peer's transport has it.
+    /// If the future is dropped, nothing more can be sent; the rest goes out when it is called again.
     pub(super) async fn finish(&mut self, reason: CloseReason) -> Result<(), StreamError> {
-        let first = self.closed.is_none();
         self.closed.get_or_insert(reason);
         self.flush().await?;
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        if first {
+        if !self.finished {
             stream.finish()?;
+            self.finished = true;
         }
         stream.finished().await
     }

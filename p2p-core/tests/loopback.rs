@@ -1,0 +1,52 @@
+//! The suite on the smallest backend there can be: what [`transport`](p2p_core::transport) asks
+//! for, in memory, with no network in between.
+
+mod loopback {
+    pub(crate) mod transport;
+}
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use loopback::transport::{Loopback, Network};
+use p2p_core::conformance::{Fixture, Outcome, World};
+use p2p_core::{ConnectionConfig, Node, PeerId, SecretKey};
+
+/// Peers get their keys by number.
+#[derive(Default)]
+struct Peers {
+    network: Arc<Network>,
+    next: AtomicU8,
+}
+
+impl World for Peers {
+    type Provider = Node<Loopback>;
+
+    async fn provider(&self, config: ConnectionConfig) -> Node<Loopback> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = SecretKey::from_bytes(&[number; 32]).peer_id();
+        Node::new(self.network.join(id, &config), config, [])
+    }
+
+    async fn vanish(&self, peer: PeerId) {
+        self.network.vanish(peer);
+    }
+}
+
+struct InMemory;
+
+impl Fixture for InMemory {
+    type World = Peers;
+
+    fn run<F>(&self, check: impl FnOnce(Peers) -> F + Send + 'static) -> Outcome
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        // With its clock paused, whoever waits for a timer waits for nothing else.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime without I/O").block_on(check(Peers::default()))
+    }
+}
+
+p2p_core::conformance_suite!(InMemory);
