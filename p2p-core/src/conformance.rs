@@ -264,6 +264,7 @@ suite! { $
         it_ends_what_this_side_waits_for,
         nothing_starts_after_it,
         it_ends_the_listeners,
+        applicants_see_it_too,
         again_does_nothing,
     }
     cancellation {

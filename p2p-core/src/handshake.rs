@@ -139,6 +139,22 @@ fn peer_info(
     }
 }
 
+/// Closes a link whose dialler gave up, so that the peer does not take a transport's own code for
+/// a program's.
+struct Unfinished<'a, L: Link>(&'a L);
+
+impl<L: Link> Unfinished<'_, L> {
+    fn finish(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl<L: Link> Drop for Unfinished<'_, L> {
+    fn drop(&mut self) {
+        refuse(self.0, CloseCause::Dropped, "");
+    }
+}
+
 /// Dials `peer` and says hello. The caller bounds the time.
 pub(crate) async fn outbound<T: Transport>(
     shared: &Arc<Shared<T>>,
@@ -147,6 +163,7 @@ pub(crate) async fn outbound<T: Transport>(
     options: ConnectOptions,
 ) -> Result<Connection<T::Link>> {
     let link = shared.transport.dial(peer).await?;
+    let unfinished = Unfinished(&link);
     let id = link.peer_id();
     if id != peer.id() {
         let reason = format!("it is {}", id.fmt_short());
@@ -155,18 +172,21 @@ pub(crate) async fn outbound<T: Transport>(
     let protocol = options.protocol;
     let ours = Hello::new(&shared.config, vec![protocol.clone()], options.credential);
     match greet(&link, &ours, options.ready).await {
-        Ok((control_out, control_in, agreement)) => shared.remember(|number| {
-            Connection::new(Parts {
-                link,
-                peer: peer_info(id, protocol, agreement, Bytes::new()),
-                control: (control_out, control_in),
-                close_timeout: shared.config.close_timeout,
-                place: None,
-                number,
-                registry: shared.clone(),
-                keep_alive: owner.clone(),
+        Ok((control_out, control_in, agreement)) => {
+            unfinished.finish();
+            shared.remember(|number| {
+                Connection::new(Parts {
+                    link,
+                    peer: peer_info(id, protocol, agreement, Bytes::new()),
+                    control: (control_out, control_in),
+                    close_timeout: shared.config.close_timeout,
+                    place: None,
+                    number,
+                    registry: shared.clone(),
+                    keep_alive: owner.clone(),
+                })
             })
-        }),
+        }
         Err(error) => {
             let (cause, message) = error.refusal();
             refuse(&link, cause, message);
@@ -206,17 +226,16 @@ pub(crate) async fn inbound<T: Transport>(
     incoming: T::Incoming,
 ) {
     let deadline = Instant::now() + shared.config.handshake_timeout;
-    // Too slow to prove who it is: the future is dropped, and the link with it.
-    let Ok(Some((link, ours, control_out))) = timeout_at(deadline, prove(shared, incoming)).await
-    else {
-        return;
-    };
-    let judged = timeout_at(deadline, judge(shared, &link, &ours, control_out)).await;
-    match judged {
-        Ok(Some(judged)) => judged.connect(shared, owner, link),
+    let proven = shared.unless_shut_down(timeout_at(deadline, prove(shared, incoming)));
+    // Too slow or too late to prove who it is: the future is dropped, and the link with it.
+    let Some(Ok(Some((link, ours, mut control_out)))) = proven.await else { return };
+    let judged = judge(shared, &link, &ours, &mut control_out);
+    match shared.unless_shut_down(timeout_at(deadline, judged)).await {
+        Some(Ok(Some(judged))) => judged.connect(shared, owner, link, control_out),
         // The refusal has been sent.
-        Ok(None) => {}
-        Err(_) => refuse(&link, CloseCause::TimedOut, "the handshake took too long"),
+        Some(Ok(None)) => {}
+        Some(Err(_)) => refuse(&link, CloseCause::TimedOut, "the handshake took too long"),
+        None => refuse(&link, CloseCause::Shutdown, ""),
     }
 }
 
@@ -234,7 +253,7 @@ async fn prove<T: Transport>(
 
 /// An applicant who is let in.
 struct Judged<L: Link> {
-    control: (L::SendStream, ControlReader<L::RecvStream>),
+    control_in: ControlReader<L::RecvStream>,
     peer: PeerInfo,
     place: OwnedSemaphorePermit,
     entry: Entry<Connection<L>>,
@@ -245,7 +264,7 @@ async fn judge<T: Transport>(
     shared: &Shared<T>,
     link: &T::Link,
     ours: &Hello,
-    mut control_out: <T::Link as Link>::SendStream,
+    control_out: &mut <T::Link as Link>::SendStream,
 ) -> Option<Judged<T::Link>> {
     let (control_in, theirs, agreement) = match listen_to(link, ours).await {
         Ok(heard) => heard,
@@ -282,7 +301,7 @@ async fn judge<T: Transport>(
     admitted.extend_from_slice(&[CONTROL_ADMITTED]);
     control_out.write_all(admitted.freeze()).await.ok()?;
     let peer = peer_info(id, protocol, agreement, credential);
-    Some(Judged { control: (control_out, control_in), peer, place, entry })
+    Some(Judged { control_in, peer, place, entry })
 }
 
 impl<L: Link> Judged<L> {
@@ -292,14 +311,15 @@ impl<L: Link> Judged<L> {
         shared: &Arc<Shared<T>>,
         owner: &Weak<Owner>,
         link: L,
+        control_out: L::SendStream,
     ) {
-        let Self { control, peer, place, entry } = self;
+        let Self { control_in, peer, place, entry } = self;
         let Some(owner) = owner.upgrade() else { return };
         let connection = shared.remember(|number| {
             Connection::new(Parts {
                 link,
                 peer,
-                control,
+                control: (control_out, control_in),
                 close_timeout: shared.config.close_timeout,
                 place: Some(place),
                 number,

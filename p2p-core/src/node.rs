@@ -45,6 +45,9 @@ pub(crate) struct Shared<T: Transport> {
     /// Closed by the shutdown; nobody ever gets a permit. A semaphore wakes in order, so that
     /// simulated runs repeat.
     ended: Semaphore,
+    /// For inbound links that are not connections yet.
+    handshakes: Arc<Semaphore>,
+    max_handshakes: u32,
 }
 
 struct State<L: Link> {
@@ -94,6 +97,8 @@ impl<T: Transport> Node<T> {
         config: ConnectionConfig,
         known: impl IntoIterator<Item = PeerAddr>,
     ) -> Self {
+        let max_handshakes = config.max_handshakes.clamp(1, Semaphore::MAX_PERMITS);
+        let max_handshakes = u32::try_from(max_handshakes).unwrap_or(u32::MAX);
         let shared = Arc::new(Shared {
             transport,
             config,
@@ -105,6 +110,8 @@ impl<T: Transport> Node<T> {
                 next_connection: 0,
             }),
             ended: Semaphore::new(0),
+            handshakes: Arc::new(Semaphore::new(max_handshakes as usize)),
+            max_handshakes,
         });
         let owner = Arc::new_cyclic(|owner| {
             Owner(tokio::spawn(accept_links(shared.clone(), owner.clone())).abort_handle())
@@ -124,11 +131,13 @@ impl<T: Transport> Node<T> {
 }
 
 async fn accept_links<T: Transport>(shared: Arc<Shared<T>>, owner: Weak<Owner>) {
-    let permits = Arc::new(Semaphore::new(shared.config.max_handshakes.max(1)));
     let mut handshakes = JoinSet::new();
-    // The semaphore is never closed; the loop ends when the transport does.
-    while let Ok(permit) = permits.clone().acquire_owned().await {
-        let Some(incoming) = shared.transport.accept().await else { break };
+    let next = async || {
+        // This semaphore is never closed; the loop ends with the shutdown, or with the transport.
+        let permit = shared.handshakes.clone().acquire_owned().await.ok()?;
+        Some((permit, shared.transport.accept().await?))
+    };
+    while let Some(Some((permit, incoming))) = shared.unless_shut_down(next()).await {
         while handshakes.try_join_next().is_some() {}
         let (shared, owner) = (shared.clone(), owner.clone());
         handshakes.spawn(async move {
@@ -166,13 +175,13 @@ impl<T: Transport> Shared<T> {
         }
     }
 
-    /// What `attempt` comes to, if the shutdown does not come first.
-    async fn unless_shut_down<V>(&self, attempt: impl Future<Output = Result<V>>) -> Result<V> {
-        let (mut attempt, mut ended) = (pin!(attempt), pin!(self.ended.acquire()));
-        // The shutdown first: it is also why an attempt fails that it has taken the transport from.
+    /// What `future` comes to, or `None` if the shutdown comes first.
+    pub(crate) async fn unless_shut_down<V>(&self, future: impl Future<Output = V>) -> Option<V> {
+        let (mut future, mut ended) = (pin!(future), pin!(self.ended.acquire()));
+        // The shutdown first: it is also why a future fails whose transport it has closed.
         poll_fn(|cx| match ended.as_mut().poll(cx) {
-            Poll::Ready(_) => Poll::Ready(Err(shut_down())),
-            Poll::Pending => attempt.as_mut().poll(cx),
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => future.as_mut().poll(cx).map(Some),
         })
         .await
     }
@@ -238,11 +247,15 @@ impl<T: Transport> P2PProvider for Node<T> {
         let after = options.timeout.unwrap_or(self.shared.config.connect_timeout);
         let attempt =
             handshake::outbound(&self.shared, &self.owner, known.unwrap_or(peer), options);
-        let bounded = tokio::time::timeout(after, self.shared.unless_shut_down(attempt));
-        bounded.await.unwrap_or_else(|_| {
-            let what = format!("no answer from peer {}", peer.id().fmt_short());
-            Err(P2PError::Timeout { what, after })
-        })
+        let bounded = tokio::time::timeout(after, attempt);
+        match self.shared.unless_shut_down(bounded).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => {
+                let what = format!("no answer from peer {}", peer.id().fmt_short());
+                Err(P2PError::Timeout { what, after })
+            }
+            None => Err(shut_down()),
+        }
     }
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
@@ -282,6 +295,8 @@ impl<T: Transport> P2PProvider for Node<T> {
             slot.backlog.close();
         }
         self.shared.ended.close();
+        // Applicants are told before the transport goes: each handshake ends at once now.
+        let _ = self.shared.handshakes.acquire_many(self.shared.max_handshakes).await;
         self.shared.transport.close().await;
         self.owner.0.abort();
     }

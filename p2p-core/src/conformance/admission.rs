@@ -157,7 +157,7 @@ pub(super) async fn the_refused_are_never_accepted_and_take_no_place<W: World>(
 
 /// A judge who says yes when it may: the first semaphore counts how often it was asked, a permit of
 /// the second is one answer.
-fn waiting_judge() -> (Arc<Semaphore>, Arc<Semaphore>, impl Admission) {
+pub(super) fn waiting_judge() -> (Arc<Semaphore>, Arc<Semaphore>, impl Admission) {
     let (asked, answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let judge = admission_fn({
         let (asked, answer) = (asked.clone(), answer.clone());

@@ -61,7 +61,7 @@ pub(super) async fn connect_given_up_leaves_nothing<W: World>(world: &W) -> Outc
     talk(&last, &accepted, "after those given up").await?;
     for connection in given_up {
         let end = done("one that was given up to end", connection.closed()).await?;
-        ensure!(end.by == ClosedBy::Peer, "it ended so: {end}");
+        ensure_end(&end, ClosedBy::Peer, CloseCause::Dropped, "")?;
     }
     talk(&to_bob, &to_alice, "on the first connection").await
 }

@@ -1,5 +1,6 @@
 //! The end of an endpoint.
 
+use super::admission::waiting_judge;
 use super::closing::{end_in, ensure_end};
 use super::step::{
     Pair, both, dialling, done, ensure, fails, give_up_after, meet, protocol, serving, spawn, step,
@@ -8,7 +9,7 @@ use super::step::{
 use super::{Outcome, World};
 use crate::close::{CloseCause, ClosedBy};
 use crate::error::P2PError;
-use crate::options::{ConnectReady, ListenOptions};
+use crate::options::{ConnectOptions, ConnectReady, ListenOptions};
 use crate::provider::{P2PConnection, P2PListener, P2PProvider};
 
 /// That this is what a call says whose own provider was shut down.
@@ -100,6 +101,30 @@ pub(super) async fn it_ends_the_listeners<W: World>(world: &W) -> Outcome {
     shut_down(fails("to accept", pair.listener.accept()).await?)?;
     pair.listener.close();
     shut_down(fails("to accept", pair.listener.accept()).await?)
+}
+
+pub(super) async fn applicants_see_it_too<W: World>(world: &W) -> Outcome {
+    let pair = Pair::new(world).await?;
+    let (asked, _answer, judge) = waiting_judge();
+    let name = protocol("conformance/guarded")?;
+    let options = ListenOptions::new(name.clone()).with_admission(judge);
+    let listener = step("to listen", pair.bob.listen(options)).await?;
+    let addr = listener.local_addr();
+    let answered = pair.alice.connect(&addr, ConnectOptions::new(name.clone()));
+    let answered = step("to connect, unjudged", answered).await?;
+    let waiting = spawn({
+        let options = ConnectOptions::new(name).with_ready(ConnectReady::Admitted);
+        let alice = pair.alice.clone();
+        async move { fails("to connect, judged", alice.connect(&addr, options)).await }
+    });
+    step("the judge to be asked by both", asked.acquire_many(2)).await?.forget();
+    done("to shut down", pair.bob.shutdown()).await?;
+    let end = done("the unjudged to see the end", answered.closed()).await?;
+    ensure_end(&end, ClosedBy::Peer, CloseCause::Shutdown, "")?;
+    let error = waiting.end("the one who waits").await?;
+    ensure!(matches!(error, P2PError::ConnectionFailed { .. }), "the error is {error:?}");
+    ensure!(error.is_retryable(), "Bob may come back: {error:?}");
+    Ok(())
 }
 
 pub(super) async fn again_does_nothing<W: World>(world: &W) -> Outcome {
