@@ -23,7 +23,8 @@ use crate::transport::IrohTransport;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct IrohConfig {
-    /// Who the node is. `None`, the default, draws a new random key at each `bind`.
+    /// Who the node is. `None`, the default, means a new one at each `bind`, by
+    /// [`generate_secret_key`].
     pub secret_key: Option<SecretKey>,
     /// Where to bind UDP sockets: at most one IPv4 and one IPv6 address; with one family given,
     /// the other is not used. Empty, the default: all interfaces of both families, IPv6 only if
@@ -182,4 +183,9 @@ impl Default for IrohConfig {
             send_window: 16 << 20,
         }
     }
+}
+
+/// Draws a new identity, with the operating system's randomness.
+pub fn generate_secret_key() -> SecretKey {
+    SecretKey::from_bytes(&iroh::SecretKey::generate().to_bytes())
 }

@@ -21,6 +21,7 @@
 //! # Layout
 //!
 //! - [`IrohConfig`] (`config`): identity, sockets, relays, bounds; [`IrohConfig::bind`] makes a node;
+//!   [`generate_secret_key`] an identity to keep;
 //! - [`IrohTransport`] (`transport`): dials and accepts; [`IrohIncoming`] (`incoming`) is an inbound
 //!   link whose peer has not proven yet who it is;
 //! - [`IrohLink`] (`link`): one QUIC connection; `ending` is the one account of how it ended;
@@ -40,7 +41,7 @@ mod relay;
 mod stream;
 mod transport;
 
-pub use config::IrohConfig;
+pub use config::{IrohConfig, generate_secret_key};
 pub use incoming::IrohIncoming;
 pub use link::IrohLink;
 pub use stream::{IrohRecvStream, IrohSendStream};

@@ -1,0 +1,72 @@
+//! Flags.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use p2p_transport::RelayUrl;
+use p2p_transport::iroh::IrohConfig;
+
+use super::Failure;
+use super::ending::complain;
+use super::files;
+
+/// The flags of every peer.
+#[derive(clap::Args, Debug)]
+pub(crate) struct PeerArgs {
+    /// URL of a relay, https://HOST[:PORT]; may be given several times
+    #[arg(long = "relay", value_name = "URL")]
+    relays: Vec<RelayUrl>,
+    /// Certificate that vouches for the relays, PEM or DER; may be given several times
+    #[arg(long, value_name = "FILE")]
+    relay_ca: Vec<PathBuf>,
+    /// UDP port for address discovery on the relays
+    #[arg(long, value_name = "PORT", default_value_t = 7842)]
+    relay_quic: u16,
+    /// File with the secret key; made if it is not there. Without it, a new identity each time
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// UDP port to listen on, 0 for any
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// One JSON object per line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl PeerArgs {
+    /// The configuration that the flags, and the files they name, stand for.
+    pub(crate) fn config(&self) -> Result<IrohConfig, Failure> {
+        let mut config = IrohConfig::default()
+            .with_listen_port(self.port)
+            .with_relay_quic_port(Some(self.relay_quic));
+        for relay in &self.relays {
+            config = config.with_relay(relay.clone());
+        }
+        for path in &self.relay_ca {
+            config = files::trust(config, path)?;
+        }
+        if let Some(path) = &self.identity {
+            config = config.with_secret_key(files::identity(path)?);
+        }
+        Ok(config)
+    }
+}
+
+/// Reads the command line; what is wrong with it is said in one line.
+pub(crate) fn parse<A: Parser>() -> Result<A, ExitCode> {
+    A::try_parse().map_err(|error| {
+        if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
+            // Nobody to help if it cannot be printed.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        let text = error.render().to_string();
+        let sentence: Vec<_> =
+            text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let sentence = sentence.join(" ");
+        complain(&format!("{} (see --help)", sentence.trim_start_matches("error: ")));
+        ExitCode::from(2)
+    })
+}
