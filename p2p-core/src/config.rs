@@ -31,6 +31,11 @@ pub struct ConnectionConfig {
     /// The largest message accepted, and, as the peer has such a bound too, sent. Bytes; default
     /// 1 MiB, at most [`ConnectionConfig::MAX_MESSAGE_SIZE`].
     pub max_message_size: usize,
+    /// Bytes of messages that may wait to be taken by `recv`, each counted with 64 bytes besides its
+    /// own; a peer's `send` waits when they are reached (up to one message more, so that a message
+    /// may be larger than this). It bounds the messages' speed to this much per round trip.
+    /// Default 1 MiB; less than 4 KiB counts as 4 KiB.
+    pub receive_window: usize,
     /// Streams that a peer may have open at once, of either kind. Default 128.
     pub max_streams: u32,
     /// Inbound connections that may be between their first packet and admission at once; further
@@ -83,6 +88,13 @@ impl ConnectionConfig {
         self
     }
 
+    /// Sets how many bytes of messages may wait to be taken by `recv`.
+    #[must_use]
+    pub const fn with_receive_window(mut self, bytes: usize) -> Self {
+        self.receive_window = bytes;
+        self
+    }
+
     /// Sets how many streams a peer may have open at once.
     #[must_use]
     pub const fn with_max_streams(mut self, streams: u32) -> Self {
@@ -101,6 +113,7 @@ impl Default for ConnectionConfig {
             idle_timeout: Duration::from_secs(30),
             keep_alive_interval: Duration::from_secs(5),
             max_message_size: 1 << 20,
+            receive_window: 1 << 20,
             max_streams: 128,
             max_handshakes: 256,
             max_listeners: Self::MAX_LISTENERS,

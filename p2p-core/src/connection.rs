@@ -1,15 +1,17 @@
 //! [`Connection`]: messages, datagrams and streams on a link.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use tokio::task::AbortHandle;
 
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::engine::StreamKind;
+use crate::engine::hello::Agreement;
 use crate::error::{Limit, P2PError, ProtocolError, Result, StreamError};
 use crate::handshake::ControlReader;
 use crate::identity::PeerId;
@@ -20,26 +22,29 @@ use crate::provider::{ConnectionStats, P2PConnection, PeerInfo};
 use crate::stream::SendStream;
 use crate::transport::{DatagramError, Link, LinkClosed};
 
+mod inbox;
 mod lane;
 mod program_stream;
+mod pump;
 
-use lane::{RecvLane, SendLane};
+use inbox::{Credit, Inbox};
+use lane::SendLane;
 pub use program_stream::ProgramRecvStream;
 
 /// The [`P2PConnection`] of a [`Node`](crate::Node), on any transport's link.
+///
+/// It runs one task, which receives. It ends with the connection.
 pub struct Connection<L: Link> {
     pub(crate) inner: Arc<Inner<L>>,
 }
 
+/// What the handles hold, and nobody else: when it goes, the connection ends.
 pub(crate) struct Inner<L: Link> {
-    pub(crate) link: L,
-    peer: PeerInfo,
+    pub(crate) core: Arc<Core<L>>,
     send: Mutex<SendLane<L::SendStream>>,
-    recv: Mutex<RecvLane<L::RecvStream>>,
     counters: Counters,
     close_timeout: Duration,
-    /// Held open: what the engines say to each other after the hello.
-    _control: (L::SendStream, ControlReader<L::RecvStream>),
+    pump: AbortHandle,
     /// The listener's place that this connection takes.
     _place: Option<OwnedSemaphorePermit>,
     number: u64,
@@ -47,10 +52,21 @@ pub(crate) struct Inner<L: Link> {
     _keep_alive: KeepAlive,
 }
 
+/// What the handles and the task have in common.
+pub(crate) struct Core<L: Link> {
+    pub(crate) link: L,
+    peer: PeerInfo,
+    inbox: Inbox,
+    credit: Credit,
+    /// What the peer did that ended the connection.
+    violation: OnceLock<String>,
+}
+
 /// What a handshake leaves.
 pub(crate) struct Parts<L: Link> {
     pub(crate) link: L,
     pub(crate) peer: PeerInfo,
+    pub(crate) agreement: Agreement,
     pub(crate) control: (L::SendStream, ControlReader<L::RecvStream>),
     pub(crate) close_timeout: Duration,
     pub(crate) place: Option<OwnedSemaphorePermit>,
@@ -75,15 +91,22 @@ fn add(counter: &AtomicU64, amount: usize) {
 
 impl<L: Link> Connection<L> {
     pub(crate) fn new(parts: Parts<L>) -> Self {
+        let core = Arc::new(Core {
+            link: parts.link,
+            peer: parts.peer,
+            inbox: Inbox::new(parts.agreement.receive_window),
+            credit: Credit::new(parts.agreement.send_window),
+            violation: OnceLock::new(),
+        });
+        let (control_out, control_in) = parts.control;
+        let pump = tokio::spawn(pump::run(core.clone(), control_out, control_in));
         Self {
             inner: Arc::new(Inner {
+                core,
                 send: Mutex::new(SendLane::new()),
-                recv: Mutex::new(RecvLane::new(parts.peer.max_message_size)),
-                link: parts.link,
-                peer: parts.peer,
                 counters: Counters::default(),
                 close_timeout: parts.close_timeout,
-                _control: parts.control,
+                pump: pump.abort_handle(),
                 _place: parts.place,
                 number: parts.number,
                 registry: parts.registry,
@@ -94,32 +117,26 @@ impl<L: Link> Connection<L> {
 
     /// The link below.
     pub fn link(&self) -> &L {
-        &self.inner.link
+        &self.inner.core.link
     }
 }
 
-impl<L: Link> Inner<L> {
+impl<L: Link> Core<L> {
     /// What the end of the link means to the program.
     fn ended(&self, reason: impl Into<CloseReason>) -> P2PError {
+        if let Some(detail) = self.violation.get() {
+            return ProtocolError::Violation { detail: detail.clone() }.into();
+        }
         P2PError::from_refusal(self.peer.id, &self.peer.protocol, reason.into())
     }
 
-    /// Ends the connection over something the peer must not do.
-    fn violated(&self, detail: String) -> P2PError {
-        let cause = CloseCause::ProtocolViolation;
-        let reason = CloseReason::new(ClosedBy::Local, cause, detail);
-        self.link.close(cause.to_wire(), &reason.message);
-        match self.link.close_reason() {
-            // It had ended before.
-            Some(closed) if CloseReason::from(closed.clone()).cause != cause => self.ended(closed),
-            _ => ProtocolError::Violation { detail: reason.message }.into(),
-        }
-    }
-
-    fn lane_failed(&self, error: StreamError) -> P2PError {
-        match error {
-            StreamError::Closed(reason) => self.ended(reason),
-            error => self.violated(format!("the lane's stream: {error}")),
+    /// Ends the connection over something the peer must not do, unless it has ended before.
+    fn violate(&self, detail: String) {
+        if self.link.close_reason().is_none() {
+            let cause = CloseCause::ProtocolViolation;
+            let reason = CloseReason::new(ClosedBy::Local, cause, detail);
+            self.link.close(cause.to_wire(), &reason.message);
+            self.violation.get_or_init(|| reason.message);
         }
     }
 }
@@ -129,55 +146,58 @@ impl<L: Link> P2PConnection for Connection<L> {
     type RecvStream = ProgramRecvStream<L::RecvStream>;
 
     fn peer_id(&self) -> PeerId {
-        self.inner.peer.id
+        self.inner.core.peer.id
     }
 
     fn peer(&self) -> &PeerInfo {
-        &self.inner.peer
+        &self.inner.core.peer
     }
 
     async fn send(&self, message: Bytes) -> Result<()> {
-        let inner = &*self.inner;
-        let (size, max) = (message.len(), inner.peer.max_message_size);
+        let Inner { core, send, counters, .. } = &*self.inner;
+        let (size, max) = (message.len(), core.peer.max_message_size);
         if size > max {
             let (max, actual) = (max as u64, size as u64);
             return Err(P2PError::LimitExceeded { limit: Limit::Message, max, actual });
         }
-        let mut lane = inner.send.lock().await;
-        lane.send(&inner.link, message).await.map_err(|error| inner.lane_failed(error))?;
-        add(&inner.counters.messages_sent, 1);
-        add(&inner.counters.message_bytes_sent, size);
+        let mut lane = send.lock().await;
+        match lane.send(&core.link, &core.credit, message).await {
+            Ok(()) => {}
+            Err(StreamError::Closed(reason)) => return Err(core.ended(reason)),
+            Err(error) => {
+                core.violate(format!("the lane's stream: {error}"));
+                return Err(core.ended(core.link.closed().await));
+            }
+        }
+        add(&counters.messages_sent, 1);
+        add(&counters.message_bytes_sent, size);
         Ok(())
     }
 
     async fn recv(&self) -> Result<Bytes> {
-        let inner = &*self.inner;
-        let mut lane = inner.recv.lock().await;
-        match lane.recv(&inner.link).await {
-            Ok(Some(message)) => {
-                add(&inner.counters.messages_received, 1);
-                add(&inner.counters.message_bytes_received, message.len());
+        let Inner { core, counters, .. } = &*self.inner;
+        match core.inbox.recv().await {
+            Some(message) => {
+                add(&counters.messages_received, 1);
+                add(&counters.message_bytes_received, message.len());
                 Ok(message)
             }
-            // The peer has said its last word; how the link ends says why.
-            Ok(None) => Err(inner.ended(inner.link.closed().await)),
-            Err(lane::RecvError::Stream(error)) => Err(inner.lane_failed(error)),
-            Err(lane::RecvError::Violation(detail)) => Err(inner.violated(detail)),
+            None => Err(core.ended(core.link.closed().await)),
         }
     }
 
     fn send_datagram(&self, datagram: Bytes) -> Result<()> {
         let unsupported = || ProtocolError::Unsupported { capability: "datagrams" }.into();
-        if !self.inner.peer.capabilities.contains(Capabilities::DATAGRAMS) {
+        if !self.inner.core.peer.capabilities.contains(Capabilities::DATAGRAMS) {
             return Err(unsupported());
         }
         let size = datagram.len();
-        match self.inner.link.send_datagram(datagram) {
+        match self.inner.core.link.send_datagram(datagram) {
             Ok(()) => {
                 add(&self.inner.counters.datagrams_sent, 1);
                 Ok(())
             }
-            Err(DatagramError::Closed(closed)) => Err(self.inner.ended(closed)),
+            Err(DatagramError::Closed(closed)) => Err(self.inner.core.ended(closed)),
             Err(DatagramError::TooLarge { max }) => Err(P2PError::LimitExceeded {
                 limit: Limit::Datagram,
                 max: max as u64,
@@ -188,45 +208,45 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
-        let datagram = self.inner.link.recv_datagram().await;
-        let datagram = datagram.map_err(|closed| self.inner.ended(closed))?;
+        let datagram = self.inner.core.link.recv_datagram().await;
+        let datagram = datagram.map_err(|closed| self.inner.core.ended(closed))?;
         add(&self.inner.counters.datagrams_received, 1);
         Ok(datagram)
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
-        let both = self.inner.peer.capabilities.contains(Capabilities::DATAGRAMS);
-        if both { self.inner.link.max_datagram_size() } else { None }
+        let both = self.inner.core.peer.capabilities.contains(Capabilities::DATAGRAMS);
+        if both { self.inner.core.link.max_datagram_size() } else { None }
     }
 
     async fn open_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
-        let inner = &*self.inner;
-        let opened = inner.link.open_bi().await.map_err(|closed| inner.ended(closed));
+        let core = &*self.inner.core;
+        let opened = core.link.open_bi().await.map_err(|closed| core.ended(closed));
         let (mut send, recv) = opened?;
         let kind = Bytes::from_owner([StreamKind::Program.to_byte()]);
         send.write_all(kind).await.map_err(|error| match error {
-            StreamError::Closed(reason) => inner.ended(reason),
+            StreamError::Closed(reason) => core.ended(reason),
             error => error.into(),
         })?;
         Ok((send, ProgramRecvStream::opened(recv)))
     }
 
     async fn accept_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
-        let accepted = self.inner.link.accept_bi().await;
-        let (send, recv) = accepted.map_err(|closed| self.inner.ended(closed))?;
+        let accepted = self.inner.core.link.accept_bi().await;
+        let (send, recv) = accepted.map_err(|closed| self.inner.core.ended(closed))?;
         Ok((send, ProgramRecvStream::accepted(recv)))
     }
 
     fn is_connected(&self) -> bool {
-        self.inner.link.close_reason().is_none()
+        self.inner.core.link.close_reason().is_none()
     }
 
     fn path(&self) -> PathInfo {
-        if self.is_connected() { self.inner.link.path() } else { PathInfo::NONE }
+        if self.is_connected() { self.inner.core.link.path() } else { PathInfo::NONE }
     }
 
     fn path_events(&self) -> PathEvents {
-        self.inner.link.path_events()
+        self.inner.core.link.path_events()
     }
 
     fn stats(&self) -> ConnectionStats {
@@ -244,30 +264,31 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     async fn close(&self, code: u32, message: &str) {
-        let inner = &*self.inner;
+        let Inner { core, send, close_timeout, .. } = &*self.inner;
         let cause = CloseCause::Application(code);
         let reason = CloseReason::new(ClosedBy::Local, cause, message);
-        if inner.link.close_reason().is_none() {
+        if core.link.close_reason().is_none() {
             let delivered = async {
-                let mut lane = inner.send.lock().await;
+                let mut lane = send.lock().await;
                 lane.finish(reason.clone()).await
             };
             // Whatever was not delivered by then is lost: that is what the bound means.
-            let _ = tokio::time::timeout(inner.close_timeout, delivered).await;
-            inner.link.close(cause.to_wire(), &reason.message);
+            let _ = tokio::time::timeout(*close_timeout, delivered).await;
+            core.link.close(cause.to_wire(), &reason.message);
         }
-        inner.link.closed().await;
+        core.link.closed().await;
     }
 
     async fn closed(&self) -> CloseReason {
-        self.inner.link.closed().await.into()
+        self.inner.core.link.closed().await.into()
     }
 }
 
 impl<L: Link> Drop for Inner<L> {
     fn drop(&mut self) {
         // Before the streams go: the peer is to see a close, not resets.
-        self.link.close(CloseCause::Dropped.to_wire(), "");
+        self.core.link.close(CloseCause::Dropped.to_wire(), "");
+        self.pump.abort();
         self.registry.forget(self.number);
     }
 }
@@ -280,10 +301,10 @@ impl<L: Link> Clone for Connection<L> {
 
 impl<L: Link> fmt::Debug for Connection<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let closed: Option<LinkClosed> = self.inner.link.close_reason();
+        let closed: Option<LinkClosed> = self.inner.core.link.close_reason();
         f.debug_struct("Connection")
-            .field("peer", &self.inner.peer.id)
-            .field("protocol", &self.inner.peer.protocol)
+            .field("peer", &self.inner.core.peer.id)
+            .field("protocol", &self.inner.core.peer.protocol)
             .field("closed", &closed)
             .finish_non_exhaustive()
     }

@@ -2,10 +2,12 @@
 //!
 //! On a link, each side opens unidirectional streams, and the first byte of each says what it is
 //! ([`StreamKind`]). The first stream of each side is its *control* stream and begins with its
-//! [`Hello`](hello::Hello). Messages travel on a *lane*, a stream of length-delimited frames
-//! ([`frame`]). Bidirectional streams are the program's own, after one byte that makes them visible
+//! [`Hello`](hello::Hello); then come [`control`] frames. Messages travel on a *lane*, a stream of
+//! length-delimited frames ([`frame`]), as many as the other side has [`credit`] for. Bidirectional streams are the program's own, after one byte that makes them visible
 //! to the peer.
 
+pub(crate) mod control;
+pub(crate) mod credit;
 pub(crate) mod frame;
 pub(crate) mod hello;
 
@@ -39,7 +41,3 @@ impl StreamKind {
         }
     }
 }
-
-/// What an acceptor writes on its control stream, after its hello, once it has let the peer in.
-/// Frames of the control stream have a kind as their first byte; unknown ones are ignored.
-pub(crate) const CONTROL_ADMITTED: u8 = 0x01;

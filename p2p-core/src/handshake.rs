@@ -11,16 +11,17 @@
 
 use std::sync::{Arc, Weak};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::connection::{Connection, Parts};
-use crate::engine::frame::{self, FrameDecoder};
+use crate::engine::StreamKind;
+use crate::engine::control::ControlFrame;
+use crate::engine::frame::FrameDecoder;
 use crate::engine::hello::{Agreement, Hello, MAX_HELLO};
-use crate::engine::{CONTROL_ADMITTED, StreamKind};
 use crate::error::{P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::listener::backlog::Entry;
@@ -45,7 +46,7 @@ impl<R: RecvStream> ControlReader<R> {
     }
 
     /// The next frame. Cancel safe.
-    async fn next(&mut self) -> Result<Bytes, HandshakeError> {
+    pub(crate) async fn next(&mut self) -> Result<Bytes, HandshakeError> {
         let violation = |detail: &str| ProtocolError::Violation { detail: detail.to_owned() };
         loop {
             match self.decoder.next() {
@@ -68,7 +69,7 @@ impl<R: RecvStream> ControlReader<R> {
 }
 
 /// How a handshake ends without a connection.
-enum HandshakeError {
+pub(crate) enum HandshakeError {
     Link(CloseReason),
     Protocol(ProtocolError),
     Stream(StreamError),
@@ -178,6 +179,7 @@ pub(crate) async fn outbound<T: Transport>(
                 Connection::new(Parts {
                     link,
                     peer: peer_info(id, protocol, agreement, Bytes::new()),
+                    agreement,
                     control: (control_out, control_in),
                     close_timeout: shared.config.close_timeout,
                     place: None,
@@ -214,7 +216,7 @@ async fn greet<L: Link>(
     }
     if ready == ConnectReady::Admitted {
         // Frames of other kinds are a later version's.
-        while control_in.next().await?.first() != Some(&CONTROL_ADMITTED) {}
+        while ControlFrame::decode(&control_in.next().await?) != Some(ControlFrame::Admitted) {}
     }
     Ok((control_out, control_in, agreement))
 }
@@ -255,6 +257,7 @@ async fn prove<T: Transport>(
 struct Judged<L: Link> {
     control_in: ControlReader<L::RecvStream>,
     peer: PeerInfo,
+    agreement: Agreement,
     place: OwnedSemaphorePermit,
     entry: Entry<Connection<L>>,
 }
@@ -296,12 +299,9 @@ async fn judge<T: Transport>(
         return None;
     }
     let Applicant { protocol, credential, .. } = applicant;
-    let mut admitted = BytesMut::new();
-    frame::put_length(&mut admitted, 1);
-    admitted.extend_from_slice(&[CONTROL_ADMITTED]);
-    control_out.write_all(admitted.freeze()).await.ok()?;
+    control_out.write_all(ControlFrame::Admitted.encode()).await.ok()?;
     let peer = peer_info(id, protocol, agreement, credential);
-    Some(Judged { control_in, peer, place, entry })
+    Some(Judged { control_in, peer, agreement, place, entry })
 }
 
 impl<L: Link> Judged<L> {
@@ -313,12 +313,13 @@ impl<L: Link> Judged<L> {
         link: L,
         control_out: L::SendStream,
     ) {
-        let Self { control_in, peer, place, entry } = self;
+        let Self { control_in, peer, agreement, place, entry } = self;
         let Some(owner) = owner.upgrade() else { return };
         let connection = shared.remember(|number| {
             Connection::new(Parts {
                 link,
                 peer,
+                agreement,
                 control: (control_out, control_in),
                 close_timeout: shared.config.close_timeout,
                 place: Some(place),

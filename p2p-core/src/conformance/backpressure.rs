@@ -13,7 +13,7 @@ use crate::stream::{RecvStream, SendStream};
 /// What one flood sends at a time.
 const PIECE: usize = 64 * 1024;
 /// More than any sane window: who gets rid of all this with nobody reading is not held back.
-const PIECES: u32 = 1024;
+const PIECES: u32 = 512;
 /// Round trips without progress after which a flood counts as stalled.
 const STALLED: u32 = 30;
 

@@ -177,7 +177,9 @@ pub(super) async fn concurrent_receivers_take_turns<W: World>(world: &W) -> Outc
         all.extend(got);
     }
     all.sort_unstable();
-    ensure!(all.iter().copied().eq(0..MESSAGES), "{MESSAGES} were sent, these came: {all:?}");
+    let wrong = (0..MESSAGES).find(|&number| all.get(number as usize) != Some(&number));
+    ensure!(wrong.is_none(), "message {wrong:?} was lost, or one before it came twice");
+    ensure!(all.len() == MESSAGES as usize, "of {MESSAGES} messages, {} came", all.len());
     Ok(())
 }
 

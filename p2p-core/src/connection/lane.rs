@@ -1,15 +1,17 @@
 //! A lane: the messages of one direction, on one long-lived stream.
 //!
-//! The caller polls the transport itself; there is no task in between, and nothing waits when the
-//! lane is idle.
+//! Sending is done by the caller, at once: nothing waits when the lane is idle. Receiving is done by
+//! the connection's task ([`pump`](super::pump)).
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::inbox::Credit;
+use super::pump::PumpError;
 use crate::close::CloseReason;
 use crate::engine::StreamKind;
-use crate::engine::frame::{self, FrameDecoder};
+use crate::engine::frame::{self, FrameDecoder, FrameTooLarge};
 use crate::error::StreamError;
 use crate::stream::{RecvStream, SendStream};
 use crate::transport::Link;
@@ -45,9 +47,14 @@ impl<S: SendStream> SendLane<S> {
         }
     }
 
-    /// Sends one message. If the future is dropped, the message was not sent at all, or its rest
-    /// goes out before the next.
-    pub(super) async fn send<L>(&mut self, link: &L, message: Bytes) -> Result<(), StreamError>
+    /// Sends one message, when there is credit for it. If the future is dropped, the message was not
+    /// sent at all, or its rest goes out before the next.
+    pub(super) async fn send<L>(
+        &mut self,
+        link: &L,
+        credit: &Credit,
+        message: Bytes,
+    ) -> Result<(), StreamError>
     where
         L: Link<SendStream = S>,
     {
@@ -59,6 +66,8 @@ impl<S: SendStream> SendLane<S> {
             self.rest.push_back(Bytes::from_owner([StreamKind::Lane.to_byte()]));
         }
         self.flush().await?;
+        credit.take(message.len()).await;
+        // No waiting between the credit and here: it is not lost with a dropped future.
         if self.block.capacity() < frame::MAX_HEADER + COPY_UP_TO {
             self.block.reserve(BLOCK);
         }
@@ -104,43 +113,33 @@ pub(super) struct RecvLane<R> {
     /// The stream, and whether its kind has been read.
     stream: Option<(R, bool)>,
     decoder: FrameDecoder,
-    ended: bool,
-}
-
-/// Why no further message comes.
-pub(super) enum RecvError {
-    Stream(StreamError),
-    Violation(String),
 }
 
 impl<R: RecvStream> RecvLane<R> {
     pub(super) const fn new(max_message_size: usize) -> Self {
-        Self { stream: None, decoder: FrameDecoder::new(max_message_size), ended: false }
+        Self { stream: None, decoder: FrameDecoder::new(max_message_size) }
     }
 
-    /// The next message, or `None` after the last. Cancel safe.
-    pub(super) async fn recv<L>(&mut self, link: &L) -> Result<Option<Bytes>, RecvError>
+    /// The next message of those that [`fill`](Self::fill) brought, or `None` when it has to bring
+    /// more.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
+        self.decoder.next()
+    }
+
+    /// Waits for more of the stream; `false` is its end. Cancel safe.
+    pub(super) async fn fill<L>(&mut self, link: &L) -> Result<bool, PumpError>
     where
         L: Link<RecvStream = R>,
     {
         loop {
-            match self.decoder.next() {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) if self.ended => return Ok(None),
-                Ok(None) => {}
-                Err(error) => return Err(RecvError::Violation(error.to_string())),
-            }
             let (stream, kind_read) = match &mut self.stream {
                 Some(stream) => stream,
                 none => {
-                    let accepted = link.accept_uni().await;
-                    none.insert((
-                        accepted.map_err(|closed| RecvError::Stream(closed.into()))?,
-                        false,
-                    ))
+                    let accepted = link.accept_uni().await.map_err(|_| PumpError::Closed)?;
+                    none.insert((accepted, false))
                 }
             };
-            match stream.read_chunk(READ_UP_TO).await.map_err(RecvError::Stream)? {
+            match stream.read_chunk(READ_UP_TO).await? {
                 Some(mut chunk) => {
                     if !*kind_read {
                         if StreamKind::from_byte(chunk.get_u8()) != Some(StreamKind::Lane) {
@@ -153,14 +152,11 @@ impl<R: RecvStream> RecvLane<R> {
                         *kind_read = true;
                     }
                     self.decoder.push(chunk);
+                    return Ok(true);
                 }
                 None if !*kind_read => self.stream = None,
-                None => {
-                    self.ended = true;
-                    if !self.decoder.is_between_frames() {
-                        return Err(RecvError::Violation("the lane ended inside a message".into()));
-                    }
-                }
+                None if self.decoder.is_between_frames() => return Ok(false),
+                None => return Err(PumpError::Violation("the lane ended inside a message".into())),
             }
         }
     }

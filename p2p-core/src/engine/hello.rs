@@ -30,6 +30,8 @@ pub(crate) struct Hello {
     pub(crate) credential: Bytes,
     /// The largest message this side accepts.
     pub(crate) max_message_size: u64,
+    /// How much may wait in this side's inbox, as [`credit`](super::credit) counts it.
+    pub(crate) receive_window: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +41,7 @@ struct Wire {
     protocols: Vec<String>,
     credential: Vec<u8>,
     max_message_size: u64,
+    receive_window: u64,
 }
 
 /// What both hellos together mean.
@@ -47,6 +50,10 @@ pub(crate) struct Agreement {
     pub(crate) version: u16,
     pub(crate) capabilities: Capabilities,
     pub(crate) max_message_size: usize,
+    /// The window of this side's inbox.
+    pub(crate) receive_window: u64,
+    /// The window of the other side's.
+    pub(crate) send_window: u64,
 }
 
 impl Hello {
@@ -61,6 +68,7 @@ impl Hello {
             protocols,
             credential,
             max_message_size: config.max_message_size as u64,
+            receive_window: config.receive_window as u64,
         }
     }
 
@@ -72,6 +80,7 @@ impl Hello {
             protocols: self.protocols.iter().map(|name| name.as_str().to_owned()).collect(),
             credential: self.credential.to_vec(),
             max_message_size: self.max_message_size,
+            receive_window: self.receive_window,
         };
         // Serializing into memory has nothing that can fail; an empty hello would be refused.
         let payload = postcard::to_allocvec(&wire).unwrap_or_default();
@@ -100,6 +109,7 @@ impl Hello {
             protocols: protocols.map_err(|_| violation("a protocol name that is none"))?,
             credential: wire.credential.into(),
             max_message_size: wire.max_message_size,
+            receive_window: wire.receive_window,
         })
     }
 
@@ -119,6 +129,8 @@ impl Hello {
             version: newest,
             capabilities: self.capabilities.intersection(other.capabilities),
             max_message_size: usize::try_from(max).unwrap_or(usize::MAX).min(frame::MAX_PAYLOAD),
+            receive_window: self.receive_window,
+            send_window: other.receive_window,
         })
     }
 }
@@ -137,6 +149,7 @@ mod tests {
             protocols: vec!["echo/1".parse().expect("a name")],
             credential: Bytes::from_static(b"token"),
             max_message_size,
+            receive_window: max_message_size,
         }
     }
 
@@ -171,7 +184,14 @@ mod tests {
         fn both_sides_agree_on_the_same(a: (u16, u16), b: (u16, u16), bits: (u64, u64), max: (u64, u64)) {
             let (a, b) = (hello(a, bits.0, max.0), hello(b, bits.1, max.1));
             match (a.agree(&b), b.agree(&a)) {
-                (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs),
+                (Ok(ours), Ok(theirs)) => {
+                    prop_assert_eq!(ours.receive_window, theirs.send_window);
+                    prop_assert_eq!(ours.send_window, theirs.receive_window);
+                    prop_assert_eq!(
+                        (ours.version, ours.capabilities, ours.max_message_size),
+                        (theirs.version, theirs.capabilities, theirs.max_message_size)
+                    );
+                }
                 (ours, theirs) => prop_assert!(ours.is_err() && theirs.is_err()),
             }
         }

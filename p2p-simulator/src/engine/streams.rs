@@ -386,7 +386,7 @@ impl Engine {
     ) {
         let Some(end) = self.end_mut(id, side) else { return };
         let half = end.streams.get_mut(&stream).and_then(|stream| stream.send.as_mut());
-        if let Some(half) = half.filter(|half| !half.reset && !half.received) {
+        if let Some(half) = half.filter(|half| !half.reset && !half.finished) {
             half.reset = true;
             self.reply(now, id, side, Packet::Reset { stream, code });
             self.settle(now, id, side, stream);
