@@ -1,0 +1,139 @@
+//! The rates of what is reliable: bulk and messages.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use p2p_benches::Result;
+use tokio::time::sleep;
+
+use crate::CHUNK;
+use crate::measure::{Plan, ready, spawn, within};
+use crate::stack::{Connection, Ends, Stack};
+
+/// Bytes per second on one stream.
+pub(super) async fn bulk<S: Stack>(plan: Plan) -> Result<f64> {
+    let (stack, Ends { mut dialler, mut acceptor }) = ready::<S>().await?;
+    let gauge = Arc::new(Gauge::default());
+    let sender = {
+        let gauge = gauge.clone();
+        async move {
+            let chunk = Bytes::from(vec![0x5a; CHUNK]);
+            let mut sent = 0;
+            while gauge.goes_on() {
+                dialler.write(chunk.clone()).await?;
+                sent += chunk.len() as u64;
+            }
+            dialler.finish().await?;
+            Ok((dialler, sent))
+        }
+    };
+    let receiver = {
+        let gauge = gauge.clone();
+        async move {
+            let mut received = 0;
+            loop {
+                match acceptor.read().await? {
+                    0 => return Ok((acceptor, received)),
+                    bytes => received += bytes as u64,
+                }
+                gauge.set_delivered(received);
+            }
+        }
+    };
+    let rate = rate(plan, gauge, sender, receiver).await?;
+    within("shut down", stack.shutdown()).await?;
+    Ok(rate)
+}
+
+/// Messages per second, one send for each.
+pub(super) async fn messages<S: Stack>(size: usize, plan: Plan) -> Result<f64> {
+    let (stack, Ends { mut dialler, mut acceptor }) = ready::<S>().await?;
+    let gauge = Arc::new(Gauge::default());
+    let sender = {
+        let gauge = gauge.clone();
+        async move {
+            let message = Bytes::from(vec![0x5a; size]);
+            let mut sent = 0;
+            while gauge.goes_on() {
+                dialler.send(&message).await?;
+                sent += 1;
+            }
+            // Empty: the last.
+            dialler.send(&Bytes::new()).await?;
+            Ok((dialler, sent))
+        }
+    };
+    let receiver = {
+        let gauge = gauge.clone();
+        async move {
+            let mut received = 0;
+            loop {
+                match acceptor.recv().await?.len() {
+                    0 => return Ok((acceptor, received)),
+                    length if length == size => received += 1,
+                    length => return Err(format!("a message of {length} bytes").into()),
+                }
+                gauge.set_delivered(received);
+            }
+        }
+    };
+    let rate = rate(plan, gauge, sender, receiver).await?;
+    within("shut down", stack.shutdown()).await?;
+    Ok(rate)
+}
+
+/// What sender, receiver and the one who measures tell each other.
+#[derive(Default)]
+pub(super) struct Gauge {
+    delivered: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Gauge {
+    pub(super) fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// A plain store: it must not cost the receiver more than its own work does.
+    pub(super) fn set_delivered(&self, total: u64) {
+        self.delivered.store(total, Ordering::Relaxed);
+    }
+
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// What is delivered per second, once warm; then tells the sender to stop.
+    pub(super) async fn rate(&self, plan: Plan) -> f64 {
+        sleep(plan.warm_up).await;
+        let (before, start) = (self.delivered(), Instant::now());
+        sleep(plan.window).await;
+        let (after, time) = (self.delivered(), start.elapsed());
+        self.stop.store(true, Ordering::Relaxed);
+        (after - before) as f64 / time.as_secs_f64()
+    }
+}
+
+/// Runs sender and receiver until the rate is known, then to their end. They resolve to their side
+/// of the connection, because dropping it would close it, and to how much they sent and received.
+async fn rate<C: Send + 'static>(
+    plan: Plan,
+    gauge: Arc<Gauge>,
+    sender: impl Future<Output = Result<(C, u64)>> + Send + 'static,
+    receiver: impl Future<Output = Result<(C, u64)>> + Send + 'static,
+) -> Result<f64> {
+    let (sender, receiver) = (spawn(sender), spawn(receiver));
+    let rate = gauge.rate(plan).await;
+    let ((_dialler, sent), (_acceptor, received)) = within("bring to an end", async {
+        let (sender, receiver) = tokio::try_join!(sender, receiver)?;
+        Ok((sender?, receiver?))
+    })
+    .await?;
+    if sent != received {
+        return Err(format!("{sent} were sent and {received} received").into());
+    }
+    Ok(rate)
+}
