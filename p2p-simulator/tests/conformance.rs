@@ -1,0 +1,80 @@
+//! The suite of promises on simulated networks.
+
+mod conformance {
+    mod broken;
+    mod repeated;
+}
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use p2p_core::conformance::{Failure, Fixture, Outcome, World, Wrapped};
+use p2p_core::dynamic::AnyProvider;
+use p2p_core::{ConnectionConfig, PeerId};
+use p2p_simulator::{Host, LinkProfile, Network, Simulation, SimulatorP2P};
+
+/// A simulated network with a host for each provider.
+struct Hosts {
+    network: Network,
+    hosts: Mutex<BTreeMap<PeerId, Host>>,
+}
+
+impl World for Hosts {
+    type Provider = SimulatorP2P;
+
+    async fn provider(&self, config: ConnectionConfig) -> SimulatorP2P {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = self.network.host(&format!("host {}", hosts.len()));
+        hosts.insert(host.peer_id(), host.clone());
+        host.provider(config).expect("a new host has no endpoint yet")
+    }
+
+    async fn vanish(&self, peer: PeerId) {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)[&peer].crash();
+    }
+}
+
+/// Each check in a simulation of its own, in virtual time.
+#[derive(Clone, Debug)]
+struct Simulated(Simulation);
+
+impl Fixture for Simulated {
+    type World = Hosts;
+
+    fn run<F>(&self, check: impl FnOnce(Hosts) -> F + Send + 'static) -> Outcome
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let run = self.0.run(|network| check(Hosts { network, hosts: Mutex::default() }));
+        run.map_err(|error| Failure::new(error.to_string()))?.output
+    }
+}
+
+fn simulated() -> Simulated {
+    Simulated(Simulation::new(7))
+}
+
+p2p_core::conformance_suite!(simulated());
+
+/// With loss, jitter and reordering, the same promises hold: it only takes longer.
+mod over_bad_links {
+    use super::{Duration, LinkProfile, Simulated, Simulation};
+
+    fn bad_links() -> Simulated {
+        let link = LinkProfile::new()
+            .with_latency(Duration::from_millis(4))
+            .with_jitter(Duration::from_millis(4))
+            .with_loss(0.02);
+        Simulated(Simulation::new(8).with_link(link))
+    }
+
+    p2p_core::conformance_suite!(bad_links());
+}
+
+/// A backend chosen at run time keeps them as well.
+mod behind_pointers {
+    use super::{AnyProvider, Wrapped, simulated};
+
+    p2p_core::conformance_suite!(Wrapped::new(simulated(), AnyProvider::new));
+}

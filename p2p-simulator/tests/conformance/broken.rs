@@ -1,0 +1,307 @@
+//! The suite is tested itself: backends that break one promise each fail the check that is named
+//! after it, and the same decorator with nothing broken passes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
+use p2p_core::{
+    CloseReason, ConnectOptions, ConnectionStats, ListenOptions, P2PConnection, P2PListener,
+    P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo, ProtocolName, Result,
+};
+
+use super::super::simulated;
+
+/// The one promise that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// None.
+    Nothing,
+    /// Some messages are never sent.
+    Drops,
+    /// Some messages come twice.
+    Duplicates,
+    /// A receive that is given up takes its message with it.
+    Forgets,
+    /// A close does nothing.
+    NeverCloses,
+    /// Some messages change places, if two are there.
+    Reorders,
+    /// A send never waits.
+    TakesEverything,
+}
+
+/// Every so many messages, something goes wrong.
+const EVERY: u64 = 7;
+
+#[derive(Clone, Debug)]
+struct Broken<P> {
+    inner: P,
+    fault: Fault,
+}
+
+#[async_trait]
+impl<P: P2PProvider> P2PProvider for Broken<P> {
+    type Connection = BrokenConnection<P::Connection>;
+    type Listener = BrokenListener<P::Listener>;
+
+    fn local_peer_id(&self) -> PeerId {
+        self.inner.local_peer_id()
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        self.inner.local_addr()
+    }
+
+    async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
+        let inner = self.inner.connect(peer, options).await?;
+        Ok(BrokenConnection::new(inner, self.fault))
+    }
+
+    async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
+        let inner = self.inner.listen(options).await?;
+        Ok(BrokenListener { inner, fault: self.fault })
+    }
+
+    async fn shutdown(&self) {
+        self.inner.shutdown().await;
+    }
+}
+
+#[derive(Debug)]
+struct BrokenListener<N> {
+    inner: N,
+    fault: Fault,
+}
+
+#[async_trait]
+impl<N: P2PListener> P2PListener for BrokenListener<N> {
+    type Connection = BrokenConnection<N::Connection>;
+
+    async fn accept(&self) -> Result<Self::Connection> {
+        Ok(BrokenConnection::new(self.inner.accept().await?, self.fault))
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        self.inner.local_addr()
+    }
+
+    fn protocol(&self) -> &ProtocolName {
+        self.inner.protocol()
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+}
+
+#[derive(Clone, Debug)]
+struct BrokenConnection<C> {
+    inner: C,
+    fault: Fault,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sent: u64,
+    received: u64,
+    /// To be received next.
+    held: Option<Bytes>,
+}
+
+impl<C: P2PConnection> BrokenConnection<C> {
+    fn new(inner: C, fault: Fault) -> Self {
+        Self { inner, fault, state: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is time for something to go wrong.
+    fn is_due(&self, counter: impl FnOnce(&mut State) -> &mut u64) -> bool {
+        let mut state = self.state();
+        let counter = counter(&mut state);
+        *counter += 1;
+        *counter % EVERY == 0
+    }
+
+    /// The next message, if it is there already.
+    fn recv_now(&self) -> Option<Bytes> {
+        let mut next = Box::pin(self.inner.recv());
+        match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(message)) => Some(message),
+            _ => None,
+        }
+    }
+}
+
+impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
+    type SendStream = C::SendStream;
+    type RecvStream = C::RecvStream;
+
+    fn peer_id(&self) -> PeerId {
+        self.inner.peer_id()
+    }
+
+    fn peer(&self) -> &PeerInfo {
+        self.inner.peer()
+    }
+
+    async fn send(&self, message: Bytes) -> Result<()> {
+        match self.fault {
+            Fault::Drops if self.is_due(|state| &mut state.sent) => Ok(()),
+            Fault::TakesEverything if message.len() <= self.peer().max_message_size => {
+                let inner = self.inner.clone();
+                tokio::spawn(async move { inner.send(message).await });
+                Ok(())
+            }
+            _ => self.inner.send(message).await,
+        }
+    }
+
+    async fn recv(&self) -> Result<Bytes> {
+        if let Some(held) = self.state().held.take() {
+            return Ok(held);
+        }
+        let message = self.inner.recv().await?;
+        match self.fault {
+            Fault::Duplicates if self.is_due(|state| &mut state.received) => {
+                self.state().held = Some(message.clone());
+            }
+            Fault::Forgets => tokio::task::yield_now().await,
+            Fault::Reorders if self.is_due(|state| &mut state.received) => {
+                if let Some(next) = self.recv_now() {
+                    self.state().held = Some(message);
+                    return Ok(next);
+                }
+            }
+            _ => {}
+        }
+        Ok(message)
+    }
+
+    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+        self.inner.send_datagram(datagram)
+    }
+
+    async fn recv_datagram(&self) -> Result<Bytes> {
+        self.inner.recv_datagram().await
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        self.inner.max_datagram_size()
+    }
+
+    async fn open_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
+        self.inner.open_stream().await
+    }
+
+    async fn accept_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
+        self.inner.accept_stream().await
+    }
+
+    fn is_connected(&self) -> bool {
+        self.inner.is_connected()
+    }
+
+    fn path(&self) -> PathInfo {
+        self.inner.path()
+    }
+
+    fn path_events(&self) -> PathEvents {
+        self.inner.path_events()
+    }
+
+    fn stats(&self) -> ConnectionStats {
+        self.inner.stats()
+    }
+
+    async fn close(&self, code: u32, message: &str) {
+        if self.fault != Fault::NeverCloses {
+            self.inner.close(code, message).await;
+        }
+    }
+
+    async fn closed(&self) -> CloseReason {
+        self.inner.closed().await
+    }
+}
+
+fn with(fault: Fault) -> impl Fixture {
+    Wrapped::new(simulated(), move |inner| Broken { inner, fault })
+}
+
+/// That these checks fail, which are about the promise that is broken.
+fn caught(fault: Fault, by: &[&str]) {
+    for name in by {
+        let failure = run_check(&with(fault), name).expect_err(name).to_string();
+        // It says which check it was, in case nobody else does.
+        assert!(failure.starts_with(name), "{failure}");
+        println!("{fault:?} is caught by {failure}");
+    }
+}
+
+#[test]
+fn a_decorator_that_breaks_nothing_passes() {
+    for (_, outcome) in run_all(&with(Fault::Nothing)) {
+        outcome.expect("nothing is broken");
+    }
+}
+
+#[test]
+fn an_unknown_check_fails() {
+    assert!(run_check(&simulated(), "messages::of_love").is_err());
+}
+
+#[test]
+fn a_backend_that_drops_messages_is_caught() {
+    caught(
+        Fault::Drops,
+        &["messages::order_holds_both_ways_at_once", "closing::messages_before_a_close_arrive"],
+    );
+}
+
+#[test]
+fn a_backend_that_reorders_messages_is_caught() {
+    caught(
+        Fault::Reorders,
+        &[
+            "messages::order_holds_both_ways_at_once",
+            "messages::concurrent_senders_keep_their_order",
+        ],
+    );
+}
+
+#[test]
+fn a_backend_that_duplicates_messages_is_caught() {
+    caught(
+        Fault::Duplicates,
+        &["messages::order_holds_both_ways_at_once", "messages::concurrent_receivers_take_turns"],
+    );
+}
+
+#[test]
+fn a_backend_that_never_closes_is_caught() {
+    caught(
+        Fault::NeverCloses,
+        &[
+            "closing::the_peer_gets_the_code_and_the_words",
+            "closing::every_observer_sees_the_end",
+            "closing::whoever_waits_is_told",
+        ],
+    );
+}
+
+#[test]
+fn a_backend_that_takes_everything_is_caught() {
+    caught(Fault::TakesEverything, &["backpressure::a_sender_waits_for_a_slow_receiver"]);
+}
+
+#[test]
+fn a_backend_that_forgets_what_was_given_up_is_caught() {
+    caught(Fault::Forgets, &["cancellation::recv_given_up_loses_nothing"]);
+}
