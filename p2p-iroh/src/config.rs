@@ -48,7 +48,9 @@ pub struct IrohConfig {
     /// Peers whose addresses are known from the start: connecting to them by name alone works.
     pub known_peers: Vec<PeerAddr>,
     /// How many bytes of one stream may wait to be read here; further ones wait at the peer. It
-    /// bounds a stream's speed to this much per round trip. Default 4 MiB: 40 MB/s at 100 ms.
+    /// bounds a stream's speed to this much per round trip. Default 2 MiB: 20 MB/s at 100 ms. More
+    /// lets full packets pile up behind a slow reader to where
+    /// noq 1.4 gives the connection up.
     pub stream_window: u32,
     /// The same for all streams of a connection together, so a bound on the memory that a peer
     /// can fill. Default 64 MiB: sixteen streams that nobody reads stop the connection.
@@ -178,7 +180,7 @@ impl Default for IrohConfig {
             relay_timeout: Duration::from_secs(10),
             connection: ConnectionConfig::default(),
             known_peers: Vec::new(),
-            stream_window: 4 << 20,
+            stream_window: 2 << 20,
             receive_window: 64 << 20,
             send_window: 16 << 20,
         }
