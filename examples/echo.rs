@@ -21,7 +21,8 @@ async fn echo() -> Result<(), Box<dyn Error>> {
     let far = listener.accept().await?;
     near.send("hello".into()).await?;
     far.send(far.recv().await?).await?;
-    println!("{:?} came back over a {} path", near.recv().await?, near.path().kind);
+    let echo = near.recv().await?;
+    println!("{} came back over a {} path", String::from_utf8_lossy(&echo), near.path().kind);
 
     near.close(0, "thank you").await;
     bob.shutdown().await;

@@ -75,10 +75,8 @@ async fn run(args: Args) -> Result<Option<Sent>, Failure> {
         connected = connect(&node, &host, &args) => connected,
         () = stop.requested() => Err(interrupted()),
     };
-    let result = match connected {
-        Ok(connection) => visit(&connection, &args, file, &mut stop).await,
-        Err(failure) => Err(failure),
-    };
+    // Without a connection there is nobody to take leave of, and nothing to wait for.
+    let result = visit(&connected?, &args, file, &mut stop).await;
     node.shutdown().await;
     result
 }

@@ -56,6 +56,11 @@ async fn run(args: Args) -> Result<(), Failure> {
     let quic = SocketAddr::new(args.listen.ip(), args.quic);
     check(args.listen, quic)?;
     let hosts = if args.hosts.is_empty() { own_hosts(args.listen.ip()) } else { args.hosts };
+    if let Some(host) = hosts.iter().find(|host| !is_host(host)) {
+        let what =
+            format!("'{host}' is no name for a machine: give --host a DNS name or an address");
+        return Err(Failure::new(what));
+    }
     let (tls, pem) = certificate(&hosts)?;
     let (server, url, quic) = serve(args.listen, quic, tls, &hosts).await?;
     if let Some(path) = &args.cert_out {
@@ -76,6 +81,15 @@ fn check(listen: SocketAddr, quic: SocketAddr) -> Result<(), Failure> {
     TcpListener::bind(listen).map_err(|error| cannot("TCP", listen, error))?;
     UdpSocket::bind(quic).map_err(|error| cannot("UDP", quic, error))?;
     Ok(())
+}
+
+/// Whether this can stand in a URL and in a certificate.
+fn is_host(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let mut bytes = label.bytes();
+        !label.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    host.parse::<IpAddr>().is_ok() || host.split('.').all(is_label)
 }
 
 /// What to call a machine that was not told.

@@ -6,6 +6,8 @@ use iroh::endpoint::{ConnectingError, Connection, ConnectionError, ConnectionSta
 use p2p_core::CloseCause;
 use p2p_core::transport::LinkClosed;
 
+use crate::error;
+
 /// How a link ended. QUIC remembers that this side closed a connection, but not with which words,
 /// and a close on top of the peer's close would replace the peer's reason: so the words are kept
 /// here, and the first account given stays.
@@ -43,22 +45,23 @@ impl Ending {
         if let ConnectingError::ConnectionError { source, .. } = error {
             return self.tell(source);
         }
-        self.told.get_or_init(|| LinkClosed::Transport { message: format!("{error:#}") }).clone()
+        self.told.get_or_init(|| LinkClosed::Transport { message: error::chain(error) }).clone()
     }
 
     fn translate(&self, error: &ConnectionError) -> LinkClosed {
+        if let Some((code, message)) = self.given.get() {
+            // Given only to a connection that lived. What the transport says later (that its
+            // endpoint has gone as well) came after.
+            return LinkClosed::Local { code: *code, message: message.clone() };
+        }
         match error {
             ConnectionError::ApplicationClosed(close) => LinkClosed::Peer {
                 code: close.error_code.into_inner(),
                 message: String::from_utf8_lossy(&close.reason).into_owned(),
             },
+            // Not by this link: its endpoint was closed.
             ConnectionError::LocallyClosed => {
-                let (code, message) = match self.given.get() {
-                    Some((code, message)) => (*code, message.clone()),
-                    // Not by this link: its endpoint was closed.
-                    None => (CloseCause::Shutdown.to_wire(), String::new()),
-                };
-                LinkClosed::Local { code, message }
+                LinkClosed::Local { code: CloseCause::Shutdown.to_wire(), message: String::new() }
             }
             ConnectionError::TimedOut => LinkClosed::TimedOut,
             ConnectionError::Reset => LinkClosed::Transport {

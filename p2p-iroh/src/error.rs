@@ -1,5 +1,6 @@
 //! What iroh's errors mean to whoever binds or dials.
 
+use std::error::Error;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(crate) fn bind(error: BindError, addresses: &[SocketAddr]) -> P2PError {
                 _ => format!("cannot bind {address}: {source}"),
             }
         }
-        error => format!("cannot set up the endpoint: {error:#}"),
+        error => format!("cannot set up the endpoint: {}", chain(error)),
     };
     P2PError::Network { what, source: Some(error.into()) }
 }
@@ -55,7 +56,7 @@ pub(crate) fn dial(peer: PeerId, idle_timeout: Duration, error: ConnectError) ->
         ConnectError::Connect { source, .. } => match source {
             ConnectWithOptsError::NoAddress { .. } => return P2PError::PeerNotFound { peer },
             ConnectWithOptsError::EndpointClosed { .. } => return shut_down(),
-            source => format!("{source:#}"),
+            source => chain(source),
         },
         ConnectError::Connecting { source, .. } => match source {
             ConnectingError::ConnectionError { source, .. } => {
@@ -63,14 +64,14 @@ pub(crate) fn dial(peer: PeerId, idle_timeout: Duration, error: ConnectError) ->
             }
             // It has shown no key: whoever it is, it has proven nothing.
             ConnectingError::HandshakeFailure { source, .. } => {
-                return P2PError::AuthenticationFailed { peer, reason: format!("{source:#}") };
+                return P2PError::AuthenticationFailed { peer, reason: chain(source) };
             }
-            source => format!("{source:#}"),
+            source => chain(source),
         },
         ConnectError::Connection { source, .. } => {
             return handshake(peer, idle_timeout, source.clone(), error.into());
         }
-        error => format!("{error:#}"),
+        error => chain(error),
     };
     P2PError::ConnectionFailed { peer, reason, source: Some(error.into()) }
 }
@@ -118,4 +119,26 @@ fn no_common_protocol() -> TransportErrorCode {
 
 fn shut_down() -> P2PError {
     P2PError::Closed(CloseReason::new(ClosedBy::Local, CloseCause::Shutdown, ""))
+}
+
+/// The error and its causes in one line. What only repeats its cause is left out.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let (mut last, mut cause) = (line.clone(), error.source());
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if words != last {
+            line = format!("{line}: {words}");
+        }
+        (last, cause) = (words, error.source());
+    }
+    line
+}
+
+/// The innermost cause.
+pub(crate) fn root(mut error: &dyn Error) -> &dyn Error {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error
 }

@@ -6,7 +6,6 @@
 //! That client has an identity of its own: a second one with ours would displace the first.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -17,6 +16,8 @@ use iroh::{Endpoint, RelayUrl, SecretKey, Watcher};
 use iroh_relay::client::{ClientBuilder, ConnectError, DialError};
 use p2p_core::{BoxError, P2PError};
 use tokio::time;
+
+use crate::error;
 
 /// How long iroh may take before its relays are tried: several round trips around the world.
 const TRY_AFTER: Duration = Duration::from_secs(1);
@@ -134,7 +135,10 @@ fn refusal(endpoint: &Endpoint, status: &RelayStatus) -> Option<Failure> {
             let id = endpoint.id();
             format!("does not admit this node ({reason}): have its operator let {id} in")
         }
-        None => format!("was found, but the connection to it failed: {error:#}"),
+        None => format!(
+            "answers probes, but takes no connection ({}): check that it is running, and the port",
+            error::root(error)
+        ),
     };
     Some(Failure { what, source: None, passing: false })
 }
@@ -160,8 +164,9 @@ fn judge(error: ConnectError) -> Result<(), Failure> {
              otherwise check the URL"
         ),
         ConnectError::Dial { source: DialError::Dns { source, .. }, .. } => format!(
-            "has a name that does not resolve ({source:#}): check the spelling, or give its \
-             IP address"
+            "has a name that does not resolve ({}): check the spelling, or give its IP \
+             address",
+            error::chain(source)
         ),
         ConnectError::Dial { source: DialError::Io { source, .. }, .. } => match source.kind() {
             io::ErrorKind::ConnectionRefused => {
@@ -176,7 +181,7 @@ fn judge(error: ConnectError) -> Result<(), Failure> {
             passing = true;
             "does not answer: check the address, and that the network lets TCP through".to_owned()
         }
-        error => format!("does not behave like a relay ({}): check the URL", chain(error)),
+        error => format!("does not behave like a relay ({}): check the URL", error::chain(error)),
     };
     Err(Failure { what, source: Some(error.into()), passing })
 }
@@ -189,15 +194,4 @@ fn unusable(failures: BTreeMap<RelayUrl, Failure>) -> P2PError {
     });
     let what = sentences.collect::<Vec<_>>().join("; ");
     P2PError::Network { what, source }
-}
-
-/// The error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }
