@@ -48,24 +48,20 @@ pub struct IrohConfig {
     /// Peers whose addresses are known from the start: connecting to them by name alone works.
     pub known_peers: Vec<PeerAddr>,
     /// How many bytes of one stream may wait to be read here; further ones wait at the peer. It
-    /// bounds a stream's speed to this much per round trip. Default, and at most,
-    /// [`IrohConfig::MAX_STREAM_WINDOW`]: 20 MB/s at 100 ms.
+    /// bounds a stream's speed to this much per round trip. Default 2 MiB: 20 MB/s at 100 ms. What
+    /// waits is kept in the pieces in which it came, and noq 1.4 closes a connection when one
+    /// stream has more than 2048 of them (quinn's issue 2809): with a larger window than this, full
+    /// packets alone can pile up behind a slow reader to where it does.
     pub stream_window: u32,
     /// The same for all streams of a connection together, so a bound on the memory that a peer
     /// can fill. Default 64 MiB: thirty-two streams that nobody reads stop the connection.
-    pub connection_window: u32,
+    pub receive_window: u32,
     /// How many bytes written to a connection may be without the peer's acknowledgement; further
     /// writes wait. It bounds the memory of a connection that sends. Default 16 MiB.
     pub send_window: u32,
 }
 
 impl IrohConfig {
-    /// The largest window of a stream: 2 MiB. What waits to be read is kept in the pieces in which
-    /// it came, and QUIC's implementation here closes a connection when one stream has more than
-    /// 2048 of them (as quinn did, its issue 2809): this is as many full packets of 1200 bytes as
-    /// stay below that.
-    pub const MAX_STREAM_WINDOW: u32 = 2 << 20;
-
     /// Sets who the node is.
     #[must_use]
     pub fn with_secret_key(mut self, secret_key: SecretKey) -> Self {
@@ -129,18 +125,17 @@ impl IrohConfig {
         self
     }
 
-    /// Sets how many bytes of one stream may wait to be read, up to
-    /// [`IrohConfig::MAX_STREAM_WINDOW`].
+    /// Sets how many bytes of one stream may wait to be read.
     #[must_use]
-    pub fn with_stream_window(mut self, bytes: u32) -> Self {
-        self.stream_window = bytes.min(Self::MAX_STREAM_WINDOW);
+    pub const fn with_stream_window(mut self, bytes: u32) -> Self {
+        self.stream_window = bytes;
         self
     }
 
     /// Sets how many bytes of all streams of a connection may wait to be read.
     #[must_use]
-    pub const fn with_connection_window(mut self, bytes: u32) -> Self {
-        self.connection_window = bytes;
+    pub const fn with_receive_window(mut self, bytes: u32) -> Self {
+        self.receive_window = bytes;
         self
     }
 
@@ -186,8 +181,8 @@ impl Default for IrohConfig {
             relay_timeout: Duration::from_secs(10),
             connection: ConnectionConfig::default(),
             known_peers: Vec::new(),
-            stream_window: Self::MAX_STREAM_WINDOW,
-            connection_window: 64 << 20,
+            stream_window: 2 << 20,
+            receive_window: 64 << 20,
             send_window: 16 << 20,
         }
     }

@@ -236,8 +236,8 @@ fn quic_config(config: &IrohConfig) -> QuicTransportConfig {
         ))
         .max_concurrent_bidi_streams(places(max_streams).into())
         .max_concurrent_uni_streams(max_streams.max(ENGINE_STREAMS).into())
-        .stream_receive_window(config.stream_window.min(IrohConfig::MAX_STREAM_WINDOW).into())
-        .receive_window(config.connection_window.into())
+        .stream_receive_window(config.stream_window.into())
+        .receive_window(config.receive_window.into())
         .send_window(config.send_window.into())
         .build()
 }
