@@ -234,19 +234,12 @@ fn quic_config(config: &IrohConfig) -> QuicTransportConfig {
         .default_path_keep_alive_interval(at_least_a_millisecond(
             keep_alive_interval.min(PATH_KEEP_ALIVE_MAX),
         ))
-        .max_concurrent_bidi_streams(places(max_streams).into())
+        .max_concurrent_bidi_streams(max_streams.into())
         .max_concurrent_uni_streams(max_streams.max(ENGINE_STREAMS).into())
         .stream_receive_window(config.stream_window.into())
         .receive_window(config.receive_window.into())
         .send_window(config.send_window.into())
         .build()
-}
-
-/// How many places to announce so that a peer can always have `streams` open: QUIC's implementation
-/// here hands places of ended streams out again only when more than an eighth of all have come
-/// together, so with exactly as many as promised the last of them could wait for ever.
-fn places(streams: u32) -> u32 {
-    streams.saturating_add(streams.saturating_sub(1) / 7)
 }
 
 /// QUIC counts in milliseconds and takes zero as "never".
@@ -257,19 +250,4 @@ fn idle(timeout: Duration) -> IdleTimeout {
 
 fn at_least_a_millisecond(duration: Duration) -> Duration {
     duration.max(Duration::from_millis(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_streams_as_promised_are_always_possible() {
-        for streams in 0..10_000 {
-            let places = places(streams);
-            let held_back = places / 8;
-            assert!(places - held_back >= streams, "{places} places for {streams} streams");
-            assert!(places - streams <= streams / 7 + 1, "{places} places for {streams} streams");
-        }
-    }
 }
