@@ -223,7 +223,7 @@ suite! { $
         both_sides_open_streams,
         both_directions_carry_data,
         hundreds_of_streams_follow_each_other,
-        one_stream_too_many_waits_until_one_ends,
+        one_stream_too_many_waits_until_others_end,
         large_data_arrives_whole,
         chunks_keep_to_their_bound,
         streams_and_messages_share_a_connection,

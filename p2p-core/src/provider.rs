@@ -151,7 +151,8 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// The most bytes in a datagram now, or `None` if the peer takes none. It changes with the path.
     fn max_datagram_size(&self) -> Option<usize>;
 
-    /// Opens a stream, waiting while the peer has as many open as it allows. The peer learns of it
+    /// Opens a stream, waiting while the peer has as many open as it allows; of those that end, up
+    /// to an eighth of that number may go by before the peer says so. The peer learns of the stream
     /// at once, even if nothing is written.
     ///
     /// # Errors

@@ -69,18 +69,21 @@ impl Flood {
     }
 
     /// Waits, in round trips over another connection, until nothing moves any more.
-    pub(super) async fn stalls<C: P2PConnection>(&self, one: &C, other: &C) -> Outcome {
+    pub(super) async fn stalls<C: P2PConnection>(self, one: &C, other: &C) -> Outcome<Self> {
         let (mut last, mut quiet) = (u32::MAX, 0);
         while quiet < STALLED {
             talk(one, other, "while the flood rises").await?;
             // A network so fast that the talk never waited has not let the flood rise.
             tokio::task::yield_now().await;
             let sent = self.sent.load(Ordering::Relaxed);
+            if self.task.is_over() {
+                self.task.end("the flood").await?;
+                return Err(Failure::new(format!("{sent} pieces went, unread: no limit")));
+            }
             quiet = if sent == last && sent > 0 { quiet + 1 } else { 0 };
             last = sent;
-            ensure!(!self.task.is_over() && sent < PIECES, "{sent} pieces went, unread: no limit");
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Lets the sender end after the piece that it waits with.
@@ -117,8 +120,7 @@ impl Flood {
 pub(super) async fn a_sender_waits_for_a_slow_receiver<W: World>(world: &W) -> Outcome {
     let pair = Pair::new(world).await?;
     let (one, other) = pair.meet_again().await?;
-    let flood = Flood::of_messages(&pair.to_bob);
-    flood.stalls(&one, &other).await?;
+    let flood = Flood::of_messages(&pair.to_bob).stalls(&one, &other).await?;
     flood.drain(&pair.to_alice).await?;
     pair.talk("after the flood").await
 }
@@ -126,8 +128,7 @@ pub(super) async fn a_sender_waits_for_a_slow_receiver<W: World>(world: &W) -> O
 pub(super) async fn a_full_lane_does_not_hold_up_the_other_way<W: World>(world: &W) -> Outcome {
     let pair = Pair::new(world).await?;
     let (one, other) = pair.meet_again().await?;
-    let flood = Flood::of_messages(&pair.to_bob);
-    flood.stalls(&one, &other).await?;
+    let flood = Flood::of_messages(&pair.to_bob).stalls(&one, &other).await?;
     for number in 0..100 {
         step("to answer", pair.to_alice.send(pattern(number, 2000))).await?;
         let got = step("to receive the answer", pair.to_bob.recv()).await?;
@@ -139,8 +140,7 @@ pub(super) async fn a_full_lane_does_not_hold_up_the_other_way<W: World>(world: 
 pub(super) async fn a_full_lane_does_not_hold_up_streams<W: World>(world: &W) -> Outcome {
     let pair = Pair::new(world).await?;
     let (one, other) = pair.meet_again().await?;
-    let flood = Flood::of_messages(&pair.to_bob);
-    flood.stalls(&one, &other).await?;
+    let flood = Flood::of_messages(&pair.to_bob).stalls(&one, &other).await?;
     for number in 0..10 {
         let Stream { mut send, mut recv, mut reply, mut arrive } = pair.stream().await?;
         step("to write", send.write_all(pattern(number, 20_000))).await?;
@@ -161,8 +161,7 @@ pub(super) async fn a_slow_reader_of_a_stream_stalls_its_writer_only<W: World>(
     let pair = Pair::new(world).await?;
     let (one, other) = pair.meet_again().await?;
     let Stream { send, recv: _recv, reply: _reply, mut arrive } = pair.stream().await?;
-    let flood = Flood::of_stream(send);
-    flood.stalls(&one, &other).await?;
+    let flood = Flood::of_stream(send).stalls(&one, &other).await?;
     // Messages go on, and so do other streams.
     pair.talk("beside the stalled stream").await?;
     let mut second = pair.stream().await?;

@@ -178,8 +178,7 @@ pub(super) async fn send_given_up_is_whole_or_nothing<W: World>(world: &W) -> Ou
 pub(super) async fn send_given_up_in_the_queue_lets_others_pass<W: World>(world: &W) -> Outcome {
     let pair = Pair::new(world).await?;
     let (one, other) = pair.meet_again().await?;
-    let flood = Flood::of_messages(&pair.to_bob);
-    flood.stalls(&one, &other).await?;
+    let flood = Flood::of_messages(&pair.to_bob).stalls(&one, &other).await?;
     for &polls in &MOMENTS {
         // They wait behind the flood's message.
         let early = give_up_after(polls, pair.to_bob.send("given up".into())).await;

@@ -257,8 +257,7 @@ pub(super) async fn a_close_waits_no_longer_than_its_timeout<W: World>(world: &W
     let pair = Pair::with(world, timers.clone(), timers).await?;
     let (one, other) = pair.meet_again().await?;
     // More than the peer's transport takes, with nobody receiving: it cannot all be delivered.
-    let flood = Flood::of_messages(&pair.to_bob);
-    flood.stalls(&one, &other).await?;
+    let flood = Flood::of_messages(&pair.to_bob).stalls(&one, &other).await?;
     let start = Instant::now();
     done("to close", pair.to_bob.close(8, "now")).await?;
     let took = start.elapsed();
