@@ -62,3 +62,8 @@ pub use settings::{Implementation, Settings, SettingsError};
 pub use p2p_iroh as iroh;
 #[cfg(feature = "simulator")]
 pub use p2p_simulator as simulator;
+
+/// The README's programs compile and run.
+#[cfg(all(doctest, feature = "iroh", feature = "simulator"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

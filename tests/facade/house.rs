@@ -1,0 +1,119 @@
+//! Rules of the house that a build can break.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The normal dependencies of a package with its default features, each as `name vX.Y.Z`, with the
+/// features that are on.
+fn tree(package: &str, format: &str) -> BTreeSet<String> {
+    let printed = cargo(&[
+        "tree",
+        "--locked",
+        "--offline",
+        "--package",
+        package,
+        "--edges",
+        "normal,no-proc-macro",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+        "--format",
+        format,
+    ]);
+    printed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+#[test]
+fn a_default_build_has_no_test_features() {
+    for line in tree("p2p-transport", "{p} features: {f}") {
+        let (package, features) = line.split_once(" features: ").expect("as asked");
+        let features: Vec<_> = features.split(',').collect();
+        if package.starts_with("tokio v") {
+            assert!(!features.contains(&"test-util"), "{line}");
+        }
+        if package.starts_with("iroh v") {
+            assert!(!features.contains(&"test-utils"), "{line}");
+        }
+        assert!(!package.starts_with("p2p-simulator"), "the simulator is off by default");
+    }
+}
+
+#[test]
+fn the_core_depends_on_little() {
+    let direct = cargo(&[
+        "tree",
+        "--locked",
+        "--offline",
+        "--package",
+        "p2p-core",
+        "--edges",
+        "normal",
+        "--depth",
+        "1",
+        "--prefix",
+        "none",
+        "--format",
+        "{lib}",
+    ]);
+    let direct: BTreeSet<_> = direct.split_whitespace().collect();
+    let expected = BTreeSet::from([
+        "p2p_core",
+        "async_trait",
+        "bytes",
+        "crc32fast",
+        "data_encoding",
+        "ed25519_dalek",
+        "futures_core",
+        "postcard",
+        "serde",
+        "thiserror",
+        "tokio",
+    ]);
+    assert_eq!(direct, expected);
+}
+
+#[test]
+fn no_dependency_needs_a_newer_rust_than_we_promise() {
+    let metadata = cargo(&["metadata", "--locked", "--offline", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let rust: BTreeMap<String, (u64, u64)> = packages
+        .iter()
+        .filter_map(|package| {
+            let version = package["rust_version"].as_str()?;
+            let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+            let rust = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+            let name = format!("{} v{}", package["name"].as_str()?, package["version"].as_str()?);
+            Some((name, rust))
+        })
+        .collect();
+    for (package, promised) in [
+        ("p2p-core", (1, 85)),
+        ("p2p-simulator", (1, 85)),
+        ("p2p-iroh", (1, 91)),
+        ("p2p-transport", (1, 91)),
+    ] {
+        let all = tree(package, "{p}");
+        assert!(all.len() > 5, "{package}: {all:?}");
+        for line in all {
+            let name: Vec<_> = line.split_whitespace().take(2).collect();
+            let needs = rust.get(&name.join(" ")).copied().unwrap_or((1, 0));
+            assert!(needs <= promised, "{package} promises {promised:?}, {line} needs {needs:?}");
+            if name[0] == package {
+                assert_eq!(needs, promised, "{package} states its promise");
+            }
+        }
+    }
+}
