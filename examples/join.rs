@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::Parser;
@@ -20,7 +20,7 @@ use p2p_transport::{
 };
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 #[allow(dead_code, unused_imports, reason = "each program uses a part of it")]
 mod common;

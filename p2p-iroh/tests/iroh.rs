@@ -4,7 +4,7 @@
 mod support;
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use p2p_core::transport::{Link, LinkClosed, Transport};
@@ -14,6 +14,7 @@ use p2p_core::{
 };
 use p2p_iroh::{IrohConfig, IrohTransport};
 use support::{Access, Relay, loopback, options, pair, unusable_port, within};
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn two_nodes_exchange_messages_datagrams_and_streams() {
