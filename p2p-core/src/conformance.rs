@@ -102,6 +102,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 /// As [`Display`](fmt::Display): this is what a `#[test]` prints that returns one.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,6 +169,7 @@ suite! { $
         each_connect_is_a_connection_of_its_own,
         both_sides_may_connect_at_once,
         an_unknown_peer_is_not_found,
+        somebody_else_is_not_the_peer,
         an_unreachable_peer_times_out,
         one_call_may_have_a_shorter_timeout,
         oneself_is_refused,
@@ -203,10 +206,13 @@ suite! { $
         order_holds_both_ways_at_once,
         concurrent_senders_keep_their_order,
         concurrent_receivers_take_turns,
+        kept_messages_stay_as_they_were,
         counters_count_messages,
     }
     backpressure {
         a_sender_waits_for_a_slow_receiver,
+        the_receive_window_bounds_what_waits,
+        a_message_larger_than_the_window_passes,
         a_full_lane_does_not_hold_up_the_other_way,
         a_full_lane_does_not_hold_up_streams,
         a_slow_reader_of_a_stream_stalls_its_writer_only,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 
-use super::step::{Pair, Stream, Task, ensure, pattern, spawn, step, talk};
+use super::step::{Pair, Stream, Task, both, ensure, pattern, spawn, step, talk};
 use super::{Failure, Outcome, World};
 use crate::provider::P2PConnection;
 use crate::stream::{RecvStream, SendStream};
@@ -22,11 +22,17 @@ pub(super) struct Flood {
     task: Task<()>,
     sent: Arc<AtomicU32>,
     stop: Arc<AtomicBool>,
+    size: usize,
 }
 
 impl Flood {
     /// Sends messages that nobody receives yet, each of its number's pattern.
     pub(super) fn of_messages<C: P2PConnection>(connection: &C) -> Self {
+        Self::of_messages_of(PIECE, connection)
+    }
+
+    /// The same with messages of this size.
+    fn of_messages_of<C: P2PConnection>(size: usize, connection: &C) -> Self {
         let (sent, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
         let task = spawn({
             let (sent, stop, connection) = (sent.clone(), stop.clone(), connection.clone());
@@ -36,14 +42,14 @@ impl Flood {
                         break;
                     }
                     // It waits as long as the check wants it to: no bound of its own.
-                    let sent_one = connection.send(pattern(number.into(), PIECE)).await;
+                    let sent_one = connection.send(pattern(number.into(), size)).await;
                     step("to send", async { sent_one }).await?;
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
                 step("to send the end", connection.send(Bytes::new())).await
             }
         });
-        Self { task, sent, stop }
+        Self { task, sent, stop, size }
     }
 
     /// The same on a stream, finished at the end.
@@ -65,7 +71,7 @@ impl Flood {
                 step("the peer to have it", async { finished }).await
             }
         });
-        Self { task, sent, stop }
+        Self { task, sent, stop, size: PIECE }
     }
 
     /// Waits, in round trips over another connection, until nothing moves any more.
@@ -108,7 +114,7 @@ impl Flood {
             if got.is_empty() {
                 break;
             }
-            ensure!(got == pattern(number, PIECE), "piece {number} is not what was sent");
+            ensure!(got == pattern(number, self.size), "piece {number} is not what was sent");
             number += 1;
         }
         let sent = self.sent.load(Ordering::Relaxed);
@@ -123,6 +129,38 @@ pub(super) async fn a_sender_waits_for_a_slow_receiver<W: World>(world: &W) -> O
     let flood = Flood::of_messages(&pair.to_bob).stalls(&one, &other).await?;
     flood.drain(&pair.to_alice).await?;
     pair.talk("after the flood").await
+}
+
+pub(super) async fn the_receive_window_bounds_what_waits<W: World>(world: &W) -> Outcome {
+    const WINDOW: usize = 100_000;
+    // What a message counts besides its own bytes.
+    const OVERHEAD: usize = 1200;
+    let timers = world.timers().with_receive_window(WINDOW);
+    let pair = Pair::with(world, timers.clone(), timers).await?;
+    let (one, other) = pair.meet_again().await?;
+    for size in [1, 1000, 30_000] {
+        let (to_bob, to_alice) = pair.meet_again().await?;
+        let flood = Flood::of_messages_of(size, &to_bob).stalls(&one, &other).await?;
+        let sent = flood.sent.load(Ordering::Relaxed) as usize;
+        // And one message more, so that those larger than the window pass.
+        let most = WINDOW / (size + OVERHEAD) + 1;
+        ensure!(sent <= most, "{sent} messages of {size} bytes went, unread, not {most}");
+        flood.drain(&to_alice).await?;
+        talk(&to_bob, &to_alice, "after the flood").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_message_larger_than_the_window_passes<W: World>(world: &W) -> Outcome {
+    let timers = world.timers().with_receive_window(1);
+    let pair = Pair::with(world, timers.clone(), timers).await?;
+    for number in 0..5 {
+        let message = pattern(number, 200_000);
+        let sending = step("to send", pair.to_bob.send(message.clone()));
+        let (_, got) = both(sending, step("to receive", pair.to_alice.recv())).await?;
+        ensure!(got == message, "message {number} is not what was sent");
+    }
+    pair.talk("after all of them").await
 }
 
 pub(super) async fn a_full_lane_does_not_hold_up_the_other_way<W: World>(world: &W) -> Outcome {
@@ -179,8 +217,8 @@ pub(super) async fn a_slow_reader_of_a_stream_stalls_its_writer_only<W: World>(
                 rest = pattern(number, PIECE);
                 number += 1;
             }
-            let both = rest.len().min(chunk.len());
-            ensure!(chunk.split_to(both) == rest.split_to(both), "piece {number} was altered");
+            let size = rest.len().min(chunk.len());
+            ensure!(chunk.split_to(size) == rest.split_to(size), "piece {number} was altered");
         }
     }
     let sent = flood.sent.load(Ordering::Relaxed);

@@ -84,6 +84,27 @@ pub(super) async fn an_unknown_peer_is_not_found<W: World>(world: &W) -> Outcome
     pair.talk("after the error").await
 }
 
+pub(super) async fn somebody_else_is_not_the_peer<W: World>(world: &W) -> Outcome {
+    let pair = Pair::new(world).await?;
+    // Bob's places under another name. A network that goes by names alone knows none such.
+    let bob = pair.listener.local_addr();
+    let addr = bob.addresses().fold(nobody(), PeerAddr::with_address);
+    let addr = bob.relays().cloned().fold(addr, PeerAddr::with_relay);
+    let error = fails("to connect to an impostor", pair.alice.connect(&addr, dialling()?)).await?;
+    let peer = ensure_matches!(
+        error,
+        P2PError::AuthenticationFailed { peer, .. } | P2PError::PeerNotFound { peer } => peer,
+        "the error"
+    );
+    ensure!(peer == addr.id(), "it names {peer}");
+    // Nothing came of it: the next to be accepted is one who knows whom it wants.
+    let options = dialling()?.with_credential("Bob");
+    let options = step("to show a credential", async { options }).await?;
+    let (_to_bob, to_alice) = meet(&pair.alice, &pair.listener, options).await?;
+    ensure!(to_alice.peer().credential == "Bob", "a connection to somebody else was accepted");
+    Ok(())
+}
+
 /// Somebody whose address is known, and who is not there any more.
 async fn gone<W: World>(world: &W) -> Outcome<PeerAddr> {
     let provider = done("to make a provider", world.provider(world.timers())).await?;

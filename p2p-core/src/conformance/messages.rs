@@ -183,6 +183,30 @@ pub(super) async fn concurrent_receivers_take_turns<W: World>(world: &W) -> Outc
     Ok(())
 }
 
+pub(super) async fn kept_messages_stay_as_they_were<W: World>(world: &W) -> Outcome {
+    // A receiver may hand out slices of its buffers, and must not use those again.
+    let pair = Pair::new(world).await?;
+    let size = |number: u64| (number as usize * 613) % 7000;
+    let sending = async {
+        for number in 0..400 {
+            step("to send", pair.to_bob.send(pattern(number, size(number)))).await?;
+        }
+        Ok(())
+    };
+    let receiving = async {
+        let mut kept = Vec::new();
+        for _ in 0..400 {
+            kept.push(step("to receive", pair.to_alice.recv()).await?);
+        }
+        Ok(kept)
+    };
+    let ((), kept) = both(sending, receiving).await?;
+    for (number, message) in (0..).zip(kept) {
+        ensure!(message == pattern(number, size(number)), "message {number} changed afterwards");
+    }
+    Ok(())
+}
+
 pub(super) async fn counters_count_messages<W: World>(world: &W) -> Outcome {
     let pair = Pair::new(world).await?;
     let before = pair.to_bob.stats();
