@@ -36,18 +36,43 @@ fn tree(package: &str, format: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_default_build_has_no_test_features() {
-    for line in tree("p2p-transport", "{p} features: {f}") {
+fn nothing_of_ours_brings_test_features_into_a_default_build() {
+    let packages = tree("p2p-transport", "{p} features: {f}");
+    assert!(packages.iter().any(|line| line.starts_with("iroh v")), "iroh is on by default");
+    for line in packages {
         let (package, features) = line.split_once(" features: ").expect("as asked");
-        let features: Vec<_> = features.split(',').collect();
-        if package.starts_with("tokio v") {
-            assert!(!features.contains(&"test-util"), "{line}");
-        }
-        if package.starts_with("iroh v") {
-            assert!(!features.contains(&"test-utils"), "{line}");
-        }
         assert!(!package.starts_with("p2p-simulator"), "the simulator is off by default");
+        if package.starts_with("iroh v") {
+            assert!(!features.split(',').any(|feature| feature == "test-utils"), "{line}");
+        }
     }
+    // Who asks for tokio's `test-util`: the lines below it, of depth 2.
+    let askers = cargo(&[
+        "tree",
+        "--locked",
+        "--offline",
+        "--package",
+        "p2p-transport",
+        "--edges",
+        "features,no-dev",
+        "--invert",
+        "tokio",
+        "--prefix",
+        "depth",
+        "--depth",
+        "2",
+    ]);
+    let askers: BTreeSet<_> = askers
+        .lines()
+        .skip_while(|line| *line != r#"1tokio feature "test-util""#)
+        .skip(1)
+        .take_while(|line| line.starts_with('2'))
+        .filter_map(|line| line[1..].split_whitespace().next())
+        .collect();
+    // iroh 1.4 brings it in by this crate, which we cannot help; should it stop to, so much the
+    // better: then the set is empty.
+    let unavoidable = BTreeSet::from(["n0-future"]);
+    assert!(askers.is_subset(&unavoidable), "tokio/test-util is asked for by {askers:?}");
 }
 
 #[test]
