@@ -57,7 +57,7 @@
 //! - `step`: bounded waiting, cancelled futures, and two peers that have met;
 //! - a file for each theme: `connecting`, `listening`, `admission`, `messages`, `backpressure`,
 //!   `datagrams`, `streams`, `stream_ends`, `closing`, `vanishing`, `shutdown`, `cancellation`,
-//!   `paths`.
+//!   `cancelled_transfers`, `paths`.
 
 use std::fmt;
 use std::future::Future;
@@ -67,6 +67,7 @@ use std::time::Duration;
 mod admission;
 mod backpressure;
 mod cancellation;
+mod cancelled_transfers;
 mod closing;
 mod connecting;
 mod datagrams;
@@ -277,6 +278,12 @@ suite! { $
         connect_given_up_leaves_nothing,
         accept_given_up_loses_no_connection,
         listen_given_up_leaves_nothing,
+        close_given_up_can_be_called_again,
+        closed_given_up_can_be_asked_again,
+        path_events_given_up_lose_nothing,
+        shutdown_given_up_can_be_called_again,
+    }
+    cancelled_transfers {
         send_given_up_is_whole_or_nothing,
         send_given_up_in_the_queue_lets_others_pass,
         recv_given_up_loses_nothing,
@@ -286,10 +293,6 @@ suite! { $
         read_given_up_loses_nothing,
         finished_given_up_can_be_asked_again,
         recv_datagram_given_up_loses_nothing,
-        close_given_up_can_be_called_again,
-        closed_given_up_can_be_asked_again,
-        path_events_given_up_lose_nothing,
-        shutdown_given_up_can_be_called_again,
     }
     paths {
         a_connection_has_a_path_and_an_ended_one_none,

@@ -2,6 +2,8 @@
 //! for, in memory, with no network in between.
 
 mod loopback {
+    mod link;
+    mod stream;
     pub(crate) mod transport;
 }
 

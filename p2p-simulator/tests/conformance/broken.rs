@@ -303,5 +303,5 @@ fn a_backend_that_takes_everything_is_caught() {
 
 #[test]
 fn a_backend_that_forgets_what_was_given_up_is_caught() {
-    caught(Fault::Forgets, &["cancellation::recv_given_up_loses_nothing"]);
+    caught(Fault::Forgets, &["cancelled_transfers::recv_given_up_loses_nothing"]);
 }
