@@ -20,7 +20,7 @@
 //!     use p2p_transport::iroh::IrohConfig;
 //!     let [alice, bob] = [IrohConfig::default().bind().await?, IrohConfig::default().bind().await?];
 //!     assert_eq!(hello(alice, bob).await?, "hello");
-//!     Result::Ok(())
+//!     Ok::<_, p2p_transport::P2PError>(())
 //! })?;
 //! # #[cfg(feature = "simulator")] {
 //! use p2p_transport::{ConnectionConfig, simulator::Simulation};

@@ -61,7 +61,9 @@ fn nothing_of_ours_brings_test_features_into_a_default_build() {
         "depth",
         "--depth",
         "2",
+        "--no-dedupe",
     ]);
+    assert!(askers.contains(r#"1tokio feature "time""#), "as cargo prints it: {askers}");
     let askers: BTreeSet<_> = askers
         .lines()
         .skip_while(|line| *line != r#"1tokio feature "test-util""#)
