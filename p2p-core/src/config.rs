@@ -32,10 +32,9 @@ pub struct ConnectionConfig {
     /// 1 MiB, at most [`ConnectionConfig::MAX_MESSAGE_SIZE`].
     pub max_message_size: usize,
     /// Bytes of messages that may be between the peer's `send` and this side's `recv`, each message
-    /// counted with 1200 bytes besides its own; then the peer's `send` waits (up to one message
-    /// more, so that a message may be larger than this). It bounds the messages' speed to this much
-    /// per round trip. Default 1 MiB, which is 800 small messages; less than 16 KiB counts as that.
-    /// More lets small messages pile up in a QUIC transport to where it gives the connection up.
+    /// counted with 64 bytes besides its own; then the peer's `send` waits (up to one message more,
+    /// so that a message may be larger than this). It bounds the messages' speed to this much per
+    /// round trip. Default 1 MiB; less than 16 KiB counts as that.
     pub receive_window: usize,
     /// Streams that a peer may have open at once, of either kind. Default 128.
     pub max_streams: u32,

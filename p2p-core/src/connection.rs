@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
 use crate::close::{CloseCause, CloseReason, ClosedBy};
@@ -24,16 +24,18 @@ use crate::transport::{DatagramError, Link, LinkClosed};
 
 mod inbox;
 mod lane;
+mod outbox;
 mod program_stream;
 mod pump;
 
-use inbox::{Credit, Inbox};
-use lane::SendLane;
+use inbox::Inbox;
+use outbox::{Outbox, PushError};
 pub use program_stream::ProgramRecvStream;
 
 /// The [`P2PConnection`] of a [`Node`](crate::Node), on any transport's link.
 ///
-/// It runs one task, which receives. It ends with the connection.
+/// It runs one task, which moves messages between the transport and the program. It ends with the
+/// connection.
 pub struct Connection<L: Link> {
     pub(crate) inner: Arc<Inner<L>>,
 }
@@ -41,7 +43,6 @@ pub struct Connection<L: Link> {
 /// What the handles hold, and nobody else: when it goes, the connection ends.
 pub(crate) struct Inner<L: Link> {
     pub(crate) core: Arc<Core<L>>,
-    send: Mutex<SendLane<L::SendStream>>,
     counters: Counters,
     close_timeout: Duration,
     pump: AbortHandle,
@@ -57,7 +58,7 @@ pub(crate) struct Core<L: Link> {
     pub(crate) link: L,
     peer: PeerInfo,
     inbox: Inbox,
-    credit: Credit,
+    outbox: Outbox<L::SendStream>,
     /// What the peer did that ended the connection.
     violation: OnceLock<String>,
 }
@@ -95,7 +96,7 @@ impl<L: Link> Connection<L> {
             link: parts.link,
             peer: parts.peer,
             inbox: Inbox::new(parts.agreement.receive_window),
-            credit: Credit::new(parts.agreement.send_window),
+            outbox: Outbox::new(parts.agreement.send_window),
             violation: OnceLock::new(),
         });
         let (control_out, control_in) = parts.control;
@@ -103,7 +104,6 @@ impl<L: Link> Connection<L> {
         Self {
             inner: Arc::new(Inner {
                 core,
-                send: Mutex::new(SendLane::new()),
                 counters: Counters::default(),
                 close_timeout: parts.close_timeout,
                 pump: pump.abort_handle(),
@@ -122,12 +122,20 @@ impl<L: Link> Connection<L> {
 }
 
 impl<L: Link> Core<L> {
-    /// What the end of the link means to the program.
+    /// What the end of the link means to the program. Who has heard of the end sends no more, even
+    /// if the task has not noticed it yet.
     fn ended(&self, reason: impl Into<CloseReason>) -> P2PError {
+        self.outbox.end();
         if let Some(detail) = self.violation.get() {
             return ProtocolError::Violation { detail: detail.clone() }.into();
         }
         P2PError::from_refusal(self.peer.id, &self.peer.protocol, reason.into())
+    }
+
+    /// Closes the link from this side.
+    pub(crate) fn close(&self, cause: CloseCause, message: &str) {
+        self.link.close(cause.to_wire(), message);
+        self.outbox.end();
     }
 
     /// Ends the connection over something the peer must not do, unless it has ended before.
@@ -135,7 +143,7 @@ impl<L: Link> Core<L> {
         if self.link.close_reason().is_none() {
             let cause = CloseCause::ProtocolViolation;
             let reason = CloseReason::new(ClosedBy::Local, cause, detail);
-            self.link.close(cause.to_wire(), &reason.message);
+            self.close(cause, &reason.message);
             self.violation.get_or_init(|| reason.message);
         }
     }
@@ -154,20 +162,16 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     async fn send(&self, message: Bytes) -> Result<()> {
-        let Inner { core, send, counters, .. } = &*self.inner;
+        let Inner { core, counters, .. } = &*self.inner;
         let (size, max) = (message.len(), core.peer.max_message_size);
         if size > max {
             let (max, actual) = (max as u64, size as u64);
             return Err(P2PError::LimitExceeded { limit: Limit::Message, max, actual });
         }
-        let mut lane = send.lock().await;
-        match lane.send(&core.link, &core.credit, message).await {
+        match core.outbox.push(message).await {
             Ok(()) => {}
-            Err(StreamError::Closed(reason)) => return Err(core.ended(reason)),
-            Err(error) => {
-                core.violate(format!("the lane's stream: {error}"));
-                return Err(core.ended(core.link.closed().await));
-            }
+            Err(PushError::Closing(reason)) => return Err(core.ended(reason)),
+            Err(PushError::Ended) => return Err(core.ended(core.link.closed().await)),
         }
         add(&counters.messages_sent, 1);
         add(&counters.message_bytes_sent, size);
@@ -238,7 +242,11 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     fn is_connected(&self) -> bool {
-        self.inner.core.link.close_reason().is_none()
+        let connected = self.inner.core.link.close_reason().is_none();
+        if !connected {
+            self.inner.core.outbox.end();
+        }
+        connected
     }
 
     fn path(&self) -> PathInfo {
@@ -264,30 +272,29 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     async fn close(&self, code: u32, message: &str) {
-        let Inner { core, send, close_timeout, .. } = &*self.inner;
+        let Inner { core, close_timeout, .. } = &*self.inner;
         let cause = CloseCause::Application(code);
         let reason = CloseReason::new(ClosedBy::Local, cause, message);
         if core.link.close_reason().is_none() {
-            let delivered = async {
-                let mut lane = send.lock().await;
-                lane.finish(reason.clone()).await
-            };
+            core.outbox.close(reason.clone());
             // Whatever was not delivered by then is lost: that is what the bound means.
-            let _ = tokio::time::timeout(*close_timeout, delivered).await;
-            core.link.close(cause.to_wire(), &reason.message);
+            let _ = tokio::time::timeout(*close_timeout, core.outbox.delivered()).await;
+            core.close(cause, &reason.message);
         }
         core.link.closed().await;
     }
 
     async fn closed(&self) -> CloseReason {
-        self.inner.core.link.closed().await.into()
+        let closed = self.inner.core.link.closed().await;
+        self.inner.core.outbox.end();
+        closed.into()
     }
 }
 
 impl<L: Link> Drop for Inner<L> {
     fn drop(&mut self) {
         // Before the streams go: the peer is to see a close, not resets.
-        self.core.link.close(CloseCause::Dropped.to_wire(), "");
+        self.core.close(CloseCause::Dropped, "");
         self.pump.abort();
         self.registry.forget(self.number);
     }

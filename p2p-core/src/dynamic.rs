@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -195,8 +196,12 @@ impl<N: P2PListener> DynListener for N {
 /// [`SendStream`] behind a pointer; each method does what its namesake does.
 #[async_trait]
 pub trait DynSendStream: fmt::Debug + Send + Sync + 'static {
-    /// See [`SendStream::write`].
-    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError>;
+    /// See [`SendStream::poll_write`].
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>>;
     /// See [`SendStream::finish`].
     fn finish(&mut self) -> Result<(), StreamError>;
     /// See [`SendStream::finished`].
@@ -209,8 +214,12 @@ pub trait DynSendStream: fmt::Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl<S: SendStream> DynSendStream for S {
-    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError> {
-        SendStream::write(self, data).await
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>> {
+        SendStream::poll_write(self, cx, data)
     }
 
     fn finish(&mut self) -> Result<(), StreamError> {
@@ -400,8 +409,12 @@ impl P2PListener for AnyListener {
 pub struct AnySendStream(Box<dyn DynSendStream>);
 
 impl SendStream for AnySendStream {
-    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError> {
-        self.0.write(data).await
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>> {
+        self.0.poll_write(cx, data)
     }
 
     fn finish(&mut self) -> Result<(), StreamError> {

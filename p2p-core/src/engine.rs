@@ -3,13 +3,15 @@
 //! On a link, each side opens unidirectional streams, and the first byte of each says what it is
 //! ([`StreamKind`]). The first stream of each side is its *control* stream and begins with its
 //! [`Hello`](hello::Hello); then come [`control`] frames. Messages travel on a *lane*, a stream of
-//! length-delimited frames ([`frame`]), as many as the other side has [`credit`] for. Bidirectional streams are the program's own, after one byte that makes them visible
+//! length-delimited frames ([`frame`]), as many as the other side has [`credit`] and
+//! room for [`packets`]. Bidirectional streams are the program's own, after one byte that makes them visible
 //! to the peer.
 
 pub(crate) mod control;
 pub(crate) mod credit;
 pub(crate) mod frame;
 pub(crate) mod hello;
+pub(crate) mod packets;
 
 /// What a stream is for: its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

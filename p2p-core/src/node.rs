@@ -289,7 +289,7 @@ impl<T: Transport> P2PProvider for Node<T> {
             (std::mem::take(&mut state.listeners), std::mem::take(&mut state.connections))
         };
         for connection in connections.values().filter_map(Weak::upgrade) {
-            connection.core.link.close(CloseCause::Shutdown.to_wire(), "");
+            connection.core.close(CloseCause::Shutdown, "");
         }
         for slot in listeners.values() {
             slot.backlog.close();

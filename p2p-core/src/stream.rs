@@ -4,7 +4,8 @@
 //! writer back and nobody else. Chunks are slices of what the transport holds: no copy.
 
 use std::fmt::Debug;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,17 +17,32 @@ use crate::error::{Limit, P2PError, StreamError};
 ///
 /// [`finish`]: SendStream::finish
 pub trait SendStream: Debug + Send + Sync + 'static {
-    /// Hands a part of `data`, from its front, to the transport, waiting for room; `data` keeps the
-    /// rest. Does nothing with no data.
+    /// Hands a part of `data`, from its front, to the transport; `data` keeps the rest. Ready at once
+    /// with no data. Pending while there is no room: then the task is woken when there is, even if
+    /// nothing of this call is kept. Pending means that nothing was written.
     ///
     /// # Errors
     ///
     /// [`StreamError`] if the stream or its connection has ended.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>>;
+
+    /// Hands a part of `data`, from its front, to the transport, waiting for room; `data` keeps the
+    /// rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_write`](SendStream::poll_write).
     ///
     /// # Cancel safety
     ///
     /// If the future does not resolve, nothing was written.
-    fn write(&mut self, data: &mut Bytes) -> impl Future<Output = Result<(), StreamError>> + Send;
+    fn write(&mut self, data: &mut Bytes) -> impl Future<Output = Result<(), StreamError>> + Send {
+        poll_fn(|cx| self.poll_write(cx, data))
+    }
 
     /// Hands all of `data` to the transport.
     ///

@@ -1,8 +1,11 @@
 //! The halves of a link's streams.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::slice;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use iroh::endpoint::{ReadError, RecvStream as QuicRecv, SendStream as QuicSend};
@@ -32,24 +35,30 @@ impl IrohSendStream {
 }
 
 impl SendStream for IrohSendStream {
-    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>> {
         if self.state != State::Open {
-            return Err(StreamError::Finished);
+            return Poll::Ready(Err(StreamError::Finished));
         }
         if data.is_empty() {
-            return Ok(());
+            return Poll::Ready(Ok(()));
         }
-        // What was written is taken off the front; nothing is copied.
+        // What was written is taken off the front; nothing is copied. The future has no state of its
+        // own: whom to wake is kept by the connection, also when it is dropped here.
         let mut chunks = slice::from_mut(data);
-        match self.stream.write_many_chunks(&mut chunks).await {
-            Ok(_written) => Ok(()),
+        let written = ready!(pin!(self.stream.write_many_chunks(&mut chunks)).poll(cx));
+        Poll::Ready(match written {
+            Ok(_) => Ok(()),
             Err(WriteError::Stopped(code)) => Err(StreamError::Stopped { code: code.into_inner() }),
             Err(WriteError::ConnectionLost(error)) => Err(self.ending.tell(&error).into()),
             // 0-RTT from the dialling side is never used.
             Err(WriteError::ClosedStream | WriteError::ZeroRttRejected) => {
                 Err(StreamError::Finished)
             }
-        }
+        })
     }
 
     fn finish(&mut self) -> Result<(), StreamError> {

@@ -132,9 +132,9 @@ pub(super) async fn a_sender_waits_for_a_slow_receiver<W: World>(world: &W) -> O
 }
 
 pub(super) async fn the_receive_window_bounds_what_waits<W: World>(world: &W) -> Outcome {
-    const WINDOW: usize = 100_000;
+    const WINDOW: usize = 20_000;
     // What a message counts besides its own bytes.
-    const OVERHEAD: usize = 1200;
+    const OVERHEAD: usize = 64;
     let timers = world.timers().with_receive_window(WINDOW);
     let pair = Pair::with(world, timers.clone(), timers).await?;
     let (one, other) = pair.meet_again().await?;

@@ -1,4 +1,4 @@
-//! Messages that have arrived and wait for the program, and the credit that bounds both directions.
+//! Messages that have arrived and wait for the program.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use crate::engine::credit::{CreditError, RecvCredit, SendCredit};
+use crate::engine::control::ControlFrame;
+use crate::engine::credit::{CreditError, RecvCredit};
+use crate::engine::packets::ReadMeter;
 
 /// Received messages, in order.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub(super) struct Inbox {
 struct InboxState {
     queue: VecDeque<Bytes>,
     credit: RecvCredit,
+    meter: ReadMeter,
     ended: bool,
     receiver: Option<Waker>,
     reporter: Option<Waker>,
@@ -31,6 +34,7 @@ impl Inbox {
         let state = InboxState {
             queue: VecDeque::new(),
             credit: RecvCredit::new(window),
+            meter: ReadMeter::default(),
             ended: false,
             receiver: None,
             reporter: None,
@@ -42,16 +46,21 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what has arrived together, up to the first failure.
+    /// Takes in what has arrived together, in so many bytes, up to the first failure.
     pub(super) fn extend<E: From<CreditError>>(
         &self,
+        bytes: usize,
         mut next: impl FnMut() -> Result<Option<Bytes>, E>,
     ) -> Result<(), E> {
         let mut state = self.state();
+        state.meter.on_bytes(bytes);
         let result = loop {
             match next() {
                 Ok(Some(message)) => match state.credit.on_received(message.len()) {
-                    Ok(()) => state.queue.push_back(message),
+                    Ok(()) => {
+                        state.queue.push_back(message);
+                        state.meter.on_message();
+                    }
                     Err(error) => break Err(error.into()),
                 },
                 Ok(None) => break Ok(()),
@@ -96,74 +105,20 @@ impl Inbox {
         Poll::Ready(Some(message))
     }
 
-    /// Waits until the peer is to hear how much was taken, and tells it.
-    pub(super) async fn report(&self) -> u64 {
+    /// Waits until the peer is to hear how much was read or taken. The task that reads is the one
+    /// that asks this, so that reading needs to wake nobody.
+    pub(super) async fn report(&self) -> ControlFrame {
         poll_fn(|cx| {
             let mut state = self.state();
-            match state.credit.report() {
-                Some(total) => Poll::Ready(total),
-                None => {
-                    state.reporter = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+            if let Some(total) = state.meter.report() {
+                return Poll::Ready(ControlFrame::Read(total));
             }
-        })
-        .await
-    }
-}
-
-/// What this side may send.
-#[derive(Debug)]
-pub(super) struct Credit(Mutex<CreditState>);
-
-#[derive(Debug)]
-struct CreditState {
-    credit: SendCredit,
-    ended: bool,
-    sender: Option<Waker>,
-}
-
-impl Credit {
-    pub(super) fn new(window: u64) -> Self {
-        let credit = SendCredit::new(window);
-        Self(Mutex::new(CreditState { credit, ended: false, sender: None }))
-    }
-
-    fn state(&self) -> MutexGuard<'_, CreditState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the credit for a message of this size, and takes it. One caller at a time; it comes
-    /// back at once when all has ended, as sending will say why. Cancel safe.
-    pub(super) async fn take(&self, size: usize) {
-        poll_fn(|cx| {
-            let mut state = self.state();
-            if state.credit.try_take(size) || state.ended {
-                return Poll::Ready(());
+            if let Some(total) = state.credit.report() {
+                return Poll::Ready(ControlFrame::Taken(total));
             }
-            state.sender = Some(cx.waker().clone());
+            state.reporter = Some(cx.waker().clone());
             Poll::Pending
         })
-        .await;
-    }
-
-    /// The peer reports how much its program has taken.
-    pub(super) fn on_taken(&self, total: u64) -> Result<(), CreditError> {
-        let (result, sender) = {
-            let mut state = self.state();
-            (state.credit.on_taken(total), state.sender.take())
-        };
-        sender.into_iter().for_each(Waker::wake);
-        result
-    }
-
-    /// No further report will come.
-    pub(super) fn end(&self) {
-        let sender = {
-            let mut state = self.state();
-            state.ended = true;
-            state.sender.take()
-        };
-        sender.into_iter().for_each(Waker::wake);
+        .await
     }
 }

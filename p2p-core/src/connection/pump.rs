@@ -1,5 +1,5 @@
-//! The one task of a connection: empties the transport into the inbox, hears the peer's control
-//! frames, and reports what the program has taken.
+//! The one task of a connection: empties the transport into the inbox, writes out what is left in the
+//! outbox, hears the peer's control frames, and reports what was read and taken.
 //!
 //! It never waits for the program: what can arrive fits into the inbox, by
 //! [`credit`](crate::engine::credit).
@@ -69,28 +69,41 @@ pub(super) async fn run<L: Link>(
         PumpError::Violation(detail) => core.violate(detail),
     };
     {
-        let mut messages = pin!(receive(&core));
         let mut control = pin!(listen(&core, control_in));
+        let mut messages = pin!(receive(&core));
+        let mut sending = pin!(transmit(&core));
         let mut reports = pin!(report(&core, control_out));
-        let (mut listening, mut reporting) = (true, true);
-        // In this order at each poll, so that simulated runs repeat. The messages decide the end:
-        // those that arrived before it are still to be read when the control streams are gone.
+        let mut going = [true; 3];
+        // In this order at each poll, so that simulated runs repeat; what the first two find out
+        // concerns the last two. The messages decide the end: those that arrived before it are
+        // still to be read when the other streams are gone.
         poll_fn(|cx| {
-            if listening && let Poll::Ready(error) = control.as_mut().poll(cx) {
-                listening = false;
+            if going[0]
+                && let Poll::Ready(error) = control.as_mut().poll(cx)
+            {
+                going[0] = false;
                 violated(error);
             }
-            if reporting && let Poll::Ready(error) = reports.as_mut().poll(cx) {
-                reporting = false;
+            let end = messages.as_mut().poll(cx).map(violated);
+            if going[1]
+                && let Poll::Ready(error) = sending.as_mut().poll(cx)
+            {
+                going[1] = false;
                 violated(error);
             }
-            messages.as_mut().poll(cx).map(violated)
+            if going[2]
+                && let Poll::Ready(error) = reports.as_mut().poll(cx)
+            {
+                going[2] = false;
+                violated(error);
+            }
+            end
         })
         .await;
     }
     core.link.closed().await;
     core.inbox.end();
-    core.credit.end();
+    core.outbox.end();
 }
 
 /// Puts the peer's messages into the inbox.
@@ -98,14 +111,14 @@ async fn receive<L: Link>(core: &Core<L>) -> PumpError {
     let mut lane = RecvLane::new(core.peer.max_message_size);
     loop {
         match lane.fill(&core.link).await {
-            Ok(true) => {
-                let taken_in = core.inbox.extend(|| lane.next().map_err(PumpError::from));
+            Ok(Some(bytes)) => {
+                let taken_in = core.inbox.extend(bytes, || lane.next().map_err(PumpError::from));
                 if let Err(error) = taken_in {
                     return error;
                 }
             }
             // The peer has said its last word; how the link ends says why.
-            Ok(false) => {
+            Ok(None) => {
                 core.link.closed().await;
                 return PumpError::Closed;
             }
@@ -121,19 +134,40 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
             Ok(payload) => ControlFrame::decode(&payload),
             Err(error) => return error.into(),
         };
-        if let Some(ControlFrame::Taken(total)) = frame
-            && let Err(error) = core.credit.on_taken(total)
-        {
+        let heard = match frame {
+            Some(ControlFrame::Taken(total)) => core.outbox.on_taken(total),
+            Some(ControlFrame::Read(offset)) => core.outbox.on_read(offset),
+            Some(ControlFrame::Admitted) | None => Ok(()),
+        };
+        if let Err(error) = heard {
             return error.into();
         }
     }
 }
 
-/// Tells the peer's engine how much the program has taken.
+/// Writes out what sends left in the outbox, and the end of it when this side closes.
+async fn transmit<L: Link>(core: &Core<L>) -> PumpError {
+    let Ok(stream) = core.link.open_uni().await else { return PumpError::Closed };
+    core.outbox.set_stream(stream);
+    let finished = async {
+        let mut stream = core.outbox.drain().await?;
+        stream.finish()?;
+        stream.finished().await
+    };
+    match finished.await {
+        Ok(()) => {
+            core.outbox.set_delivered();
+            std::future::pending().await
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// Tells the peer's engine how much was read and taken.
 async fn report<L: Link>(core: &Core<L>, mut control: L::SendStream) -> PumpError {
     loop {
-        let total = core.inbox.report().await;
-        if let Err(error) = control.write_all(ControlFrame::Taken(total).encode()).await {
+        let frame = core.inbox.report().await;
+        if let Err(error) = control.write_all(frame.encode()).await {
             return error.into();
         }
     }

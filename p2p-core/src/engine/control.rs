@@ -13,10 +13,13 @@ pub(crate) enum ControlFrame {
     /// How much the program has taken of the messages sent so far, as [`credit`](super::credit)
     /// counts it.
     Taken(u64),
+    /// How many bytes of the lane the engine has read so far, for [`packets`](super::packets).
+    Read(u64),
 }
 
 const ADMITTED: u8 = 0x01;
 const TAKEN: u8 = 0x02;
+const READ: u8 = 0x03;
 
 impl ControlFrame {
     /// The frame with its length.
@@ -27,11 +30,8 @@ impl ControlFrame {
                 frame::put_length(&mut out, 1);
                 out.put_u8(ADMITTED);
             }
-            Self::Taken(total) => {
-                frame::put_length(&mut out, 9);
-                out.put_u8(TAKEN);
-                out.put_u64(total);
-            }
+            Self::Taken(total) => put_count(&mut out, TAKEN, total),
+            Self::Read(total) => put_count(&mut out, READ, total),
         }
         out.freeze()
     }
@@ -42,9 +42,16 @@ impl ControlFrame {
         match payload.split_first()? {
             (&ADMITTED, _) => Some(Self::Admitted),
             (&TAKEN, rest) => Some(Self::Taken(u64::from_be_bytes(*rest.first_chunk()?))),
+            (&READ, rest) => Some(Self::Read(u64::from_be_bytes(*rest.first_chunk()?))),
             _ => None,
         }
     }
+}
+
+fn put_count(out: &mut BytesMut, kind: u8, count: u64) {
+    frame::put_length(out, 9);
+    out.put_u8(kind);
+    out.put_u64(count);
 }
 
 #[cfg(test)]
@@ -56,7 +63,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_frame_comes_back_as_it_went(total: u64) {
-            for sent in [ControlFrame::Admitted, ControlFrame::Taken(total)] {
+            let counts = [ControlFrame::Taken(total), ControlFrame::Read(total)];
+            for sent in counts.into_iter().chain([ControlFrame::Admitted]) {
                 let encoded = sent.encode();
                 prop_assert_eq!(usize::from(encoded[0]), encoded.len() - 1);
                 prop_assert_eq!(ControlFrame::decode(&encoded[1..]), Some(sent));

@@ -2,12 +2,8 @@
 //! receiving one.
 //!
 //! The transport has flow control too, but between transports, and in bytes of payload only. Here each
-//! message costs [`OVERHEAD`] besides, for two reasons. The receiving engine may always empty its
-//! transport, since what can come fits into its queue. And what is on its way is bounded in *packets*:
-//! a QUIC receiver holds unread data in pieces as small as the packets they came in, and gives a
-//! connection up when there are too many (noq 1.4 and quinn do, at 1024 to 2048), even if they are
-//! only waiting for a busy processor. So a message counts as a packet of its own, which in the worst
-//! case it is.
+//! message costs [`OVERHEAD`] besides, so that a million empty messages are bounded as well; and the
+//! receiving engine may always empty its transport, since what can come fits into its queue.
 //!
 //! The receiver reports what its program has taken after every quarter of the window. A sender may
 //! send while at most half the window is out, whatever the message's size, so that messages larger
@@ -15,8 +11,8 @@
 
 use thiserror::Error;
 
-/// What a message costs besides its bytes: the size of a packet that it may have for itself.
-pub(crate) const OVERHEAD: u64 = 1200;
+/// What a message costs besides its bytes: about what it takes to keep it in a queue.
+pub(crate) const OVERHEAD: u64 = 64;
 /// The smallest window that works; smaller ones are taken as this.
 pub(crate) const MIN_WINDOW: u64 = 16 * 1024;
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,6 +43,8 @@ pub(crate) struct State {
     uni: [VecDeque<usize>; 2],
     bi: [VecDeque<[usize; 2]>; 2],
     datagrams: [VecDeque<Bytes>; 2],
+    /// Who wants to write, and polls.
+    writers: Vec<Waker>,
 }
 
 impl State {
@@ -67,8 +69,32 @@ impl Shared {
     /// Changes something, and lets everybody look again.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let value = change(&mut self.state());
-        self.changed.notify_waiters();
+        self.has_changed();
         value
+    }
+
+    fn has_changed(&self) {
+        self.changed.notify_waiters();
+        let writers = std::mem::take(&mut self.state().writers);
+        writers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Looks whether there is a value, and lets the task look again after the next change if not.
+    pub(super) fn poll<T>(
+        &self,
+        cx: &Context<'_>,
+        look: impl FnOnce(&mut State) -> Option<T>,
+    ) -> Poll<T> {
+        let mut state = self.state();
+        if let Some(value) = look(&mut state) {
+            drop(state);
+            self.has_changed();
+            return Poll::Ready(value);
+        }
+        if !state.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.writers.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Looks until there is a value.
@@ -79,7 +105,7 @@ impl Shared {
             changed.as_mut().enable();
             let found = look(&mut self.state());
             if let Some(value) = found {
-                self.changed.notify_waiters();
+                self.has_changed();
                 return value;
             }
             changed.as_mut().await;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use p2p_core::{RecvStream, SendStream, StreamError};
@@ -59,11 +60,15 @@ impl SendHalf {
 }
 
 impl SendStream for SendHalf {
-    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>> {
         if data.is_empty() {
-            return Ok(());
+            return Poll::Ready(Ok(()));
         }
-        let wait = self.0.shared.wait(|state| {
+        self.0.shared.poll(cx, |state| {
             if let Some(error) = self.ended(state) {
                 return Some(Err(error));
             }
@@ -74,8 +79,7 @@ impl SendStream for SendHalf {
                 pipe.chunks.push_back(data.split_to(room));
                 Ok(())
             })
-        });
-        wait.await
+        })
     }
 
     fn finish(&mut self) -> Result<(), StreamError> {

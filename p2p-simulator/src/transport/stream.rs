@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use p2p_core::{RecvStream, SendStream, StreamError};
@@ -38,12 +39,13 @@ impl SimSendStream {
 }
 
 impl SendStream for SimSendStream {
-    async fn write(&mut self, data: &mut Bytes) -> Result<(), StreamError> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>> {
         let Place { shared, conn, side, stream } = &self.0;
-        poll_fn(|cx| {
-            shared.with(|engine, now| engine.poll_write(now, *conn, *side, *stream, data, cx))
-        })
-        .await
+        shared.with(|engine, now| engine.poll_write(now, *conn, *side, *stream, data, cx))
     }
 
     fn finish(&mut self) -> Result<(), StreamError> {
