@@ -1,7 +1,7 @@
 //! Ours: `P2PConnection` over the iroh backend, with its default configuration.
 //!
 //! Messages are the connection's own, bulk is one of its streams. The windows are the backend's
-//! defaults, larger than iroh's own: that is what users of either get.
+//! defaults, which are iroh's own.
 
 use bytes::Bytes;
 use p2p_benches::Result;
