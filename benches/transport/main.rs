@@ -22,7 +22,8 @@
 //! | `connect_cold_ms` | new endpoints: `connect` and `accept`, hello and admission included | both handshakes done |
 //! | `connect_warm_ms` | a second connection beside the first | the same |
 //!
-//! TCP neither encrypts nor authenticates: it is the machine's floor, not a rival.
+//! TCP neither encrypts nor authenticates: it is the machine's floor, not a rival. With
+//! `--features libp2p` there is a column for libp2p over QUIC as well.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,6 +36,8 @@ use clap::Parser;
 use p2p_benches::{Arguments, Report, Result, median};
 
 mod framing;
+#[cfg(feature = "libp2p")]
+mod libp2p;
 mod measure;
 mod metrics;
 mod ours;
@@ -81,6 +84,8 @@ const CONTESTANTS: &[Contestant] = &[
     Contestant::of::<raw_iroh::RawIroh>(),
     Contestant::of::<quinn::Quinn>(),
     Contestant::of::<tcp::Tcp>(),
+    #[cfg(feature = "libp2p")]
+    Contestant::of::<libp2p::Libp2p>(),
 ];
 
 fn main() -> ExitCode {

@@ -1,8 +1,7 @@
 //! How long connecting takes.
 
-use std::time::Instant;
-
 use p2p_benches::{Metric, Result, median};
+use tokio::time::Instant;
 
 use crate::measure::{Plan, Samples, within};
 use crate::metrics;

@@ -1,9 +1,8 @@
 //! The latency of a small message.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use p2p_benches::Result;
+use tokio::time::Instant;
 
 use crate::measure::{Plan, SMALL, ready, spawn, within};
 use crate::stack::{Connection, Ends, Stack};

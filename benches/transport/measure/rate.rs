@@ -3,11 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use bytes::Bytes;
 use p2p_benches::Result;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::CHUNK;
 use crate::measure::{Plan, ready, spawn, within};
