@@ -54,10 +54,10 @@ pub struct IrohConfig {
     /// full packets pile up behind a slow reader to where noq 1.4 gives the connection up.
     pub stream_window: u32,
     /// The same for all streams of a connection together, so a bound on the memory that a peer
-    /// can fill. Default 64 MiB: thirty-two streams that nobody reads stop the connection.
+    /// can fill. Default 64 MiB: fifty streams that nobody reads stop the connection.
     pub receive_window: u32,
     /// How many bytes written to a connection may be without the peer's acknowledgement; further
-    /// writes wait. It bounds the memory of a connection that sends. Default 16 MiB.
+    /// writes wait. It bounds the memory of a connection that sends. Default 10 MB, iroh's own.
     pub send_window: u32,
 }
 

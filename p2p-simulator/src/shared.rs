@@ -67,9 +67,8 @@ impl Shared {
         drop(state);
         let woke = !wakers.is_empty();
         wakers.into_iter().for_each(Waker::wake);
-        if let Some(sooner) = &self.sooner
-            && next.is_some_and(|next| before.is_none_or(|before| next < before))
-        {
+        let is_sooner = next.is_some_and(|next| before.is_none_or(|before| next < before));
+        if let Some(sooner) = self.sooner.as_ref().filter(|_| is_sooner) {
             sooner.notify_one();
         }
         (result, woke)

@@ -7,7 +7,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use super::Core;
 use super::lane::RecvLane;
@@ -78,24 +77,15 @@ pub(super) async fn run<L: Link>(
         // concerns the last two. The messages decide the end: those that arrived before it are
         // still to be read when the other streams are gone.
         poll_fn(|cx| {
-            if going[0]
-                && let Poll::Ready(error) = control.as_mut().poll(cx)
-            {
-                going[0] = false;
-                violated(error);
+            if going[0] {
+                going[0] = control.as_mut().poll(cx).map(violated).is_pending();
             }
             let end = messages.as_mut().poll(cx).map(violated);
-            if going[1]
-                && let Poll::Ready(error) = sending.as_mut().poll(cx)
-            {
-                going[1] = false;
-                violated(error);
+            if going[1] {
+                going[1] = sending.as_mut().poll(cx).map(violated).is_pending();
             }
-            if going[2]
-                && let Poll::Ready(error) = reports.as_mut().poll(cx)
-            {
-                going[2] = false;
-                violated(error);
+            if going[2] {
+                going[2] = reports.as_mut().poll(cx).map(violated).is_pending();
             }
             end
         })

@@ -19,7 +19,7 @@ use super::credit::CreditError;
 const MAX_PACKETS: u32 = 900;
 /// Bytes of a stream that fit a packet, on any path.
 const PACKET: usize = 1100;
-const REPORT_MESSAGES: u32 = 100;
+const REPORT_MESSAGES: u32 = 250;
 const REPORT_BYTES: u64 = 64 * 1024;
 
 /// The sender's count.
@@ -54,8 +54,9 @@ impl PacketBudget {
         if offset > self.written {
             return Err(CreditError::MoreThanSent);
         }
-        while let Some((_, packets)) = self.out.pop_front_if(|(end, _)| *end <= offset) {
+        while let Some(&(_, packets)) = self.out.front().filter(|(end, _)| *end <= offset) {
             self.packets -= packets;
+            self.out.pop_front();
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use p2p_core::StreamError;
 use p2p_core::transport::LinkClosed;
 
-use super::conn::{STREAM_WINDOW, forgotten};
+use super::conn::{Conn, STREAM_WINDOW, forgotten};
 use super::{ConnId, Direction, Engine, Nanos, Packet, Side, StreamId};
 
 /// One end's halves of a stream.
@@ -253,9 +253,8 @@ impl Engine {
 
     /// Sends a packet to the other side, unless this end is closed.
     fn reply(&mut self, now: Nanos, id: ConnId, side: Side, packet: Packet) {
-        if let Some(conn) = self.conns.get(id)
-            && conn.ends[side as usize].closed.is_none()
-        {
+        let open = |conn: &&Conn| conn.ends[side as usize].closed.is_none();
+        if let Some(conn) = self.conns.get(id).filter(open) {
             self.net.send(now, conn.route(id, side), packet, 0);
         }
     }
@@ -469,9 +468,8 @@ impl Engine {
     }
 
     fn release_half(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId) {
-        if let Some(end) = self.end_mut(id, side)
-            && let Some(state) = end.streams.get_mut(&stream)
-        {
+        let state = self.end_mut(id, side).and_then(|end| end.streams.get_mut(&stream));
+        if let Some(state) = state {
             state.held = state.held.saturating_sub(1);
         }
         self.settle(now, id, side, stream);

@@ -1,9 +1,10 @@
 //! The live driver: the same network on an ordinary runtime.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use p2p_core::P2PConnection;
 use p2p_simulator::{LinkProfile, Network, NetworkConfig};
+use tokio::time::Instant;
 
 use crate::pair;
 
