@@ -25,6 +25,7 @@ use crate::transport::{DatagramError, Link, LinkClosed};
 mod inbox;
 mod lane;
 mod outbox;
+mod parts;
 mod program_stream;
 mod pump;
 

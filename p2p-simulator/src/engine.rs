@@ -7,6 +7,7 @@
 //!
 //! - [`queue`]: what is going to happen;
 //! - [`link`]: what becomes of a packet;
+//! - [`endpoint`]: hosts, and what dials and accepts on them;
 //! - [`conn`] and [`streams`]: connections with QUIC's shape on top of packets;
 //! - [`fault`]: cuts, repairs, crashes;
 //! - [`random`], [`trace`], [`wakers`].
@@ -20,13 +21,15 @@ use p2p_core::PeerId;
 use p2p_core::transport::LinkClosed;
 
 use crate::profile::{LinkProfile, NetworkConfig};
-use conn::{Conns, Endpoint, Host};
+use conn::Conns;
+use endpoint::{Endpoint, Host};
 use link::{Compiled, Fate, Held, Link};
 use queue::EventQueue;
 use random::Probability;
 use trace::{Trace, TraceEvent, TraceKind};
 
 pub(crate) mod conn;
+pub(crate) mod endpoint;
 pub(crate) mod fault;
 pub(crate) mod link;
 pub(crate) mod queue;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use p2p_core::{BoxError, ConnectionConfig, Node, P2PError, PeerId, SecretKey};
 
 use crate::SimulatorP2P;
-use crate::engine::conn::BindError;
+use crate::engine::endpoint::BindError;
 use crate::engine::trace::{TraceEvent, TraceHash};
 use crate::profile::LinkProfile;
 use crate::shared::Shared;

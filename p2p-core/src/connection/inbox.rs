@@ -68,8 +68,9 @@ impl Inbox {
             }
         };
         let receiver = if state.queue.is_empty() { None } else { state.receiver.take() };
+        let reporter = if state.meter.is_due() { state.reporter.take() } else { None };
         drop(state);
-        receiver.into_iter().for_each(Waker::wake);
+        receiver.into_iter().chain(reporter).for_each(Waker::wake);
         result
     }
 
@@ -105,8 +106,7 @@ impl Inbox {
         Poll::Ready(Some(message))
     }
 
-    /// Waits until the peer is to hear how much was read or taken. The task that reads is the one
-    /// that asks this, so that reading needs to wake nobody.
+    /// Waits until the peer is to hear how much was read or taken.
     pub(super) async fn report(&self) -> ControlFrame {
         poll_fn(|cx| {
             let mut state = self.state();

@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::close::CloseReason;
 use crate::engine::StreamKind;
@@ -251,9 +251,16 @@ impl<S: SendStream> State<S> {
             }
             let room = self.packets.room();
             let Some(piece) = self.queue.front_mut().filter(|_| room > 0) else { return Ok(()) };
-            let mut part = if piece.len() <= room { piece.clone() } else { piece.slice(..room) };
-            let before = part.len();
-            match stream.poll_write(cx, &mut part) {
+            let before = piece.len();
+            let polled = if before <= room {
+                stream.poll_write(cx, piece)
+            } else {
+                let mut part = piece.slice(..room);
+                let polled = stream.poll_write(cx, &mut part);
+                piece.advance(room - part.len());
+                polled
+            };
+            match polled {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     self.failed = Some(error.clone());
@@ -261,8 +268,7 @@ impl<S: SendStream> State<S> {
                 }
                 Poll::Pending => return Ok(()),
             }
-            let written = before - part.len();
-            let _ = piece.split_to(written);
+            let written = before - piece.len();
             if piece.is_empty() {
                 self.queue.pop_front();
             }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::Core;
 use super::lane::RecvLane;
+use super::parts::Parts;
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::CreditError;
 use crate::engine::frame::FrameTooLarge;
@@ -72,21 +73,16 @@ pub(super) async fn run<L: Link>(
         let mut messages = pin!(receive(&core));
         let mut sending = pin!(transmit(&core));
         let mut reports = pin!(report(&core, control_out));
-        let mut going = [true; 3];
-        // In this order at each poll, so that simulated runs repeat; what the first two find out
-        // concerns the last two. The messages decide the end: those that arrived before it are
-        // still to be read when the other streams are gone.
+        let mut parts = Parts::<4>::new();
+        // In this order, so that simulated runs repeat; what the first two find out concerns the
+        // last two. The messages decide the end: those that arrived before it are still to be read
+        // when the other streams are gone.
         poll_fn(|cx| {
-            if going[0] {
-                going[0] = control.as_mut().poll(cx).map(violated).is_pending();
-            }
-            let end = messages.as_mut().poll(cx).map(violated);
-            if going[1] {
-                going[1] = sending.as_mut().poll(cx).map(violated).is_pending();
-            }
-            if going[2] {
-                going[2] = reports.as_mut().poll(cx).map(violated).is_pending();
-            }
+            parts.enter(cx);
+            let _ = parts.poll(0, control.as_mut()).map(violated);
+            let end = parts.poll(1, messages.as_mut()).map(violated);
+            let _ = parts.poll(2, sending.as_mut()).map(violated);
+            let _ = parts.poll(3, reports.as_mut()).map(violated);
             end
         })
         .await;

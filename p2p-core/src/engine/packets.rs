@@ -79,9 +79,14 @@ impl ReadMeter {
         self.messages += 1;
     }
 
+    /// Whether it is time to report.
+    pub(crate) const fn is_due(&self) -> bool {
+        self.messages >= REPORT_MESSAGES || self.read - self.reported >= REPORT_BYTES
+    }
+
     /// What to report, once it is time.
     pub(crate) const fn report(&mut self) -> Option<u64> {
-        if self.messages < REPORT_MESSAGES && self.read - self.reported < REPORT_BYTES {
+        if !self.is_due() {
             return None;
         }
         self.messages = 0;

@@ -1,54 +1,25 @@
-//! Hosts, endpoints, and the life of a connection: dialled, answered, confirmed, closed.
+//! The life of a connection: dialled, answered, confirmed, closed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use p2p_core::PeerId;
 use p2p_core::transport::{DatagramError, LinkClosed};
-use p2p_core::{ConnectionConfig, PeerId, SecretKey};
 
-use super::random::{Purpose, Random};
+use super::endpoint::host_address;
 use super::streams::Stream;
 use super::wakers::WakerSet;
 use super::{ConnId, Direction, Engine, Event, Nanos, Packet, Route, Side, StreamId, nanos};
 
-/// Inbound connections that may wait at an endpoint; further ones get no answer.
-const MAX_INCOMING: usize = 1024;
 /// Datagrams that may wait to be received; then the oldest go.
 const MAX_DATAGRAMS: usize = 1024;
 /// Unidirectional streams that a peer may always open: the engine's, for control and messages.
 const ENGINE_STREAMS: u32 = 8;
 /// Bytes that a stream's writer may be ahead of its reader.
 pub(crate) const STREAM_WINDOW: u64 = 1 << 20;
-
-/// A machine on the network.
-#[derive(Debug)]
-pub(crate) struct Host {
-    pub(crate) name: String,
-    pub(crate) secret: SecretKey,
-    pub(crate) down_since: Option<Nanos>,
-}
-
-/// What dials and accepts on a host.
-#[derive(Debug)]
-pub(super) struct Endpoint {
-    host: u32,
-    peer: PeerId,
-    closed: bool,
-    idle_timeout: Nanos,
-    max_streams: u32,
-    incoming: VecDeque<ConnId>,
-    accept: WakerSet,
-}
-
-/// Why an endpoint cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BindError {
-    HostDown,
-    InUse,
-}
 
 /// All connections, in reusable slots.
 #[derive(Debug, Default)]
@@ -61,7 +32,7 @@ pub(super) struct Conns {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) ends: [End; 2],
-    peers: [PeerId; 2],
+    pub(super) peers: [PeerId; 2],
     hosts: [u32; 2],
     /// The link from each side to the other.
     links: [usize; 2],
@@ -70,7 +41,7 @@ pub(super) struct Conn {
 /// One end of a connection.
 #[derive(Debug)]
 pub(super) struct End {
-    endpoint: u32,
+    pub(super) endpoint: u32,
     /// Who uses this end: the link, once there is one, and its streams.
     pub(super) handles: u32,
     established: bool,
@@ -212,70 +183,6 @@ impl Conns {
 }
 
 impl Engine {
-    /// A new host, with this identity or one that follows from the seed and its number.
-    pub(crate) fn add_host(&mut self, name: &str, secret: Option<SecretKey>) -> u32 {
-        let number = self.hosts.len() as u32;
-        let secret = secret.unwrap_or_else(|| {
-            let mut random = Random::new(self.net.seed, Purpose::Identity, number, 0);
-            SecretKey::from_bytes(&random.bytes())
-        });
-        self.hosts.push(Host { name: name.to_owned(), secret, down_since: None });
-        number
-    }
-
-    /// Starts an endpoint with the host's identity.
-    pub(crate) fn bind(&mut self, host: u32, config: &ConnectionConfig) -> Result<u32, BindError> {
-        let Host { secret, down_since: None, .. } = &self.hosts[host as usize] else {
-            return Err(BindError::HostDown);
-        };
-        let peer = secret.peer_id();
-        let taken = self.by_peer.get(&peer).map(|&endpoint| &self.endpoints[endpoint as usize]);
-        if taken.is_some_and(|endpoint| !endpoint.closed) {
-            return Err(BindError::InUse);
-        }
-        let number = self.endpoints.len() as u32;
-        self.by_peer.insert(peer, number);
-        self.endpoints.push(Endpoint {
-            host,
-            peer,
-            closed: false,
-            idle_timeout: nanos(config.idle_timeout),
-            max_streams: config.max_streams,
-            incoming: VecDeque::new(),
-            accept: WakerSet::default(),
-        });
-        Ok(number)
-    }
-
-    pub(crate) fn peer_of(&self, endpoint: u32) -> PeerId {
-        self.endpoints[endpoint as usize].peer
-    }
-
-    /// An address for tickets and tables: the network finds peers by name.
-    pub(crate) fn address_of(&self, endpoint: u32) -> SocketAddr {
-        host_address(self.endpoints[endpoint as usize].host)
-    }
-
-    /// Ends an endpoint and all its connections, with a word to their peers if it has the time.
-    pub(crate) fn unbind(&mut self, now: Nanos, endpoint: u32) {
-        let place = &mut self.endpoints[endpoint as usize];
-        place.closed = true;
-        place.accept.wake_all(&mut self.wakers);
-        place.incoming.clear();
-        for (conn, side) in self.ends_where(|_, end| end.endpoint == endpoint) {
-            self.close(now, conn, side, 0, "");
-        }
-    }
-
-    /// Ends all endpoints of a host, without a word.
-    pub(super) fn close_endpoints(&mut self, host: u32) {
-        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.host == host) {
-            endpoint.closed = true;
-            endpoint.incoming.clear();
-            endpoint.accept.wake_all(&mut self.wakers);
-        }
-    }
-
     pub(super) fn ends_where(&self, which: impl Fn(&Conn, &End) -> bool) -> Vec<(ConnId, Side)> {
         let mut found = Vec::new();
         for id in self.conns.ids() {
@@ -321,43 +228,6 @@ impl Engine {
             self.net.queue.push(now + idle, Event::GiveDialUp { conn: id });
         }
         Some(id)
-    }
-
-    pub(super) fn on_dial(&mut self, now: Nanos, id: ConnId) {
-        let Some(conn) = self.conns.get(id) else { return };
-        let endpoint = &mut self.endpoints[conn.ends[Side::Acceptor as usize].endpoint as usize];
-        if endpoint.closed || endpoint.incoming.len() >= MAX_INCOMING {
-            self.mark_gone(now, id, Side::Acceptor);
-            return;
-        }
-        endpoint.incoming.push_back(id);
-        endpoint.accept.wake_all(&mut self.wakers);
-    }
-
-    /// The next inbound connection of an endpoint, and who dialled; `None` when it has closed.
-    pub(crate) fn poll_incoming(
-        &mut self,
-        endpoint: u32,
-        ticket: &mut Option<u64>,
-        cx: &Context<'_>,
-    ) -> Poll<Option<(ConnId, PeerId)>> {
-        let endpoint = &mut self.endpoints[endpoint as usize];
-        while let Some(id) = endpoint.incoming.pop_front() {
-            // One that was given up in the meantime is not there any more.
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.ends[Side::Acceptor as usize].handles = 1;
-                return Poll::Ready(Some((id, conn.peers[Side::Dialler as usize])));
-            }
-        }
-        if endpoint.closed {
-            return Poll::Ready(None);
-        }
-        endpoint.accept.wait(ticket, cx);
-        Poll::Pending
-    }
-
-    pub(crate) fn leave_incoming(&mut self, endpoint: u32, ticket: u64) {
-        self.endpoints[endpoint as usize].accept.leave(ticket);
     }
 
     /// The acceptor takes the connection up.
@@ -604,11 +474,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn host_address(host: u32) -> SocketAddr {
-    let [_, a, b, c] = (host + 1).to_be_bytes();
-    (Ipv4Addr::new(10, a, b, c), 4433).into()
 }
 
 /// What is said of a connection whose ends are both gone.

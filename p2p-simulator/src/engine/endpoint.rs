@@ -1,0 +1,149 @@
+//! Hosts and endpoints: who is on the network, and who waits to be let in.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::task::{Context, Poll};
+
+use p2p_core::{ConnectionConfig, PeerId, SecretKey};
+
+use super::random::{Purpose, Random};
+use super::wakers::WakerSet;
+use super::{ConnId, Engine, Nanos, Side, nanos};
+
+/// Inbound connections that may wait at an endpoint; further ones get no answer.
+const MAX_INCOMING: usize = 1024;
+
+/// A machine on the network.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) secret: SecretKey,
+    pub(crate) down_since: Option<Nanos>,
+}
+
+/// What dials and accepts on a host.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) host: u32,
+    pub(super) peer: PeerId,
+    pub(super) closed: bool,
+    pub(super) idle_timeout: Nanos,
+    pub(super) max_streams: u32,
+    incoming: VecDeque<ConnId>,
+    accept: WakerSet,
+}
+
+/// Why an endpoint cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BindError {
+    HostDown,
+    InUse,
+}
+
+impl Engine {
+    /// A new host, with this identity or one that follows from the seed and its number.
+    pub(crate) fn add_host(&mut self, name: &str, secret: Option<SecretKey>) -> u32 {
+        let number = self.hosts.len() as u32;
+        let secret = secret.unwrap_or_else(|| {
+            let mut random = Random::new(self.net.seed, Purpose::Identity, number, 0);
+            SecretKey::from_bytes(&random.bytes())
+        });
+        self.hosts.push(Host { name: name.to_owned(), secret, down_since: None });
+        number
+    }
+
+    /// Starts an endpoint with the host's identity.
+    pub(crate) fn bind(&mut self, host: u32, config: &ConnectionConfig) -> Result<u32, BindError> {
+        let Host { secret, down_since: None, .. } = &self.hosts[host as usize] else {
+            return Err(BindError::HostDown);
+        };
+        let peer = secret.peer_id();
+        let taken = self.by_peer.get(&peer).map(|&endpoint| &self.endpoints[endpoint as usize]);
+        if taken.is_some_and(|endpoint| !endpoint.closed) {
+            return Err(BindError::InUse);
+        }
+        let number = self.endpoints.len() as u32;
+        self.by_peer.insert(peer, number);
+        self.endpoints.push(Endpoint {
+            host,
+            peer,
+            closed: false,
+            idle_timeout: nanos(config.idle_timeout),
+            max_streams: config.max_streams,
+            incoming: VecDeque::new(),
+            accept: WakerSet::default(),
+        });
+        Ok(number)
+    }
+
+    pub(crate) fn peer_of(&self, endpoint: u32) -> PeerId {
+        self.endpoints[endpoint as usize].peer
+    }
+
+    /// An address for tickets and tables: the network finds peers by name.
+    pub(crate) fn address_of(&self, endpoint: u32) -> SocketAddr {
+        host_address(self.endpoints[endpoint as usize].host)
+    }
+
+    /// Ends an endpoint and all its connections, with a word to their peers if it has the time.
+    pub(crate) fn unbind(&mut self, now: Nanos, endpoint: u32) {
+        let place = &mut self.endpoints[endpoint as usize];
+        place.closed = true;
+        place.accept.wake_all(&mut self.wakers);
+        place.incoming.clear();
+        for (conn, side) in self.ends_where(|_, end| end.endpoint == endpoint) {
+            self.close(now, conn, side, 0, "");
+        }
+    }
+
+    /// Ends all endpoints of a host, without a word.
+    pub(super) fn close_endpoints(&mut self, host: u32) {
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.host == host) {
+            endpoint.closed = true;
+            endpoint.incoming.clear();
+            endpoint.accept.wake_all(&mut self.wakers);
+        }
+    }
+
+    pub(super) fn on_dial(&mut self, now: Nanos, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let endpoint = &mut self.endpoints[conn.ends[Side::Acceptor as usize].endpoint as usize];
+        if endpoint.closed || endpoint.incoming.len() >= MAX_INCOMING {
+            self.mark_gone(now, id, Side::Acceptor);
+            return;
+        }
+        endpoint.incoming.push_back(id);
+        endpoint.accept.wake_all(&mut self.wakers);
+    }
+
+    /// The next inbound connection of an endpoint, and who dialled; `None` when it has closed.
+    pub(crate) fn poll_incoming(
+        &mut self,
+        endpoint: u32,
+        ticket: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<(ConnId, PeerId)>> {
+        let endpoint = &mut self.endpoints[endpoint as usize];
+        while let Some(id) = endpoint.incoming.pop_front() {
+            // One that was given up in the meantime is not there any more.
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.ends[Side::Acceptor as usize].handles = 1;
+                return Poll::Ready(Some((id, conn.peers[Side::Dialler as usize])));
+            }
+        }
+        if endpoint.closed {
+            return Poll::Ready(None);
+        }
+        endpoint.accept.wait(ticket, cx);
+        Poll::Pending
+    }
+
+    pub(crate) fn leave_incoming(&mut self, endpoint: u32, ticket: u64) {
+        self.endpoints[endpoint as usize].accept.leave(ticket);
+    }
+}
+
+pub(super) fn host_address(host: u32) -> SocketAddr {
+    let [_, a, b, c] = (host + 1).to_be_bytes();
+    (Ipv4Addr::new(10, a, b, c), 4433).into()
+}
