@@ -8,8 +8,9 @@
 //! Without FILE, 256 MiB of generated data. What arrives is verified by BLAKE3 and not stored.
 
 use std::error::Error;
+use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,13 +45,13 @@ fn main() -> ExitCode {
     match run(Arguments::parse().file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("quickstart: {error}");
+            let mut sentence = format!("quickstart: {error}");
             let mut cause = error.source();
             while let Some(error) = cause {
-                eprint!(": {error}");
+                sentence += &format!(": {error}");
                 cause = error.source();
             }
-            eprintln!();
+            let _ = writeln!(io::stderr(), "{sentence}");
             ExitCode::FAILURE
         }
     }
@@ -61,12 +62,12 @@ fn run(file: Option<PathBuf>) -> Result<(), AnyError> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.spawn(async {
         if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("\nquickstart: interrupted; nothing was left behind");
+            let _ = writeln!(io::stderr(), "\nquickstart: interrupted; nothing was left behind");
             std::process::exit(130);
         }
     });
 
-    println!("1. iroh: two endpoints on loopback, QUIC, wall clock");
+    say("1. iroh: two endpoints on loopback, QUIC, wall clock");
     let real = runtime.block_on(async {
         let config = || IrohConfig::default().with_bind_address(([127, 0, 0, 1], 0).into());
         let (alice, bob) = (config().bind().await?, config().bind().await?);
@@ -76,7 +77,7 @@ fn run(file: Option<PathBuf>) -> Result<(), AnyError> {
         figures
     })?;
 
-    println!("2. simulator: 40 ms each way, 1 ms of jitter, 1 % loss, 200 Mbit/s, virtual time");
+    say("2. simulator: 40 ms each way, 1 ms of jitter, 1 % loss, 200 Mbit/s, virtual time");
     let link = LinkProfile::new()
         .with_latency(Duration::from_millis(40))
         .with_jitter(Duration::from_millis(1))
@@ -89,24 +90,31 @@ fn run(file: Option<PathBuf>) -> Result<(), AnyError> {
     })?;
     let simulated = outcome.output?;
 
-    println!();
-    println!(
+    say("");
+    say(format_args!(
         "{:<10} {:<7} {:>10} {:>12} {:>9}  clock",
         "backend", "path", "RTT", "messages/s", "MiB/s"
-    );
+    ));
     for (backend, figures, clock) in
         [("iroh", &real, "wall clock"), ("simulator", &simulated, "virtual time")]
     {
         let rtt =
             figures.path.rtt.map_or("-".into(), |rtt| format!("{:.2} ms", rtt.as_secs_f64() * 1e3));
         let (path, messages, mib) = (figures.path.kind, figures.messages_per_s, figures.mib_per_s);
-        println!("{backend:<10} {path:<7} {rtt:>10} {messages:>12.0} {mib:>9.1}  {clock}");
+        say(format_args!("{backend:<10} {path:<7} {rtt:>10} {messages:>12.0} {mib:>9.1}  {clock}"));
     }
-    println!();
-    println!("messages: {MESSAGES} of {MESSAGE_BYTES} bytes each way at once, both ways counted");
-    println!("file: {} bytes, hashed at both ends, equal both times", content.bytes);
-    println!("simulated trace: seed {}, hash {}", outcome.seed, outcome.trace_hash);
+    say("");
+    say(format_args!(
+        "messages: {MESSAGES} of {MESSAGE_BYTES} bytes each way at once, both ways counted"
+    ));
+    say(format_args!("file: {} bytes, hashed at both ends, equal both times", content.bytes));
+    say(format_args!("simulated trace: seed {}, hash {}", outcome.seed, outcome.trace_hash));
     Ok(())
+}
+
+/// Prints a line. A reader that has gone away is no reason to stop.
+fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// What one run of the main job measured.
@@ -125,7 +133,7 @@ async fn main_job<P: P2PProvider>(
     let protocol: p2p_transport::ProtocolName = "quickstart/1".parse()?;
     let listener = bob.listen(ListenOptions::new(protocol.clone())).await?;
     let ticket = bob.local_addr().to_string();
-    println!("   bob's ticket: {ticket}");
+    say(format_args!("   bob's ticket: {ticket}"));
 
     let bobs_addr: PeerAddr = ticket.parse()?;
     let to_bob = alice.connect(&bobs_addr, ConnectOptions::new(protocol)).await?;

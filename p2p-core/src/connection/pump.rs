@@ -4,7 +4,7 @@
 //! It never waits for the program: what can arrive fits into the inbox, by
 //! [`credit`](crate::engine::credit).
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
