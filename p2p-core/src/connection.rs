@@ -28,6 +28,7 @@ mod outbox;
 mod parts;
 mod program_stream;
 mod pump;
+mod turns;
 
 use inbox::Inbox;
 use outbox::{Outbox, PushError};

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
+use super::turns::Turns;
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::{CreditError, RecvCredit};
 use crate::engine::packets::ReadMeter;
@@ -16,7 +17,7 @@ use crate::engine::packets::ReadMeter;
 pub(super) struct Inbox {
     state: Mutex<InboxState>,
     /// Receivers take turns, so that one waker is enough.
-    turn: tokio::sync::Mutex<()>,
+    turns: Turns,
 }
 
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Inbox {
             receiver: None,
             reporter: None,
         };
-        Self { state: Mutex::new(state), turn: tokio::sync::Mutex::new(()) }
+        Self { state: Mutex::new(state), turns: Turns::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, InboxState> {
@@ -86,17 +87,24 @@ impl Inbox {
 
     /// The next message, or `None` after the last. Cancel safe.
     pub(super) async fn recv(&self) -> Option<Bytes> {
-        let _turn = self.turn.lock().await;
-        poll_fn(|cx| self.poll_recv(cx)).await
+        if self.turns.is_free()
+            && let Poll::Ready(message) = self.poll_recv(None)
+        {
+            return message;
+        }
+        let _turn = self.turns.take().await;
+        poll_fn(|cx| self.poll_recv(Some(cx.waker()))).await
     }
 
-    fn poll_recv(&self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_recv(&self, waker: Option<&Waker>) -> Poll<Option<Bytes>> {
         let mut state = self.state();
         let Some(message) = state.queue.pop_front() else {
             if state.ended {
                 return Poll::Ready(None);
             }
-            state.receiver = Some(cx.waker().clone());
+            if let Some(waker) = waker {
+                state.receiver = Some(waker.clone());
+            }
             return Poll::Pending;
         };
         state.credit.on_taken(message.len());

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::turns::Turns;
 use crate::close::CloseReason;
 use crate::engine::StreamKind;
 use crate::engine::credit::{CreditError, SendCredit};
@@ -32,7 +33,7 @@ const MAX_QUEUED: usize = 64 * 1024;
 pub(super) struct Outbox<S> {
     state: Mutex<State<S>>,
     /// Senders take turns, so that their order is that of their calls, and one waker is enough.
-    turn: tokio::sync::Mutex<()>,
+    turns: Turns,
 }
 
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl<S: SendStream> Outbox<S> {
             closer: None,
             pump: None,
         };
-        Self { state: Mutex::new(state), turn: tokio::sync::Mutex::new(()) }
+        Self { state: Mutex::new(state), turns: Turns::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State<S>> {
@@ -91,26 +92,34 @@ impl<S: SendStream> Outbox<S> {
     /// Takes a message, when there is credit and room for it. If the future is dropped before, the
     /// message is not sent; after, it is.
     pub(super) async fn push(&self, message: Bytes) -> Result<(), PushError> {
-        let _turn = self.turn.lock().await;
-        poll_fn(|cx| {
-            let mut state = self.state();
-            if let Some(reason) = &state.closing {
-                return Poll::Ready(Err(PushError::Closing(reason.clone())));
+        if self.turns.is_free()
+            && let Poll::Ready(result) = self.poll_push(None, &message)
+        {
+            return result;
+        }
+        let _turn = self.turns.take().await;
+        poll_fn(|cx| self.poll_push(Some(cx.waker()), &message)).await
+    }
+
+    fn poll_push(&self, waker: Option<&Waker>, message: &Bytes) -> Poll<Result<(), PushError>> {
+        let mut state = self.state();
+        if let Some(reason) = &state.closing {
+            return Poll::Ready(Err(PushError::Closing(reason.clone())));
+        }
+        if state.ended || state.failed.is_some() {
+            return Poll::Ready(Err(PushError::Ended));
+        }
+        if state.queued >= MAX_QUEUED || !state.credit.try_take(message.len()) {
+            if let Some(waker) = waker {
+                state.sender = Some(waker.clone());
             }
-            if state.ended || state.failed.is_some() {
-                return Poll::Ready(Err(PushError::Ended));
-            }
-            if state.queued >= MAX_QUEUED || !state.credit.try_take(message.len()) {
-                state.sender = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            state.append(&message);
-            let wake = state.write_soon();
-            drop(state);
-            wake.into_iter().for_each(Waker::wake);
-            Poll::Ready(Ok(()))
-        })
-        .await
+            return Poll::Pending;
+        }
+        state.append(message);
+        let wake = state.write_soon();
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(()))
     }
 
     /// The lane's stream is open.
