@@ -1,6 +1,7 @@
 //! Rules of the house that a build can break.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -154,4 +155,34 @@ fn no_dependency_needs_a_newer_rust_than_we_promise() {
             }
         }
     }
+}
+
+/// Lints know which functions came when, but not which syntax: `if let` with `&&` came with 1.88.
+#[test]
+fn crates_that_promise_an_older_rust_use_no_let_chains() {
+    let mut folders: Vec<PathBuf> = ["p2p-core", "p2p-simulator"]
+        .map(|package| Path::new(env!("CARGO_MANIFEST_DIR")).join(package))
+        .into();
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = std::fs::read_to_string(&path).expect("text");
+                files += 1;
+                // As rustfmt lays them out: a `let` behind `&&`, or a line with `&&` after one that
+                // begins with `if let` or `while let`.
+                let mut lines = source.lines().map(str::trim_start).peekable();
+                while let Some(line) = lines.next() {
+                    let next_is_and = lines.peek().is_some_and(|next| next.starts_with("&& "));
+                    let begins = line.starts_with("if let ") || line.starts_with("while let ");
+                    assert!(!line.contains("&& let "), "{}: {line}", path.display());
+                    assert!(!(begins && next_is_and), "{}: {line}", path.display());
+                }
+            }
+        }
+    }
+    assert!(files > 60, "{files} files were read");
 }

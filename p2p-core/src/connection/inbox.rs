@@ -87,10 +87,10 @@ impl Inbox {
 
     /// The next message, or `None` after the last. Cancel safe.
     pub(super) async fn recv(&self) -> Option<Bytes> {
-        if self.turns.is_free()
-            && let Poll::Ready(message) = self.poll_recv(None)
-        {
-            return message;
+        if self.turns.is_free() {
+            if let Poll::Ready(message) = self.poll_recv(None) {
+                return message;
+            }
         }
         let _turn = self.turns.take().await;
         poll_fn(|cx| self.poll_recv(Some(cx.waker()))).await

@@ -92,10 +92,10 @@ impl<S: SendStream> Outbox<S> {
     /// Takes a message, when there is credit and room for it. If the future is dropped before, the
     /// message is not sent; after, it is.
     pub(super) async fn push(&self, message: Bytes) -> Result<(), PushError> {
-        if self.turns.is_free()
-            && let Poll::Ready(result) = self.poll_push(None, &message)
-        {
-            return result;
+        if self.turns.is_free() {
+            if let Poll::Ready(result) = self.poll_push(None, &message) {
+                return result;
+            }
         }
         let _turn = self.turns.take().await;
         poll_fn(|cx| self.poll_push(Some(cx.waker()), &message)).await
