@@ -33,11 +33,12 @@ mod turns;
 use inbox::Inbox;
 use outbox::{Outbox, PushError};
 pub use program_stream::ProgramRecvStream;
+use pump::PumpError;
 
 /// The [`P2PConnection`] of a [`Node`](crate::Node), on any transport's link.
 ///
-/// It runs one task, which moves messages between the transport and the program. It ends with the
-/// connection.
+/// It runs one task, which sends what is left to send and speaks with the peer's engine; messages are
+/// read by whoever receives them. The task ends with the connection.
 pub struct Connection<L: Link> {
     pub(crate) inner: Arc<Inner<L>>,
 }
@@ -59,7 +60,7 @@ pub(crate) struct Inner<L: Link> {
 pub(crate) struct Core<L: Link> {
     pub(crate) link: L,
     peer: PeerInfo,
-    inbox: Inbox,
+    inbox: Inbox<L::RecvStream>,
     outbox: Outbox<L::SendStream>,
     /// What the peer did that ended the connection.
     violation: OnceLock<String>,
@@ -94,10 +95,11 @@ fn add(counter: &AtomicU64, amount: usize) {
 
 impl<L: Link> Connection<L> {
     pub(crate) fn new(parts: Parts<L>) -> Self {
+        let max_message_size = parts.peer.max_message_size;
         let core = Arc::new(Core {
             link: parts.link,
             peer: parts.peer,
-            inbox: Inbox::new(parts.agreement.receive_window),
+            inbox: Inbox::new(parts.agreement.receive_window, max_message_size),
             outbox: Outbox::new(parts.agreement.send_window),
             violation: OnceLock::new(),
         });
@@ -182,13 +184,20 @@ impl<L: Link> P2PConnection for Connection<L> {
 
     async fn recv(&self) -> Result<Bytes> {
         let Inner { core, counters, .. } = &*self.inner;
-        match core.inbox.recv().await {
-            Some(message) => {
-                add(&counters.messages_received, 1);
-                add(&counters.message_bytes_received, message.len());
-                Ok(message)
+        loop {
+            match core.inbox.recv(&core.link).await {
+                Ok(Some(message)) => {
+                    add(&counters.messages_received, 1);
+                    add(&counters.message_bytes_received, message.len());
+                    return Ok(message);
+                }
+                // The peer has said its last word; how the link ends says why.
+                Ok(None) | Err(PumpError::Closed) => {
+                    return Err(core.ended(core.link.closed().await));
+                }
+                // And on, for the messages before it.
+                Err(PumpError::Violation(detail)) => core.violate(detail),
             }
-            None => Err(core.ended(core.link.closed().await)),
         }
     }
 

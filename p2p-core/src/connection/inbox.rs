@@ -1,4 +1,9 @@
-//! Messages that have arrived and wait for the program.
+//! Messages that have arrived, and the lane on which further ones come.
+//!
+//! Whoever receives reads the lane itself. A task in between would be one more to wake for every
+//! message: on loopback that doubled the round trip whenever it ended up on another thread. While
+//! nobody receives, what comes stays in the transport; the peer's count of
+//! [`packets`](crate::engine::packets) keeps that within what the transport bears.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -7,17 +12,21 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
+use super::lane::RecvLane;
+use super::pump::PumpError;
 use super::turns::Turns;
 use crate::engine::control::ControlFrame;
-use crate::engine::credit::{CreditError, RecvCredit};
+use crate::engine::credit::RecvCredit;
 use crate::engine::packets::ReadMeter;
+use crate::stream::RecvStream;
+use crate::transport::Link;
 
 /// Received messages, in order.
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct Inbox<R> {
     state: Mutex<InboxState>,
-    /// Receivers take turns, so that one waker is enough.
-    turns: Turns,
+    /// Whose turn it is reads.
+    lane: Turns<RecvLane<R>>,
 }
 
 #[derive(Debug)]
@@ -25,93 +34,70 @@ struct InboxState {
     queue: VecDeque<Bytes>,
     credit: RecvCredit,
     meter: ReadMeter,
-    ended: bool,
-    receiver: Option<Waker>,
     reporter: Option<Waker>,
 }
 
-impl Inbox {
-    pub(super) fn new(window: u64) -> Self {
+impl<R: RecvStream> Inbox<R> {
+    /// With the window that was announced to the peer, and the largest message agreed.
+    pub(super) fn new(window: u64, max_message_size: usize) -> Self {
         let state = InboxState {
             queue: VecDeque::new(),
             credit: RecvCredit::new(window),
             meter: ReadMeter::default(),
-            ended: false,
-            receiver: None,
             reporter: None,
         };
-        Self { state: Mutex::new(state), turns: Turns::default() }
+        Self { state: Mutex::new(state), lane: Turns::new(RecvLane::new(max_message_size)) }
     }
 
     fn state(&self) -> MutexGuard<'_, InboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what has arrived together, in so many bytes, up to the first failure.
-    pub(super) fn extend<E: From<CreditError>>(
-        &self,
-        bytes: usize,
-        mut next: impl FnMut() -> Result<Option<Bytes>, E>,
-    ) -> Result<(), E> {
-        let mut state = self.state();
-        state.meter.on_bytes(bytes);
-        let result = loop {
-            match next() {
-                Ok(Some(message)) => match state.credit.on_received(message.len()) {
-                    Ok(()) => {
-                        state.queue.push_back(message);
-                        state.meter.on_message();
-                    }
-                    Err(error) => break Err(error.into()),
-                },
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+    /// The next message, or `None` after the last. After a violation, the messages before it can
+    /// still be received. Cancel safe.
+    pub(super) async fn recv<L>(&self, link: &L) -> Result<Option<Bytes>, PumpError>
+    where
+        L: Link<RecvStream = R>,
+    {
+        // Without a turn, as long as nobody waits for one.
+        let message = if self.lane.is_free() { self.pop() } else { None };
+        if message.is_some() {
+            return Ok(message);
+        }
+        let mut lane = self.lane.take().await;
+        loop {
+            if let Some(message) = self.pop() {
+                return Ok(Some(message));
             }
-        };
-        let receiver = if state.queue.is_empty() { None } else { state.receiver.take() };
-        let reporter = if state.meter.is_due() { state.reporter.take() } else { None };
-        drop(state);
-        receiver.into_iter().chain(reporter).for_each(Waker::wake);
-        result
-    }
-
-    /// Nothing follows.
-    pub(super) fn end(&self) {
-        let receiver = {
-            let mut state = self.state();
-            state.ended = true;
-            state.receiver.take()
-        };
-        receiver.into_iter().for_each(Waker::wake);
-    }
-
-    /// The next message, or `None` after the last. Cancel safe.
-    pub(super) async fn recv(&self) -> Option<Bytes> {
-        if self.turns.is_free() {
-            if let Poll::Ready(message) = self.poll_recv(None) {
-                return message;
+            match lane.fill(link).await? {
+                Some(bytes) => self.take_in(&mut lane, bytes)?,
+                None => return Ok(None),
             }
         }
-        let _turn = self.turns.take().await;
-        poll_fn(|cx| self.poll_recv(Some(cx.waker()))).await
     }
 
-    fn poll_recv(&self, waker: Option<&Waker>) -> Poll<Option<Bytes>> {
+    fn pop(&self) -> Option<Bytes> {
         let mut state = self.state();
-        let Some(message) = state.queue.pop_front() else {
-            if state.ended {
-                return Poll::Ready(None);
-            }
-            if let Some(waker) = waker {
-                state.receiver = Some(waker.clone());
-            }
-            return Poll::Pending;
-        };
+        let message = state.queue.pop_front()?;
         state.credit.on_taken(message.len());
-        let reporter = if state.credit.is_due() { state.reporter.take() } else { None };
-        drop(state);
-        reporter.into_iter().for_each(Waker::wake);
-        Poll::Ready(Some(message))
+        state.wake_reporter_when_due();
+        Some(message)
+    }
+
+    /// Takes apart what has arrived together, in so many bytes, up to the first failure.
+    fn take_in(&self, lane: &mut RecvLane<R>, bytes: usize) -> Result<(), PumpError> {
+        let mut state = self.state();
+        state.meter.on_bytes(bytes);
+        while let Some(message) = lane.next()? {
+            if let Err(error) = state.credit.on_received(message.len()) {
+                lane.end();
+                return Err(error.into());
+            }
+            state.meter.on_message();
+            state.queue.push_back(message);
+        }
+        state.wake_reporter_when_due();
+        Ok(())
     }
 
     /// Waits until the peer is to hear how much was read or taken.
@@ -128,5 +114,13 @@ impl Inbox {
             Poll::Pending
         })
         .await
+    }
+}
+
+impl InboxState {
+    fn wake_reporter_when_due(&mut self) {
+        if self.meter.is_due() || self.credit.is_due() {
+            self.reporter.take().into_iter().for_each(Waker::wake);
+        }
     }
 }

@@ -17,21 +17,41 @@ pub(super) struct RecvLane<R> {
     /// The stream, and whether its kind has been read.
     stream: Option<(R, bool)>,
     decoder: FrameDecoder,
+    /// Nothing follows, or nothing that could be read.
+    ended: bool,
 }
 
 impl<R: RecvStream> RecvLane<R> {
     pub(super) const fn new(max_message_size: usize) -> Self {
-        Self { stream: None, decoder: FrameDecoder::new(max_message_size) }
+        Self { stream: None, decoder: FrameDecoder::new(max_message_size), ended: false }
     }
 
     /// The next message of those that [`fill`](Self::fill) brought, or `None` when it has to bring
     /// more.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
-        self.decoder.next()
+        self.decoder.next().inspect_err(|_| self.end())
     }
 
-    /// Waits for more of the stream and returns its length; `None` is the end. Cancel safe.
+    /// Reads no further.
+    pub(super) const fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Waits for more of the stream and returns its length; `None` is the end, also after an error.
+    /// Cancel safe.
     pub(super) async fn fill<L>(&mut self, link: &L) -> Result<Option<usize>, PumpError>
+    where
+        L: Link<RecvStream = R>,
+    {
+        if self.ended {
+            return Ok(None);
+        }
+        let filled = self.read(link).await;
+        self.ended = !matches!(filled, Ok(Some(_)));
+        filled
+    }
+
+    async fn read<L>(&mut self, link: &L) -> Result<Option<usize>, PumpError>
     where
         L: Link<RecvStream = R>,
     {

@@ -33,7 +33,7 @@ const MAX_QUEUED: usize = 64 * 1024;
 pub(super) struct Outbox<S> {
     state: Mutex<State<S>>,
     /// Senders take turns, so that their order is that of their calls, and one waker is enough.
-    turns: Turns,
+    turns: Turns<()>,
 }
 
 #[derive(Debug)]

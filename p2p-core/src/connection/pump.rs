@@ -1,15 +1,12 @@
-//! The one task of a connection: empties the transport into the inbox, writes out what is left in the
-//! outbox, hears the peer's control frames, and reports what was read and taken.
-//!
-//! It never waits for the program: what can arrive fits into the inbox, by
-//! [`credit`](crate::engine::credit).
+//! The one task of a connection: writes out what is left in the outbox, hears the peer's control
+//! frames, and reports what was read and taken. Messages are read by those who
+//! [receive](super::inbox) them.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
 use super::Core;
-use super::lane::RecvLane;
 use super::parts::Parts;
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::CreditError;
@@ -58,7 +55,7 @@ impl From<HandshakeError> for PumpError {
     }
 }
 
-/// Runs until the link has ended and everything that arrived before is in the inbox.
+/// Runs until the link has ended.
 pub(super) async fn run<L: Link>(
     core: Arc<Core<L>>,
     control_out: L::SendStream,
@@ -70,47 +67,22 @@ pub(super) async fn run<L: Link>(
     };
     {
         let mut control = pin!(listen(&core, control_in));
-        let mut messages = pin!(receive(&core));
         let mut sending = pin!(transmit(&core));
         let mut reports = pin!(report(&core, control_out));
+        let mut ended = pin!(core.link.closed());
         let mut parts = Parts::<4>::new();
-        // In this order, so that simulated runs repeat; what the first two find out concerns the
-        // last two. The messages decide the end: those that arrived before it are still to be read
-        // when the other streams are gone.
+        // In this order, so that simulated runs repeat; what the first finds out concerns the next
+        // two.
         poll_fn(|cx| {
             parts.enter(cx);
             let _ = parts.poll(0, control.as_mut()).map(violated);
-            let end = parts.poll(1, messages.as_mut()).map(violated);
-            let _ = parts.poll(2, sending.as_mut()).map(violated);
-            let _ = parts.poll(3, reports.as_mut()).map(violated);
-            end
+            let _ = parts.poll(1, sending.as_mut()).map(violated);
+            let _ = parts.poll(2, reports.as_mut()).map(violated);
+            parts.poll(3, ended.as_mut())
         })
         .await;
     }
-    core.link.closed().await;
-    core.inbox.end();
     core.outbox.end();
-}
-
-/// Puts the peer's messages into the inbox.
-async fn receive<L: Link>(core: &Core<L>) -> PumpError {
-    let mut lane = RecvLane::new(core.peer.max_message_size);
-    loop {
-        match lane.fill(&core.link).await {
-            Ok(Some(bytes)) => {
-                let taken_in = core.inbox.extend(bytes, || lane.next().map_err(PumpError::from));
-                if let Err(error) = taken_in {
-                    return error;
-                }
-            }
-            // The peer has said its last word; how the link ends says why.
-            Ok(None) => {
-                core.link.closed().await;
-                return PumpError::Closed;
-            }
-            Err(error) => return error,
-        }
-    }
 }
 
 /// Hears what the peer's engine says.
