@@ -2,8 +2,8 @@
 //! receiving one.
 //!
 //! The transport has flow control too, but between transports, and in bytes of payload only. Here each
-//! message costs [`OVERHEAD`] besides, so that a million empty messages are bounded as well; and the
-//! receiving engine may always empty its transport, since what can come fits into its queue.
+//! message costs [`OVERHEAD`] besides, so that a million empty messages are bounded as well, and what a
+//! receiver takes from its transport at once always fits into its queue.
 //!
 //! The receiver reports what its program has taken after every quarter of the window. A sender may
 //! send while at most half the window is out, whatever the message's size, so that messages larger
