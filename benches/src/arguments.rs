@@ -7,7 +7,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 #[non_exhaustive]
 pub struct Arguments {
-    /// Rounds, of which the medians are taken [default: 5, or 1 with --quick]
+    /// Rounds, of which the medians are taken [default: 7, or 1 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
     /// Measure for moments only: shows that everything runs; the numbers mean little
@@ -24,7 +24,7 @@ pub struct Arguments {
 impl Arguments {
     /// How many rounds to measure.
     pub fn rounds(&self) -> u32 {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
+        self.rounds.unwrap_or(if self.quick { 1 } else { 7 })
     }
 
     /// Whether a metric was asked for.

@@ -24,7 +24,7 @@ pub(crate) fn render(report: &Report) -> String {
     }
     let rounds = report.rows.iter().map(|row| row.samples(0).len()).max().unwrap_or(0);
     let mut text = format!(
-        "{}: medians of {rounds} rounds, least..most below; + more is better, - less is better\n\n",
+        "{}, rounds: {rounds}; medians, least..most below; + more is better, - less is better\n\n",
         report.bench
     );
     text += &align(&lines);

@@ -10,8 +10,8 @@
 //! metric is measured on all stacks in turn, the order moving on by one with every round; a cell of
 //! the table is the median of the rounds. *Ours* is [`P2PConnection`](p2p_transport::P2PConnection)
 //! over the iroh backend as it comes. The baseline is iroh with its default settings, and quinn has
-//! its own too: what a user of either would have. Ours has larger windows than iroh (4 MiB in place
-//! of 1.25 MB for a stream), which matter on long links and hardly on loopback.
+//! its own too: what a user of either would have. (The backend's windows are iroh's defaults as well,
+//! but for the bound on all streams of a connection together, which no metric here comes near.)
 //!
 //! | metric | ours | the others |
 //! |---|---|---|
@@ -24,6 +24,9 @@
 //!
 //! TCP neither encrypts nor authenticates: it is the machine's floor, not a rival. With
 //! `--features libp2p` there is a column for libp2p over QUIC as well.
+//!
+//! Ratios hold on a busy machine too; single cells do not. A round trip takes twice as long or more
+//! when it changes threads at each step, which depends on whether there is an idle core to change to.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
