@@ -38,8 +38,8 @@
 //! # Layout
 //!
 //! - All of [`p2p_core`]: the traits, identities, options, errors;
-//! - [`iroh`] and [`simulator`]: the backends, by feature;
-//! - [`Settings`] and [`Backend`]: a backend chosen at run time, from configuration or environment.
+//! - `iroh` and `simulator`: the backends, by feature;
+//! - [`Settings`] and `Backend`: a backend chosen at run time, from configuration or environment.
 //!
 //! # Features
 //!

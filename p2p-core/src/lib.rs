@@ -21,7 +21,7 @@
 //!
 //! # Features
 //!
-//! - `conformance`: the suite of promises that every backend passes ([`conformance`]).
+//! - `conformance`: the suite of promises that every backend passes, in module `conformance`.
 
 mod address;
 mod close;
