@@ -166,6 +166,38 @@ impl Engine {
         end.streams.get_mut(&stream)
     }
 
+    /// Lets a packet change the sending half of its stream, and whoever waits there look again.
+    fn change_send(
+        &mut self,
+        id: ConnId,
+        side: Side,
+        stream: StreamId,
+        change: impl FnOnce(&mut SendHalf),
+    ) {
+        let half = self.arriving(id, side, stream).and_then(|stream| stream.send.as_mut());
+        let waker = half.and_then(|half| {
+            change(half);
+            half.waker.take()
+        });
+        self.wakers.extend(waker);
+    }
+
+    /// The same for the receiving half.
+    fn change_recv(
+        &mut self,
+        id: ConnId,
+        side: Side,
+        stream: StreamId,
+        change: impl FnOnce(&mut RecvHalf),
+    ) {
+        let half = self.arriving(id, side, stream).and_then(|stream| stream.recv.as_mut());
+        let waker = half.and_then(|half| {
+            change(half);
+            half.waker.take()
+        });
+        self.wakers.extend(waker);
+    }
+
     pub(super) fn on_data(
         &mut self,
         now: Nanos,
@@ -175,17 +207,19 @@ impl Engine {
         bytes: Bytes,
         fin: bool,
     ) {
-        let half = self.arriving(id, side, stream).and_then(|stream| stream.recv.as_mut());
-        if let Some(half) = half.filter(|half| !half.stopped && half.reset.is_none()) {
+        self.change_recv(id, side, stream, |half| {
+            if half.stopped || half.reset.is_some() {
+                return;
+            }
             if !bytes.is_empty() {
                 half.chunks.push_back(bytes);
             }
             half.finished |= fin;
-            let waker = half.waker.take();
-            self.wakers.extend(waker);
-        }
+        });
         if fin {
             self.reply(now, id, side, Packet::Received { stream });
+            // All before it may have been read already.
+            self.settle(now, id, side, stream);
         }
     }
 
@@ -197,14 +231,13 @@ impl Engine {
         stream: StreamId,
         code: u64,
     ) {
-        let half = self.arriving(id, side, stream).and_then(|stream| stream.recv.as_mut());
-        // All has arrived: there is nothing left to give up.
-        if let Some(half) = half.filter(|half| !half.finished) {
-            half.reset = Some(code);
-            half.chunks.clear();
-            let waker = half.waker.take();
-            self.wakers.extend(waker);
-        }
+        self.change_recv(id, side, stream, |half| {
+            // If all has arrived, there is nothing left to give up.
+            if !half.finished {
+                half.reset = Some(code);
+                half.chunks.clear();
+            }
+        });
         self.settle(now, id, side, stream);
     }
 
@@ -216,31 +249,20 @@ impl Engine {
         stream: StreamId,
         code: u64,
     ) {
-        let half = self.arriving(id, side, stream).and_then(|stream| stream.send.as_mut());
-        if let Some(half) = half.filter(|half| !half.received) {
-            half.stopped = Some(code);
-            let waker = half.waker.take();
-            self.wakers.extend(waker);
-        }
+        self.change_send(id, side, stream, |half| {
+            if !half.received {
+                half.stopped = Some(code);
+            }
+        });
         self.settle(now, id, side, stream);
     }
 
     pub(super) fn on_window(&mut self, id: ConnId, side: Side, stream: StreamId, bytes: u64) {
-        if let Some(half) = self.arriving(id, side, stream).and_then(|stream| stream.send.as_mut())
-        {
-            half.room += bytes;
-            let waker = half.waker.take();
-            self.wakers.extend(waker);
-        }
+        self.change_send(id, side, stream, |half| half.room += bytes);
     }
 
     pub(super) fn on_received(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId) {
-        if let Some(half) = self.arriving(id, side, stream).and_then(|stream| stream.send.as_mut())
-        {
-            half.received = true;
-            let waker = half.waker.take();
-            self.wakers.extend(waker);
-        }
+        self.change_send(id, side, stream, |half| half.received = true);
         self.settle(now, id, side, stream);
     }
 

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use p2p_core::{P2PConnection, RecvStream, SendStream};
+use p2p_core::{
+    ConnectionConfig, ListenOptions, P2PConnection, P2PListener, P2PProvider, RecvStream,
+    SendStream,
+};
 use p2p_simulator::{LinkProfile, Simulation};
 
-use crate::pair;
+use crate::{pair, protocol};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -137,4 +140,30 @@ fn a_lost_packet_holds_up_its_own_stream_only() {
     // would add up to 2 s and more; side by side the losses overlap. (Streams are accepted in the
     // order of opening, whichever comes first.)
     assert!(*arrived.last().expect("fifty") < Duration::from_secs(1), "{arrived:?}");
+}
+
+#[test]
+fn a_stream_read_to_its_end_makes_room_though_its_halves_are_held() {
+    let run = Simulation::new(1).run(async |network| {
+        let config = ConnectionConfig::default().with_max_streams(1);
+        let alice = network.host("alice").provider(config.clone()).expect("free");
+        let bob = network.host("bob").provider(config).expect("free");
+        let listener = bob.listen(ListenOptions::new(protocol())).await.expect("listening");
+        let dialled = crate::connect(&alice, &bob).await.expect("connected");
+        let accepted = listener.accept().await.expect("accepted");
+        let (mut near_send, mut near_recv) = dialled.open_stream().await.expect("opened");
+        let (mut far_send, mut far_recv) = accepted.accept_stream().await.expect("accepted");
+        near_send.write_all("all of it".into()).await.expect("written");
+        far_recv.read_chunk(100).await.expect("read").expect("a chunk");
+        // The last thing to arrive is the end of what has been read already.
+        far_send.finish().expect("finished");
+        far_send.finished().await.expect("received");
+        near_send.finish().expect("finished");
+        assert_eq!(far_recv.read_chunk(100).await, Ok(None));
+        assert_eq!(near_recv.read_chunk(100).await, Ok(None));
+        let limit = Duration::from_secs(5);
+        let another = tokio::time::timeout(limit, dialled.open_stream()).await;
+        assert!(another.is_ok(), "one stream is over, so another may be opened");
+    });
+    run.expect("a run");
 }
