@@ -7,8 +7,12 @@
 //!
 //! ```
 //! # use p2p_core::{ConnectionConfig, PeerId, dynamic::AnyProvider};
-//! # async fn bind(config: ConnectionConfig) -> AnyProvider { unimplemented!("{config:?}") }
-//! # fn unplug(_peer: PeerId) {}
+//! # mod network {
+//! #     use p2p_core::{ConnectionConfig, PeerId, dynamic::AnyProvider};
+//! #     pub async fn bind(_config: ConnectionConfig) -> AnyProvider { std::future::pending().await }
+//! #     pub fn unplug(_peer: PeerId) {}
+//! # }
+//! # use network::{bind, unplug};
 //! use p2p_core::conformance::{Fixture, Outcome, World};
 //!
 //! struct Network;

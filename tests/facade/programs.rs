@@ -79,6 +79,14 @@ fn host(arguments: &[&str]) -> Running {
     Running::start(program("host").arg("--json").args(arguments))
 }
 
+/// A relay on loopback, and its first event.
+fn relay(certificate: &str) -> (Running, Value) {
+    let flags = ["--json", "--listen", "127.0.0.1:0", "--quic", "0", "--cert-out", certificate];
+    let mut relay = Running::start(program("relay").args(flags));
+    let serving = relay.event("ready");
+    (relay, serving)
+}
+
 /// Runs a program that has to fail, and returns its one sentence.
 fn fails(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the program runs");
@@ -123,16 +131,7 @@ fn peers_meet_directly_and_exchange_echoes_and_a_file() {
 fn peers_meet_over_a_relay_of_their_own() {
     let folder = Folder::new();
     let (certificate, ticket) = (folder.path("relay.pem"), folder.path("ticket"));
-    let mut relay = Running::start(program("relay").args([
-        "--json",
-        "--listen",
-        "127.0.0.1:0",
-        "--quic",
-        "0",
-        "--cert-out",
-        &certificate,
-    ]));
-    let serving = relay.event("ready");
+    let (_relay, serving) = relay(&certificate);
     let url = serving["url"].as_str().expect("a URL").to_owned();
     let quic = serving["quic_port"].to_string();
     let flags = ["--relay", &url, "--relay-ca", &certificate, "--relay-quic", &quic];
@@ -210,16 +209,7 @@ fn a_relay_that_refuses_or_proves_nothing_is_named() {
     let sentence = fails(program("host").args(["--relay", &refusing]));
     assert!(sentence.contains(&refusing), "{sentence}");
 
-    let mut relay = Running::start(program("relay").args([
-        "--json",
-        "--listen",
-        "127.0.0.1:0",
-        "--quic",
-        "0",
-        "--cert-out",
-        &folder.path("relay.pem"),
-    ]));
-    let serving = relay.event("ready");
+    let (_relay, serving) = relay(&folder.path("relay.pem"));
     let url = serving["url"].as_str().expect("a URL");
     let quic = serving["quic_port"].to_string();
     let sentence = fails(program("host").args(["--relay", url, "--relay-quic", &quic]));
