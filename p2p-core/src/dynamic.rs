@@ -240,18 +240,24 @@ impl<S: SendStream> DynSendStream for S {
 }
 
 /// [`RecvStream`] behind a pointer; each method does what its namesake does.
-#[async_trait]
 pub trait DynRecvStream: fmt::Debug + Send + Sync + 'static {
-    /// See [`RecvStream::read_chunk`].
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError>;
+    /// See [`RecvStream::poll_read_chunk`].
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>>;
     /// See [`RecvStream::stop`].
     fn stop(&mut self, code: u64);
 }
 
-#[async_trait]
 impl<R: RecvStream> DynRecvStream for R {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
-        RecvStream::read_chunk(self, max).await
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
+        RecvStream::poll_read_chunk(self, cx, max)
     }
 
     fn stop(&mut self, code: u64) {
@@ -439,8 +445,12 @@ impl SendStream for AnySendStream {
 pub struct AnyRecvStream(Box<dyn DynRecvStream>);
 
 impl RecvStream for AnyRecvStream {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
-        self.0.read_chunk(max).await
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
+        self.0.poll_read_chunk(cx, max)
     }
 
     fn stop(&mut self, code: u64) {

@@ -58,4 +58,4 @@ pub use options::{
 pub use path::{PathAddr, PathEvents, PathInfo, PathKind};
 pub use protocol::{Capabilities, ProtocolName, ProtocolNameError};
 pub use provider::{ConnectionStats, P2PConnection, P2PListener, P2PProvider, PeerInfo};
-pub use stream::{RecvStream, SendStream};
+pub use stream::{RecvStream, SendStream, StreamIo};

@@ -3,6 +3,8 @@
 //! Both halves are QUIC's: ordered, reliable, with flow control, so that a slow reader holds its
 //! writer back and nobody else. Chunks are slices of what the transport holds: no copy.
 
+mod io;
+
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
@@ -10,6 +12,8 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Limit, P2PError, StreamError};
+
+pub use io::StreamIo;
 
 /// The writing half of a stream.
 ///
@@ -96,11 +100,23 @@ pub trait SendStream: Debug + Send + Sync + 'static {
 /// The reading half of a stream. Dropping it tells the writer to stop.
 pub trait RecvStream: Debug + Send + Sync + 'static {
     /// The next bytes, at least one and at most `max` (0 counts as 1), or `None` at the end. Chunks
-    /// have nothing to do with the pieces in which the peer wrote.
+    /// have nothing to do with the pieces in which the peer wrote. Pending while there are none: then
+    /// the task is woken when there are, even if nothing of this call is kept.
     ///
     /// # Errors
     ///
     /// [`StreamError`] if the writer gave up or the connection ended before the last byte.
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>>;
+
+    /// The next bytes, waiting for them; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_read_chunk`](RecvStream::poll_read_chunk).
     ///
     /// # Cancel safety
     ///
@@ -108,7 +124,9 @@ pub trait RecvStream: Debug + Send + Sync + 'static {
     fn read_chunk(
         &mut self,
         max: usize,
-    ) -> impl Future<Output = Result<Option<Bytes>, StreamError>> + Send;
+    ) -> impl Future<Output = Result<Option<Bytes>, StreamError>> + Send {
+        poll_fn(move |cx| self.poll_read_chunk(cx, max))
+    }
 
     /// Everything up to the end of the stream, if it is at most `limit` bytes.
     ///

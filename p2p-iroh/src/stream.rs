@@ -126,19 +126,24 @@ impl IrohRecvStream {
 }
 
 impl RecvStream for IrohRecvStream {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
         if let Some(error) = &self.failed {
-            return Err(error.clone());
+            return Poll::Ready(Err(error.clone()));
         }
-        let error = match self.stream.read_chunk(max.max(1)).await {
-            Ok(chunk) => return Ok(chunk),
+        // As with writing: the future has no state of its own.
+        let error = match ready!(pin!(self.stream.read_chunk(max.max(1))).poll(cx)) {
+            Ok(chunk) => return Poll::Ready(Ok(chunk)),
             Err(ReadError::Reset(code)) => StreamError::Reset { code: code.into_inner() },
             Err(ReadError::ConnectionLost(error)) => self.ending.tell(&error).into(),
             // 0-RTT from the dialling side is never used.
             Err(ReadError::ClosedStream | ReadError::ZeroRttRejected) => StreamError::Finished,
         };
         self.failed = Some(error.clone());
-        Err(error)
+        Poll::Ready(Err(error))
     }
 
     fn stop(&mut self, code: u64) {

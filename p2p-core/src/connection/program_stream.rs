@@ -1,5 +1,7 @@
 //! The reading half of a program's stream.
 
+use std::task::{Context, Poll, ready};
+
 use bytes::{Buf, Bytes};
 
 use crate::engine::StreamKind;
@@ -28,22 +30,26 @@ impl<R> ProgramRecvStream<R> {
 }
 
 impl<R: RecvStream> RecvStream for ProgramRecvStream<R> {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
         if !self.kind_read {
-            let Some(mut chunk) = self.stream.read_chunk(max.max(1)).await? else {
-                return Ok(None);
+            let Some(mut chunk) = ready!(self.stream.poll_read_chunk(cx, max.max(1)))? else {
+                return Poll::Ready(Ok(None));
             };
             self.kind_read = true;
             if StreamKind::from_byte(chunk.get_u8()) != Some(StreamKind::Program) {
                 // A kind of a later version, which a peer only opens if we announce that we know it.
                 self.stream.stop(0);
-                return Err(StreamError::Finished);
+                return Poll::Ready(Err(StreamError::Finished));
             }
             if !chunk.is_empty() {
-                return Ok(Some(chunk));
+                return Poll::Ready(Ok(Some(chunk)));
             }
         }
-        self.stream.read_chunk(max.max(1)).await
+        self.stream.poll_read_chunk(cx, max.max(1))
     }
 
     fn stop(&mut self, code: u64) {

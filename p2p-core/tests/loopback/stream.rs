@@ -123,8 +123,12 @@ impl Drop for SendHalf {
 pub(crate) struct RecvHalf(pub(super) Half);
 
 impl RecvStream for RecvHalf {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
-        let wait = self.0.shared.wait(|state| {
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
+        self.0.shared.poll(cx, |state| {
             let pipe = &mut state.pipes[self.0.pipe];
             if let Some(code) = pipe.reset {
                 return Some(Err(StreamError::Reset { code }));
@@ -142,8 +146,7 @@ impl RecvStream for RecvHalf {
                 return Some(Ok(None));
             }
             state.closed[self.0.end].clone().map(|closed| Err(closed.into()))
-        });
-        wait.await
+        })
     }
 
     fn stop(&mut self, code: u64) {

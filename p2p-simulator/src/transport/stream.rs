@@ -86,12 +86,13 @@ impl SimRecvStream {
 }
 
 impl RecvStream for SimRecvStream {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
         let Place { shared, conn, side, stream } = &self.0;
-        poll_fn(|cx| {
-            shared.with(|engine, now| engine.poll_read(now, *conn, *side, *stream, max, cx))
-        })
-        .await
+        shared.with(|engine, now| engine.poll_read(now, *conn, *side, *stream, max, cx))
     }
 
     fn stop(&mut self, code: u64) {
