@@ -1,0 +1,202 @@
+//! Hosts: who can carry sessions.
+
+use std::fmt;
+
+use p2p_core::PeerId;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{HostId, PlayerId};
+use crate::proof::HostProof;
+use crate::time::Timestamp;
+
+/// Whether a host can be given sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostStatus {
+    /// It is heard and takes sessions.
+    Online,
+    /// It was not heard for its lease. A heartbeat brings it back.
+    Offline,
+    /// It is heard and takes no more.
+    Busy,
+    /// Its owner took it out.
+    Maintenance,
+}
+
+impl HostStatus {
+    /// All, in the contract's order.
+    pub const ALL: [Self; 4] = [Self::Online, Self::Offline, Self::Busy, Self::Maintenance];
+
+    /// As JSON has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Busy => "busy",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+impl fmt::Display for HostStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A host, as the coordinator shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its number in the database.
+    pub id: i64,
+    /// Its name.
+    pub host_id: HostId,
+    /// Whose it is.
+    pub player_id: PlayerId,
+    /// What its owner is called.
+    pub player_name: String,
+    /// Where it is, in its own network.
+    pub ip_address: String,
+    /// The port there.
+    pub port: u16,
+    /// Where it is, seen from outside.
+    pub public_ip: Option<String>,
+    /// Processor cores.
+    pub cpu_cores: u32,
+    /// Their clock, in MHz.
+    pub cpu_frequency_mhz: u32,
+    /// Memory, in MiB.
+    pub memory_mb: u32,
+    /// Its line, in Mbit/s.
+    pub network_speed_mbps: u32,
+    /// Measured by it, in milliseconds.
+    pub latency_ms: f64,
+    /// Measured by it, from 0 to 100.
+    pub packet_loss_percent: f64,
+    /// What it uses of its line, in Mbit/s.
+    pub bandwidth_usage_mbps: f64,
+    /// Whether it can be given sessions.
+    pub status: HostStatus,
+    /// The most players it carries.
+    pub max_players: u32,
+    /// Players on it: what it reported, or what was placed there if that is more.
+    pub current_players: u32,
+    /// The most zones it serves.
+    pub max_zones: u32,
+    /// Zones it serves: what it reported, or what was placed there if that is more.
+    pub current_zones: u32,
+    /// From 0 to 100, with two decimals.
+    pub quality_score: f64,
+    /// The peer id it has proven, if it can be connected to as a peer. Not there for others.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_text")]
+    pub peer_id: Option<PeerId>,
+}
+
+/// Asks for a host to be known. Again with the same id: updates it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegisterHost {
+    /// Its name.
+    pub host_id: HostId,
+    /// Whose it is.
+    pub player_id: PlayerId,
+    /// What its owner is called.
+    pub player_name: String,
+    /// Where it is, in its own network: at most 45 characters.
+    pub ip_address: String,
+    /// The port there; at least 1.
+    pub port: u16,
+    /// Where it is, seen from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<String>,
+    /// Processor cores; at least 1.
+    pub cpu_cores: u32,
+    /// Their clock, in MHz; at least 1.
+    pub cpu_frequency_mhz: u32,
+    /// Memory, in MiB; at least 1.
+    pub memory_mb: u32,
+    /// Its line, in Mbit/s; at least 1.
+    pub network_speed_mbps: u32,
+    /// The most players it carries; 50 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_players: Option<u32>,
+    /// The most zones it serves; 5 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_zones: Option<u32>,
+    /// What makes it a peer that players can connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p2p: Option<HostProof>,
+}
+
+/// The answer to a registration: the host, and for a peer what it needs to do its part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredHost {
+    /// The host as it is known now.
+    #[serde(flatten)]
+    pub host: Host,
+    /// For a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p2p: Option<HostTerms>,
+}
+
+/// What a host needs to know to admit players and to stay known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostTerms {
+    /// Who signs the join tokens that it is to honour.
+    #[serde(with = "crate::text")]
+    pub issuer: PeerId,
+    /// The coordinator's clock as it answered: what tokens' times are compared with.
+    pub now: Timestamp,
+    /// How long the host counts as alive after it was last heard, in milliseconds: beat at least
+    /// three times as often.
+    pub lease_ms: u64,
+}
+
+/// A sign of life, with what the host measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// In milliseconds; at least 0.
+    pub latency_ms: f64,
+    /// From 0 to 100.
+    pub packet_loss_percent: f64,
+    /// In Mbit/s; at least 0.
+    pub bandwidth_usage_mbps: f64,
+    /// Players on it.
+    pub current_players: u32,
+    /// Zones it serves.
+    pub current_zones: u32,
+    /// For a peer: the nonces of the tokens of all players that are connected. A place that is not
+    /// in it, and whose token has expired, is free again. At most [`MAX_PRESENT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present: Option<Vec<String>>,
+}
+
+/// The most nonces in a heartbeat: no host may carry more players.
+pub const MAX_PRESENT: usize = 10_000;
+
+mod optional_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.collect_str(value),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        match Option::<String>::deserialize(from)? {
+            Some(text) => text.parse().map(Some).map_err(de::Error::custom),
+            None => Ok(None),
+        }
+    }
+}

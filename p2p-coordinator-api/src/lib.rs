@@ -1,0 +1,39 @@
+//! What crosses the wire between a coordinator and its clients.
+//!
+//! # Layout
+//!
+//! - [`ids`]: [`HostId`], [`PlayerId`], [`SessionName`], [`ZoneId`]: text that is valid if it exists;
+//! - [`host`], [`zone`], [`session`]: the objects, the requests that make and change them, their states;
+//! - [`join`]: one call that gives a player a place, the host's address and a token;
+//! - [`token`]: [`JoinToken`], signed by the coordinator, shown to the host, checked offline;
+//! - [`proof`]: how a host proves that it owns the peer id with which it registers;
+//! - [`service`]: what the service says about itself, and how it says no;
+//! - [`paths`]: where everything is;
+//! - [`Timestamp`]: wall time, as the coordinator's clock has it.
+//!
+//! Objects, paths and enums are those of the contract that existing clients rely on; what is new for
+//! peers travels beside them: a host that registers no address has exactly the fields of old.
+//!
+//! No I/O, no clock, no randomness.
+
+pub mod host;
+pub mod ids;
+pub mod join;
+pub mod paths;
+pub mod proof;
+pub mod service;
+pub mod session;
+pub mod time;
+pub mod token;
+pub mod zone;
+
+mod text;
+
+pub use host::{Heartbeat, Host, HostStatus, RegisterHost, RegisteredHost};
+pub use ids::{HostId, IdError, PlayerId, SessionName, ZoneId};
+pub use join::{JoinReply, JoinRequest, RefusalReason};
+pub use proof::{Challenge, HostProof, ProofError};
+pub use session::{CreateSession, Session, SessionStatus};
+pub use time::Timestamp;
+pub use token::{JoinClaims, JoinToken, TokenError};
+pub use zone::{DefineZone, Zone, ZoneStatus};

@@ -1,0 +1,10 @@
+//! Where everything is.
+
+/// What all paths but the service's own begin with.
+pub const PREFIX: &str = "/api/v1";
+/// What the service is.
+pub const ROOT: &str = "/";
+/// Whether the process lives.
+pub const HEALTH: &str = "/health";
+/// Whether the service can do its work.
+pub const READY: &str = "/ready";
