@@ -29,11 +29,11 @@ pub mod zone;
 
 mod text;
 
-pub use host::{Heartbeat, Host, HostStatus, RegisterHost, RegisteredHost};
+pub use host::{Heartbeat, Host, HostStatus, HostTerms, RegisterHost, RegisteredHost};
 pub use ids::{HostId, IdError, PlayerId, SessionName, ZoneId};
 pub use join::{JoinReply, JoinRequest, RefusalReason};
-pub use proof::{Challenge, HostProof, ProofError};
+pub use proof::{Challenge, HostProof, IssuedChallenge, ProofError};
 pub use session::{CreateSession, Session, SessionStatus};
 pub use time::Timestamp;
-pub use token::{JoinClaims, JoinToken, TokenError};
+pub use token::{JoinClaims, JoinToken, Nonce, TokenError};
 pub use zone::{DefineZone, Zone, ZoneStatus};

@@ -8,3 +8,7 @@ pub const ROOT: &str = "/";
 pub const HEALTH: &str = "/health";
 /// Whether the service can do its work.
 pub const READY: &str = "/ready";
+
+/// The protocol under which a coordinator serves HTTP/1.1 on the streams of a peer: one stream, one
+/// or more requests.
+pub const PROTOCOL: &str = "p2p-coordinator/1";

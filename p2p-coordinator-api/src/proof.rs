@@ -56,6 +56,15 @@ impl Challenge {
     }
 }
 
+/// The answer to a request for a challenge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedChallenge {
+    /// What to sign.
+    pub challenge: Challenge,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
 /// What makes a registered host a peer: its address, and a proof that the peer id in it is its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostProof {
