@@ -88,7 +88,7 @@ pub struct Host {
     /// From 0 to 100, with two decimals.
     pub quality_score: f64,
     /// The peer id it has proven, if it can be connected to as a peer. Not there for others.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_text")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::text::optional")]
     pub peer_id: Option<PeerId>,
 }
 
@@ -172,31 +172,3 @@ pub struct Heartbeat {
 
 /// The most nonces in a heartbeat: no host may carry more players.
 pub const MAX_PRESENT: usize = 10_000;
-
-mod optional_text {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => to.collect_str(value),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        match Option::<String>::deserialize(from)? {
-            Some(text) => text.parse().map(Some).map_err(de::Error::custom),
-            None => Ok(None),
-        }
-    }
-}

@@ -9,7 +9,8 @@
 //! - [`proof`]: how a host proves that it owns the peer id with which it registers;
 //! - [`service`]: what the service says about itself, and how it says no;
 //! - [`paths`]: where everything is;
-//! - [`Timestamp`]: wall time, as the coordinator's clock has it.
+//! - [`Timestamp`]: wall time, as the coordinator's clock has it;
+//! - [`text`]: for serde, what JSON carries as text.
 //!
 //! Objects, paths and enums are those of the contract that existing clients rely on; what is new for
 //! peers travels beside them: a host that registers no address has exactly the fields of old.
@@ -23,11 +24,10 @@ pub mod paths;
 pub mod proof;
 pub mod service;
 pub mod session;
+pub mod text;
 pub mod time;
 pub mod token;
 pub mod zone;
-
-mod text;
 
 pub use host::{Heartbeat, Host, HostStatus, HostTerms, RegisterHost, RegisteredHost};
 pub use ids::{HostId, IdError, PlayerId, SessionName, ZoneId};

@@ -1,0 +1,60 @@
+//! What the coordinator decides, as pure functions: records and `now` in, changed records out.
+//!
+//! - [`host`]: who can carry sessions, how good it is, and for how long it counts as alive;
+//! - [`zone`]: where players meet, and what that asks of a host;
+//! - [`session`]: the life of a session and the places in it;
+//! - [`placement`]: which session or host a player gets;
+//! - [`changes`]: what is to be written, all of it or nothing;
+//! - [`Refusal`]: every way to say no.
+//!
+//! Nothing here waits, reads a clock or draws a random number. Several coordinators may decide at the
+//! same time on the same records: a store takes changes only if the records they were made from are
+//! still the ones it has, and otherwise the decision is made again.
+
+pub mod changes;
+pub mod host;
+pub mod placement;
+pub mod refusal;
+pub mod session;
+pub mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub use changes::{Change, Changes, Row, RowId, SeatChange};
+pub use host::{HostRecord, HostView, Load};
+pub use refusal::Refusal;
+pub use session::{Seat, SessionRecord};
+pub use zone::ZoneRecord;
+
+use std::time::Duration;
+
+/// The lengths of time that decisions depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Terms {
+    /// How long a host that is a peer counts as alive after it was last heard. Default 15 s.
+    pub lease: Duration,
+    /// The same for hosts that are no peers and promise no heartbeats. Default 300 s.
+    pub host_timeout: Duration,
+    /// How long a join token can be used. Default 30 s.
+    pub token_lifetime: Duration,
+}
+
+impl Terms {
+    /// How long a place is kept for a player of whom its host says nothing: the token's life, and
+    /// one lease for the host to report who came.
+    pub fn reservation(&self) -> Duration {
+        self.token_lifetime + self.lease
+    }
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            host_timeout: Duration::from_secs(300),
+            token_lifetime: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The life of a session and the places in it.
+//!
+//! `pending -> active <-> paused -> ended`; `failed` from any of the first three, when the host is
+//! lost. A session is held by its host, whose lease ([`HostRecord::lease_until`]) its heartbeats
+//! renew. Each time it is given to a host anew - when it is made, when it goes on after a pause, when
+//! the host's process has been started again - its *epoch* grows. Tokens carry the epoch, so that a
+//! host refuses those of an earlier one (fencing).
+//!
+//! A player's place either was given by a server that vouches for it, and stays until it is taken
+//! back; or it was given with a join token, and is kept while its host reports the player, or until
+//! the reservation ends.
+
+use p2p_coordinator_api::{
+    Nonce, PlayerId, Session, SessionName, SessionStatus, Timestamp, ZoneId,
+};
+use p2p_coordinator_api::HostId;
+use p2p_core::PeerId;
+use serde::{Deserialize, Serialize};
+
+use super::{HostRecord, Refusal, Row, RowId, ZoneRecord};
+
+/// A session as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Its name.
+    pub name: SessionName,
+    /// Its host's number.
+    pub host: RowId,
+    /// Its host's name.
+    pub host_id: HostId,
+    /// Its zone's number.
+    pub zone: RowId,
+    /// Its zone's name.
+    pub zone_id: ZoneId,
+    /// Who has a place, in the order of coming. Stored apart.
+    #[serde(skip)]
+    pub seats: Vec<Seat>,
+    /// The most there may be.
+    pub max_players: u32,
+    /// How many places were ever taken.
+    pub served: u64,
+    /// Where it is in its life.
+    pub status: SessionStatus,
+    /// How often it was given to a host.
+    pub epoch: u64,
+    /// When it was first activated.
+    pub started_at: Option<Timestamp>,
+    /// When it ended or failed.
+    pub ended_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A player's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Who.
+    pub player: PlayerId,
+    /// For a place that was given with a token.
+    pub hold: Option<Hold>,
+}
+
+/// What keeps a place that was given with a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The player's peer id.
+    #[serde(with = "p2p_coordinator_api::text")]
+    pub peer: PeerId,
+    /// The tokens given for it, the newest last; at most [`Hold::MAX_NONCES`].
+    pub nonces: Vec<Nonce>,
+    /// Until when it is kept, though its host says nothing of the player.
+    pub reserved_until: Timestamp,
+}
+
+impl Hold {
+    /// The most tokens of one place that are remembered.
+    pub const MAX_NONCES: usize = 4;
+}
+
+impl SessionRecord {
+    /// A session without players.
+    pub fn open(
+        name: SessionName,
+        host: &Row<HostRecord>,
+        zone: &Row<ZoneRecord>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            name,
+            host: host.id,
+            host_id: host.value.host_id.clone(),
+            zone: zone.id,
+            zone_id: zone.value.definition.zone_id.clone(),
+            seats: Vec::new(),
+            max_players: zone.value.definition.max_players,
+            served: 0,
+            status: SessionStatus::Pending,
+            epoch: 1,
+            started_at: None,
+            ended_at: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Begins it, or goes on after a pause.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::State`] from any other state.
+    pub fn activate(&mut self, now: Timestamp) -> Result<(), Refusal> {
+        match self.status {
+            SessionStatus::Pending => {}
+            SessionStatus::Paused => self.epoch += 1,
+            status => return Err(Refusal::State { status }),
+        }
+        self.status = SessionStatus::Active;
+        self.started_at.get_or_insert(now);
+        self.updated_at = now;
+        Ok(())
+    }
+
+    /// Holds it: nobody joins until it is activated again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::State`] unless it is active.
+    pub fn pause(&mut self, now: Timestamp) -> Result<(), Refusal> {
+        match self.status {
+            SessionStatus::Active => {
+                self.status = SessionStatus::Paused;
+                self.updated_at = now;
+                Ok(())
+            }
+            status => Err(Refusal::State { status }),
+        }
+    }
+
+    /// Ends it, from any state; gives back who had a place. One that is over stays as it is.
+    pub fn end(&mut self, now: Timestamp) -> Vec<PlayerId> {
+        self.finish(SessionStatus::Ended, now)
+    }
+
+    /// The same for one whose host was lost.
+    pub fn fail(&mut self, now: Timestamp) -> Vec<PlayerId> {
+        self.finish(SessionStatus::Failed, now)
+    }
+
+    fn finish(&mut self, status: SessionStatus, now: Timestamp) -> Vec<PlayerId> {
+        if !self.status.is_live() {
+            return Vec::new();
+        }
+        self.status = status;
+        self.ended_at = Some(now);
+        self.updated_at = now;
+        self.seats.drain(..).map(|seat| seat.player).collect()
+    }
+
+    /// Its host's process was started again: nobody is in it any more, and earlier tokens are void.
+    pub fn restart(&mut self, now: Timestamp) -> Vec<PlayerId> {
+        if !self.status.is_live() {
+            return Vec::new();
+        }
+        self.epoch += 1;
+        self.updated_at = now;
+        let (kept, freed) = self.seats.drain(..).partition(|seat| seat.hold.is_none());
+        self.seats = kept;
+        let freed: Vec<Seat> = freed;
+        freed.into_iter().map(|seat| seat.player).collect()
+    }
+
+    /// Whether a player has a place.
+    pub fn seats(&self, player: &PlayerId) -> bool {
+        self.seats.iter().any(|seat| seat.player == *player)
+    }
+
+    /// Whether one more finds a place now.
+    pub fn has_room(&self) -> bool {
+        self.is_joinable() && self.seats.len() < self.max_players as usize
+    }
+
+    /// Whether somebody may come at all.
+    pub const fn is_joinable(&self) -> bool {
+        matches!(self.status, SessionStatus::Pending | SessionStatus::Active)
+    }
+
+    /// Gives a player a place that stays, or leaves the one there is. Whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Full`], or [`Refusal::State`] if it is over.
+    pub fn add(&mut self, player: PlayerId, now: Timestamp) -> Result<bool, Refusal> {
+        if !self.status.is_live() {
+            return Err(Refusal::State { status: self.status });
+        }
+        if self.seats(&player) {
+            return Ok(false);
+        }
+        self.take_seat(Seat { player, hold: None }, now)?;
+        Ok(true)
+    }
+
+    /// Reserves a place for a player that is given a token, or keeps the one there is for longer.
+    /// Whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Full`], or [`Refusal::State`] if nobody may come.
+    pub fn reserve(
+        &mut self,
+        player: PlayerId,
+        peer: PeerId,
+        nonce: Nonce,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
+        if !self.is_joinable() {
+            return Err(Refusal::State { status: self.status });
+        }
+        let fresh = || Hold { peer, nonces: vec![nonce], reserved_until: until };
+        let Some(seat) = self.seats.iter_mut().find(|seat| seat.player == player) else {
+            self.take_seat(Seat { player, hold: Some(fresh()) }, now)?;
+            return Ok(true);
+        };
+        match &mut seat.hold {
+            Some(hold) => {
+                hold.peer = peer;
+                hold.reserved_until = until;
+                hold.nonces.push(nonce);
+                if hold.nonces.len() > Hold::MAX_NONCES {
+                    hold.nonces.remove(0);
+                }
+            }
+            None => seat.hold = Some(fresh()),
+        }
+        self.updated_at = now;
+        Ok(false)
+    }
+
+    fn take_seat(&mut self, seat: Seat, now: Timestamp) -> Result<(), Refusal> {
+        if self.seats.len() >= self.max_players as usize {
+            return Err(Refusal::Full { max_players: self.max_players });
+        }
+        self.seats.push(seat);
+        self.served += 1;
+        self.updated_at = now;
+        Ok(())
+    }
+
+    /// Takes a player's place back. With a nonce only if that is of the newest token: who has come
+    /// again meanwhile stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownPlayer`] if there is no such place, [`Refusal::State`] if it is over.
+    pub fn remove(
+        &mut self,
+        player: &PlayerId,
+        nonce: Option<Nonce>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if !self.status.is_live() {
+            return Err(Refusal::State { status: self.status });
+        }
+        let gone = |seat: &Seat| {
+            let newest = seat.hold.as_ref().and_then(|hold| hold.nonces.last());
+            seat.player == *player && (nonce.is_none() || newest == nonce.as_ref())
+        };
+        let Some(place) = self.seats.iter().position(gone) else {
+            return Err(Refusal::UnknownPlayer(player.clone()));
+        };
+        self.seats.remove(place);
+        self.updated_at = now;
+        Ok(())
+    }
+
+    /// Frees the places of players that the host does not report and whose reservation is over.
+    /// `present` is sorted. Who lost a place.
+    pub fn reconcile(&mut self, present: &[Nonce], now: Timestamp) -> Vec<PlayerId> {
+        let stays = |seat: &Seat| match &seat.hold {
+            None => true,
+            Some(hold) => {
+                now < hold.reserved_until
+                    || hold.nonces.iter().any(|nonce| present.binary_search(nonce).is_ok())
+            }
+        };
+        if self.seats.iter().all(stays) {
+            return Vec::new();
+        }
+        self.updated_at = now;
+        let (kept, freed): (_, Vec<Seat>) = self.seats.drain(..).partition(stays);
+        self.seats = kept;
+        freed.into_iter().map(|seat| seat.player).collect()
+    }
+}
+
+impl Row<SessionRecord> {
+    /// As clients see it.
+    pub fn to_api(&self) -> Session {
+        let session = &self.value;
+        Session {
+            id: self.id,
+            session_id: session.name.clone(),
+            host_id: session.host,
+            zone_id: session.zone,
+            connected_players: session.seats.iter().map(|seat| seat.player.clone()).collect(),
+            current_players: u32::try_from(session.seats.len()).unwrap_or(u32::MAX),
+            max_players: session.max_players,
+            status: session.status,
+            average_latency_ms: 0.0,
+            average_packet_loss_percent: 0.0,
+            bandwidth_usage_mbps: 0.0,
+            started_at: session.started_at,
+            ended_at: session.ended_at,
+            created_at: session.created_at,
+            updated_at: session.updated_at,
+        }
+    }
+}

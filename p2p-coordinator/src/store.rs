@@ -1,0 +1,214 @@
+//! Where records are kept: one trait, and one suite of promises for all that implement it.
+//!
+//! A store settles races: [`commit`](Store::commit) writes all of what one decision wants, or
+//! nothing if the records it was made from have changed meanwhile. Who decides reads again then.
+
+mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use p2p_coordinator_api::{
+    HostId, HostStatus, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId, ZoneStatus,
+};
+use thiserror::Error;
+
+pub use memory::MemoryStore;
+
+use crate::domain::placement::{Candidate, PlacementView};
+use crate::domain::zone::ZoneCounts;
+use crate::domain::{Changes, HostRecord, HostView, Row, RowId, SessionRecord, ZoneRecord};
+
+/// Keeps hosts, zones, sessions, and who has a place where.
+///
+/// # Contract for implementers
+///
+/// - What `commit` has acknowledged survives the process, unless the store says that it keeps
+///   nothing.
+/// - Each read is of one moment: it shows all of a commit or nothing.
+/// - Lists have an order that depends on the records only.
+///
+/// # Cancel safety
+///
+/// Dropping the future of a read loses nothing. Dropping that of `commit` leaves open whether it was
+/// done; it is not done by half.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// What it is called where the service tells which stores it uses.
+    fn name(&self) -> &'static str;
+
+    /// A host, and what was placed on it.
+    async fn host(&self, host: &HostId) -> Result<Option<HostView>, StoreError>;
+
+    /// A host, what was placed on it, and the zones it serves.
+    async fn candidate(&self, host: &HostId) -> Result<Option<Candidate>, StoreError>;
+
+    /// Hosts, the best first, then by name.
+    async fn hosts(&self, query: &HostQuery) -> Result<Vec<HostView>, StoreError>;
+
+    /// A zone and its counters.
+    async fn zone(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Option<(Row<ZoneRecord>, ZoneCounts)>, StoreError>;
+
+    /// Zones, those of higher priority first, then by name.
+    async fn zones(
+        &self,
+        query: &ZoneQuery,
+    ) -> Result<Vec<(Row<ZoneRecord>, ZoneCounts)>, StoreError>;
+
+    /// A session.
+    async fn session(&self, key: &SessionKey) -> Result<Option<Row<SessionRecord>>, StoreError>;
+
+    /// Sessions, by number.
+    async fn sessions(&self, query: &SessionQuery) -> Result<Vec<Row<SessionRecord>>, StoreError>;
+
+    /// The session in which a player has a place.
+    async fn session_of(&self, player: &PlayerId)
+    -> Result<Option<Row<SessionRecord>>, StoreError>;
+
+    /// What a placement in a zone is decided on, all of one moment; `None` if there is no such zone.
+    /// At most [`OPEN_SESSIONS`] sessions, the fullest first, and [`CANDIDATES`] hosts, the best
+    /// first. `peer` leaves out hosts that are no peers.
+    async fn placement(
+        &self,
+        zone: &ZoneId,
+        player: Option<&PlayerId>,
+        peer: bool,
+        now: Timestamp,
+    ) -> Result<Option<PlacementView>, StoreError>;
+
+    /// Writes all of it, or nothing. The rows as they are now, in the order of the changes; deleted
+    /// ones are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if a record or a place is not what the decision was made from.
+    async fn commit(&self, changes: Changes) -> Result<Committed, StoreError>;
+
+    /// Whether it can do its work now.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Ends it, when all that was acknowledged is kept. Further calls fail.
+    async fn close(&self);
+}
+
+/// The most sessions that one placement looks at.
+pub const OPEN_SESSIONS: u32 = 16;
+
+/// The most hosts that one placement looks at.
+pub const CANDIDATES: u32 = 64;
+
+/// The most records in one list.
+pub const MAX_LIST: u32 = 1000;
+
+/// Which hosts.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct HostQuery {
+    /// Of this status.
+    pub status: Option<HostStatus>,
+    /// With at least this score by what they reported.
+    pub min_score: Option<f64>,
+    /// Available at this moment: online, lease held, room for players and zones.
+    pub available_at: Option<Timestamp>,
+    /// Not offline, though their lease had ended at this moment.
+    pub lost_at: Option<Timestamp>,
+    /// How many are left out at the beginning.
+    pub offset: u32,
+    /// The most; [`MAX_LIST`] at most and if not given.
+    pub limit: Option<u32>,
+}
+
+/// Which zones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ZoneQuery {
+    /// Of this status.
+    pub status: Option<ZoneStatus>,
+    /// With peers enabled, or not.
+    pub p2p_enabled: Option<bool>,
+    /// How many are left out at the beginning.
+    pub offset: u32,
+    /// The most; [`MAX_LIST`] at most and if not given.
+    pub limit: Option<u32>,
+}
+
+/// Which sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionQuery {
+    /// Of this host.
+    pub host: Option<RowId>,
+    /// Of this zone.
+    pub zone: Option<RowId>,
+    /// Of one of these states; of any if there are none.
+    pub status: &'static [SessionStatus],
+    /// How many are left out at the beginning.
+    pub offset: u32,
+    /// The most; [`MAX_LIST`] at most and if not given.
+    pub limit: Option<u32>,
+}
+
+impl SessionQuery {
+    /// The states in which a session is not over.
+    pub const LIVE: &'static [SessionStatus] =
+        &[SessionStatus::Pending, SessionStatus::Active, SessionStatus::Paused];
+}
+
+pub(crate) fn limit(limit: Option<u32>) -> u32 {
+    limit.unwrap_or(MAX_LIST).min(MAX_LIST)
+}
+
+/// One session, by either of its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionKey {
+    /// By its name.
+    Name(SessionName),
+    /// By its number in the database.
+    Number(RowId),
+}
+
+impl std::fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name.as_str()),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// What a commit wrote.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Committed {
+    /// Hosts.
+    pub hosts: Vec<Row<HostRecord>>,
+    /// Zones.
+    pub zones: Vec<Row<ZoneRecord>>,
+    /// Sessions, with all their places.
+    pub sessions: Vec<Row<SessionRecord>>,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A record or a place has changed since it was read.
+    #[error("the records have changed meanwhile")]
+    Conflict,
+    /// The store failed.
+    #[error("the database failed: {what}")]
+    Failed {
+        /// At what.
+        what: String,
+        /// Why.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}

@@ -1,0 +1,385 @@
+//! Records in memory: for simulations and trials. They end with the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use p2p_coordinator_api::{HostId, HostStatus, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId};
+
+use super::{
+    CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, SessionKey, SessionQuery, Store, StoreError,
+    ZoneQuery, limit,
+};
+use crate::domain::placement::{Candidate, PlacementView, SessionOnHost};
+use crate::domain::session::{Hold, Seat};
+use crate::domain::zone::ZoneCounts;
+use crate::domain::{
+    Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
+};
+
+/// Keeps records in memory, in the order of their numbers. Nothing survives it.
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    hosts: Table<HostRecord>,
+    zones: Table<ZoneRecord>,
+    sessions: Table<SessionRecord>,
+    /// Who has a place where: the order of coming, the session, what keeps the place.
+    seats: BTreeMap<PlayerId, (u64, SessionName, Option<Hold>)>,
+    seats_taken: u64,
+}
+
+#[derive(Clone)]
+struct Table<T> {
+    rows: BTreeMap<RowId, Row<T>>,
+    names: BTreeMap<String, RowId>,
+    last: RowId,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new(), names: BTreeMap::new(), last: 0 }
+    }
+}
+
+trait Named {
+    fn name(&self) -> &str;
+}
+
+impl Named for HostRecord {
+    fn name(&self) -> &str {
+        self.host_id.as_str()
+    }
+}
+
+impl Named for ZoneRecord {
+    fn name(&self) -> &str {
+        self.definition.zone_id.as_str()
+    }
+}
+
+impl Named for SessionRecord {
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl<T: Named + Clone> Table<T> {
+    fn by_name(&self, name: &str) -> Option<&Row<T>> {
+        self.rows.get(self.names.get(name)?)
+    }
+
+    /// Whether a change is of what is there.
+    fn check(&self, change: &Change<T>) -> Result<(), StoreError> {
+        let fits = match change {
+            Change::Insert(value) => !self.names.contains_key(value.name()),
+            Change::Update(Row { id, version, .. }) | Change::Delete { id, version } => {
+                self.rows.get(id).is_some_and(|row| row.version == *version)
+            }
+        };
+        if fits { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
+    fn apply(&mut self, change: Change<T>) -> Option<Row<T>> {
+        let row = match change {
+            Change::Insert(value) => {
+                self.last += 1;
+                self.names.insert(value.name().to_owned(), self.last);
+                Row { id: self.last, version: 1, value }
+            }
+            Change::Update(row) => Row { version: row.version + 1, ..row },
+            Change::Delete { id, .. } => {
+                let row = self.rows.remove(&id)?;
+                self.names.remove(row.value.name());
+                return None;
+            }
+        };
+        self.rows.insert(row.id, row.clone());
+        Some(row)
+    }
+}
+
+impl State {
+    fn placed(&self, host: RowId) -> Load {
+        let live = self.live_on(host);
+        let players: usize = live.clone().map(|session| self.seats_of(&session.value).len()).sum();
+        let zones: BTreeSet<_> = live.map(|session| session.value.zone).collect();
+        Load { players: count(players), zones: count(zones.len()) }
+    }
+
+    fn live_on(&self, host: RowId) -> impl Iterator<Item = &Row<SessionRecord>> + Clone {
+        self.sessions
+            .rows
+            .values()
+            .filter(move |row| row.value.host == host && row.value.status.is_live())
+    }
+
+    fn view(&self, row: &Row<HostRecord>) -> HostView {
+        HostView { row: row.clone(), placed: self.placed(row.id) }
+    }
+
+    fn candidate(&self, row: &Row<HostRecord>) -> Candidate {
+        let served: BTreeSet<_> = self.live_on(row.id).map(|row| &row.value.zone_id).collect();
+        Candidate { host: self.view(row), served: served.into_iter().cloned().collect() }
+    }
+
+    fn seats_of(&self, session: &SessionRecord) -> Vec<Seat> {
+        let mut seats: Vec<_> =
+            self.seats.iter().filter(|(_, (_, name, _))| *name == session.name).collect();
+        seats.sort_by_key(|(_, (order, ..))| *order);
+        let seat = |(player, (_, _, hold)): (&PlayerId, &(u64, SessionName, Option<Hold>))| Seat {
+            player: player.clone(),
+            hold: hold.clone(),
+        };
+        seats.into_iter().map(seat).collect()
+    }
+
+    fn seated(&self, row: &Row<SessionRecord>) -> Row<SessionRecord> {
+        let mut row = row.clone();
+        row.value.seats = self.seats_of(&row.value);
+        row
+    }
+
+    fn counted(&self, zone: &Row<ZoneRecord>) -> (Row<ZoneRecord>, ZoneCounts) {
+        let mut counts = ZoneCounts::default();
+        for session in self.sessions.rows.values().filter(|row| row.value.zone == zone.id) {
+            counts.total_sessions += 1;
+            counts.active_sessions += u64::from(session.value.status == SessionStatus::Active);
+            counts.total_players_served += session.value.served;
+        }
+        (zone.clone(), counts)
+    }
+
+    fn hosts_by_quality(&self) -> Vec<&Row<HostRecord>> {
+        let mut rows: Vec<_> = self.hosts.rows.values().collect();
+        rows.sort_by(|a, b| {
+            (b.value.quality_score.total_cmp(&a.value.quality_score))
+                .then_with(|| a.value.host_id.cmp(&b.value.host_id))
+        });
+        rows
+    }
+
+    fn on_host(&self, session: &Row<SessionRecord>) -> Option<SessionOnHost> {
+        let host = self.view(self.hosts.rows.get(&session.value.host)?);
+        Some(SessionOnHost { session: self.seated(session), host })
+    }
+
+    fn session_of(&self, player: &PlayerId) -> Option<&Row<SessionRecord>> {
+        let (_, name, _) = self.seats.get(player)?;
+        self.sessions.by_name(name.as_str())
+    }
+
+    fn check(&self, changes: &Changes) -> Result<(), StoreError> {
+        changes.hosts.iter().try_for_each(|change| self.hosts.check(change))?;
+        changes.zones.iter().try_for_each(|change| self.zones.check(change))?;
+        changes.sessions.iter().try_for_each(|change| self.sessions.check(change))?;
+        for SeatChange { player, from, .. } in &changes.seats {
+            if self.seats.get(player).map(|(_, session, _)| session) != from.as_ref() {
+                return Err(StoreError::Conflict);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: Changes) -> Committed {
+        for SeatChange { player, from, to } in changes.seats {
+            match to {
+                None => {
+                    self.seats.remove(&player);
+                }
+                Some((session, hold)) => {
+                    let kept = self.seats.get(&player).filter(|_| from.as_ref() == Some(&session));
+                    let order = kept.map_or(self.seats_taken, |(order, ..)| *order);
+                    self.seats_taken += 1;
+                    self.seats.insert(player, (order, session, hold));
+                }
+            }
+        }
+        let hosts = changes.hosts.into_iter().filter_map(|change| self.hosts.apply(change));
+        let hosts = hosts.collect();
+        let zones = changes.zones.into_iter().filter_map(|change| self.zones.apply(change));
+        let zones = zones.collect();
+        let written: Vec<_> = changes
+            .sessions
+            .into_iter()
+            .filter_map(|change| self.sessions.apply(change))
+            .collect();
+        let sessions = written.iter().map(|row| self.seated(row)).collect();
+        Committed { hosts, zones, sessions }
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn page<T>(items: impl Iterator<Item = T>, offset: u32, most: Option<u32>) -> Vec<T> {
+    items.skip(offset as usize).take(limit(most) as usize).collect()
+}
+
+impl MemoryStore {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held changed nothing by half: `apply` does not fail.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("MemoryStore")
+            .field("hosts", &state.hosts.rows.len())
+            .field("zones", &state.zones.rows.len())
+            .field("sessions", &state.sessions.rows.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn host(&self, host: &HostId) -> Result<Option<HostView>, StoreError> {
+        let state = self.state();
+        Ok(state.hosts.by_name(host.as_str()).map(|row| state.view(row)))
+    }
+
+    async fn candidate(&self, host: &HostId) -> Result<Option<Candidate>, StoreError> {
+        let state = self.state();
+        Ok(state.hosts.by_name(host.as_str()).map(|row| state.candidate(row)))
+    }
+
+    async fn hosts(&self, query: &HostQuery) -> Result<Vec<HostView>, StoreError> {
+        let state = self.state();
+        let wanted = state.hosts_by_quality().into_iter().map(|row| state.view(row)).filter(|view| {
+            let host = &view.row.value;
+            query.status.is_none_or(|status| host.status == status)
+                && query.min_score.is_none_or(|min| host.quality_score >= min)
+                && query.available_at.is_none_or(|now| view.is_available(now))
+                && query.lost_at.is_none_or(|now| {
+                    host.status != HostStatus::Offline && host.lease_until <= now
+                })
+        });
+        Ok(page(wanted, query.offset, query.limit))
+    }
+
+    async fn zone(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Option<(Row<ZoneRecord>, ZoneCounts)>, StoreError> {
+        let state = self.state();
+        Ok(state.zones.by_name(zone.as_str()).map(|row| state.counted(row)))
+    }
+
+    async fn zones(
+        &self,
+        query: &ZoneQuery,
+    ) -> Result<Vec<(Row<ZoneRecord>, ZoneCounts)>, StoreError> {
+        let state = self.state();
+        let mut rows: Vec<_> = state.zones.rows.values().collect();
+        let key = |row: &Row<ZoneRecord>| {
+            let zone = &row.value.definition;
+            (u32::MAX - zone.p2p_priority, zone.zone_name.clone(), zone.zone_id.clone())
+        };
+        rows.sort_by_cached_key(|row| key(row));
+        let wanted = rows.into_iter().filter(|row| {
+            query.status.is_none_or(|status| row.value.status == status)
+                && query.p2p_enabled.is_none_or(|on| row.value.definition.p2p_enabled == on)
+        });
+        Ok(page(wanted.map(|row| state.counted(row)), query.offset, query.limit))
+    }
+
+    async fn session(&self, key: &SessionKey) -> Result<Option<Row<SessionRecord>>, StoreError> {
+        let state = self.state();
+        let row = match key {
+            SessionKey::Name(name) => state.sessions.by_name(name.as_str()),
+            SessionKey::Number(number) => state.sessions.rows.get(number),
+        };
+        Ok(row.map(|row| state.seated(row)))
+    }
+
+    async fn sessions(&self, query: &SessionQuery) -> Result<Vec<Row<SessionRecord>>, StoreError> {
+        let state = self.state();
+        let wanted = state.sessions.rows.values().filter(|row| {
+            query.host.is_none_or(|host| row.value.host == host)
+                && query.zone.is_none_or(|zone| row.value.zone == zone)
+                && (query.status.is_empty() || query.status.contains(&row.value.status))
+        });
+        Ok(page(wanted.map(|row| state.seated(row)), query.offset, query.limit))
+    }
+
+    async fn session_of(
+        &self,
+        player: &PlayerId,
+    ) -> Result<Option<Row<SessionRecord>>, StoreError> {
+        let state = self.state();
+        Ok(state.session_of(player).map(|row| state.seated(row)))
+    }
+
+    async fn placement(
+        &self,
+        zone: &ZoneId,
+        player: Option<&PlayerId>,
+        peer: bool,
+        now: Timestamp,
+    ) -> Result<Option<PlacementView>, StoreError> {
+        let state = self.state();
+        let Some(zone) = state.zones.by_name(zone.as_str()) else { return Ok(None) };
+        let present = player
+            .and_then(|player| state.session_of(player))
+            .and_then(|session| state.on_host(session));
+        let mut open: Vec<_> = state
+            .sessions
+            .rows
+            .values()
+            .filter(|row| row.value.zone == zone.id)
+            .filter_map(|row| state.on_host(row))
+            .filter(|open| {
+                let host = &open.host.row.value;
+                open.session.value.has_room()
+                    && host.is_online(now)
+                    && (host.peer.is_some() || !peer)
+            })
+            .collect();
+        open.sort_by_key(|open| (usize::MAX - open.session.value.seats.len(), open.session.id));
+        open.truncate(OPEN_SESSIONS as usize);
+        let hosts = state
+            .hosts_by_quality()
+            .into_iter()
+            .filter(|row| row.value.peer.is_some() || !peer)
+            .map(|row| state.candidate(row))
+            .filter(|candidate| can_open(zone, candidate, now))
+            .take(CANDIDATES as usize)
+            .collect();
+        Ok(Some(PlacementView { zone: zone.clone(), present, open, hosts }))
+    }
+
+    async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
+        let mut state = self.state();
+        state.check(&changes)?;
+        Ok(state.apply(changes))
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+fn can_open(zone: &Row<ZoneRecord>, candidate: &Candidate, now: Timestamp) -> bool {
+    crate::domain::placement::can_open(&candidate.host, &candidate.served, &zone.value, 1, now)
+        .is_ok()
+}

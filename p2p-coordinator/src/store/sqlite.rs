@@ -1,0 +1,270 @@
+//! Records in an SQLite file: the embedded default.
+//!
+//! One thread owns the database and does what comes, in order; writes that wait together are
+//! committed together (`worker`). The journal is write-ahead (WAL). What `commit` acknowledged is
+//! with the operating system and survives the process, killed or not; whether it also survives a
+//! loss of power is [`Durability`]'s to say.
+
+mod read;
+mod schema;
+mod worker;
+mod write;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
+use rusqlite::{Connection, ErrorCode};
+use thiserror::Error;
+
+use super::{
+    Committed, HostQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery,
+};
+use crate::domain::placement::{Candidate, PlacementView};
+use crate::domain::zone::ZoneCounts;
+use crate::domain::{Changes, HostView, Row, SessionRecord, ZoneRecord};
+use worker::{Kind, Worker};
+
+/// What acknowledged writes survive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, killed or not (`synchronous=NORMAL`): a loss of power may take the
+    /// last moments with it, and leaves the file sound.
+    #[default]
+    Process,
+    /// A loss of power as well (`synchronous=FULL`): each group of commits waits for the disk, which
+    /// costs one flush, some milliseconds on most machines.
+    Power,
+}
+
+/// Keeps records in an SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    worker: Worker,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is not there, and brings its tables up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], which says what to do.
+    pub fn open(path: impl Into<PathBuf>, durability: Durability) -> Result<Self, OpenError> {
+        let path = path.into();
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+        }
+        let connection = connect(&path, durability).map_err(|error| name(&path, error))?;
+        let worker = Worker::start(connection)
+            .map_err(|source| OpenError::Thread { path: path.clone(), source })?;
+        Ok(Self { path, worker })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.worker.call(Kind::Read, job).await
+    }
+}
+
+fn connect(path: &Path, durability: Durability) -> Result<Connection, schema::Trouble> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = match durability {
+        Durability::Process => "NORMAL",
+        Durability::Power => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if sound != "ok" {
+        return Err(schema::Trouble::Damaged(sound));
+    }
+    schema::migrate(&mut connection)?;
+    // Says now, not at the first request, whether it can be written.
+    connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// How long another process may hold the file before we give up.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// As many as there are different ones, and some.
+const STATEMENTS: usize = 64;
+
+fn name(path: &Path, trouble: schema::Trouble) -> OpenError {
+    let path = path.to_owned();
+    match trouble {
+        schema::Trouble::Damaged(detail) => OpenError::Damaged { path, detail },
+        schema::Trouble::Newer { found, known } => OpenError::Newer { path, found, known },
+        schema::Trouble::Sql(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                OpenError::Damaged { path, detail: error.to_string() }
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse { path },
+            _ => OpenError::Unusable { path, source: error },
+        },
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It is no database, or its content is damaged.
+    #[error(
+        "'{}' is damaged or no SQLite database ({detail}): restore it from a copy, or move it away \
+         to begin with an empty one", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        detail: String,
+    },
+    /// The folder could not be made.
+    #[error("cannot make the folder '{}': choose another place for the database", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process holds it.
+    #[error("'{}' is held by another process: stop that, or choose another file", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of this program wrote it.
+    #[error(
+        "'{}' was written by a newer version (its tables have version {found}, this program knows \
+         {known}): use that version, or another file", path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its tables.
+        found: usize,
+        /// The newest version known here.
+        known: usize,
+    },
+    /// Its thread did not start.
+    #[error("cannot start the thread for '{}'", path.display())]
+    Thread {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be opened, read or written.
+    #[error("cannot use the database '{}': check that the file and its folder can be written and \
+             that the disk is not full", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn host(&self, host: &HostId) -> Result<Option<HostView>, StoreError> {
+        let host = host.clone();
+        self.read(move |sql| read::host(sql, &host)).await
+    }
+
+    async fn candidate(&self, host: &HostId) -> Result<Option<Candidate>, StoreError> {
+        let host = host.clone();
+        self.read(move |sql| read::candidate(sql, &host)).await
+    }
+
+    async fn hosts(&self, query: &HostQuery) -> Result<Vec<HostView>, StoreError> {
+        let query = query.clone();
+        self.read(move |sql| read::hosts(sql, &query)).await
+    }
+
+    async fn zone(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Option<(Row<ZoneRecord>, ZoneCounts)>, StoreError> {
+        let zone = zone.clone();
+        self.read(move |sql| read::zone(sql, &zone)).await
+    }
+
+    async fn zones(
+        &self,
+        query: &ZoneQuery,
+    ) -> Result<Vec<(Row<ZoneRecord>, ZoneCounts)>, StoreError> {
+        let query = query.clone();
+        self.read(move |sql| read::zones(sql, &query)).await
+    }
+
+    async fn session(&self, key: &SessionKey) -> Result<Option<Row<SessionRecord>>, StoreError> {
+        let key = key.clone();
+        self.read(move |sql| read::session(sql, &key)).await
+    }
+
+    async fn sessions(&self, query: &SessionQuery) -> Result<Vec<Row<SessionRecord>>, StoreError> {
+        let query = query.clone();
+        self.read(move |sql| read::sessions(sql, &query)).await
+    }
+
+    async fn session_of(
+        &self,
+        player: &PlayerId,
+    ) -> Result<Option<Row<SessionRecord>>, StoreError> {
+        let player = player.clone();
+        self.read(move |sql| read::session_of(sql, &player)).await
+    }
+
+    async fn placement(
+        &self,
+        zone: &ZoneId,
+        player: Option<&PlayerId>,
+        peer: bool,
+        now: Timestamp,
+    ) -> Result<Option<PlacementView>, StoreError> {
+        let (zone, player) = (zone.clone(), player.cloned());
+        self.read(move |sql| read::placement(sql, &zone, player.as_ref(), peer, now)).await
+    }
+
+    async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
+        self.worker.call(Kind::Write, move |sql| write::commit(sql, changes)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.worker
+            .call(Kind::Write, |sql| {
+                sql.query_row("SELECT COUNT(*) FROM zones", [], |row| row.get::<_, i64>(0))
+                    .map(|_| ())
+                    .map_err(|error| failed("to read", error))
+            })
+            .await
+    }
+
+    async fn close(&self) {
+        self.worker.close().await;
+    }
+}
+
+fn failed(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Failed { what: what.to_owned(), source: Some(Box::new(error)) }
+}

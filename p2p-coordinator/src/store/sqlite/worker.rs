@@ -1,0 +1,151 @@
+//! The thread that owns the database.
+//!
+//! Requests come by a bounded queue and are done in order. A write begins a group: what else is
+//! waiting joins it, all are committed at once, and only then does anybody hear of it. So a flush of
+//! the disk, where one is asked for, is paid once for all who wait, and nobody is told of what is not
+//! kept. A request that fails is undone by itself (a savepoint); a commit that fails undoes all.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::failed;
+use crate::store::StoreError;
+
+/// Whether a request changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Read,
+    Write,
+}
+
+/// Does the work, unless no transaction could be begun; gives back whether it is to be kept, and how
+/// to answer once that is known.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Answer) + Send>;
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+struct Request {
+    kind: Kind,
+    job: Job,
+}
+
+/// The most requests that wait for the thread; further callers wait in line.
+const QUEUE: usize = 1024;
+
+/// The most requests in one group: bounds how long the first waits for the last.
+const GROUP: usize = 128;
+
+pub(super) struct Worker {
+    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl Worker {
+    pub(super) fn start(connection: Connection) -> io::Result<Self> {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let (ending, ended) = oneshot::channel();
+        // SQLite blocks, and a simulation uses the memory store.
+        std::thread::Builder::new().name("p2p-coordinator-sqlite".into()).spawn(move || {
+            serve(&connection, queue);
+            // The journal goes into the file; if that fails now, it does at the next start.
+            let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            drop(connection);
+            drop(ending);
+        })?;
+        Ok(Self { requests: Mutex::new(Some(requests)), ended: Mutex::new(Some(ended)) })
+    }
+
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let result = connection.map_or_else(|| Err(closed()), work);
+            let keep = result.is_ok();
+            let answer: Answer = Box::new(move |committed| {
+                // Whoever asked may have gone.
+                let _ = reply.send(committed.and(result));
+            });
+            (keep, answer)
+        });
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(requests) = requests else { return Err(closed()) };
+        requests.send(Request { kind, job }).await.map_err(|_| closed())?;
+        drop(requests);
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Takes no more requests, and waits for those that were taken.
+    pub(super) async fn close(&self) {
+        drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            // It never sends; it is dropped at the end.
+            let _ = ended.await;
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed { what: "it has been closed".into(), source: None }
+}
+
+fn serve(connection: &Connection, mut queue: mpsc::Receiver<Request>) {
+    while let Some(request) = queue.blocking_recv() {
+        let mut waiting = Vec::new();
+        let begin = match request.kind {
+            Kind::Read => "BEGIN DEFERRED",
+            Kind::Write => "BEGIN IMMEDIATE",
+        };
+        let writes = request.kind == Kind::Write;
+        let begun = connection.execute_batch(begin);
+        let mut next = Some(request);
+        while let Some(Request { job, .. }) = next.take() {
+            waiting.push(match &begun {
+                Ok(()) => step(connection, job),
+                // What went wrong is told below.
+                Err(_) => job(None).1,
+            });
+            if writes && waiting.len() < GROUP {
+                next = queue.try_recv().ok();
+            }
+        }
+        let committed = begun.and_then(|()| connection.execute_batch("COMMIT"));
+        if committed.is_err() {
+            // Some failures have ended the transaction already.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        for answer in waiting {
+            answer(match &committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(failed("to write", Copied(error.to_string()))),
+            });
+        }
+    }
+}
+
+/// One request, undone by itself if it fails.
+fn step(connection: &Connection, job: Job) -> Answer {
+    let saved = execute(connection, "SAVEPOINT request");
+    let (keep, answer) = job(Some(connection));
+    if saved.is_ok() {
+        if !keep {
+            let _ = execute(connection, "ROLLBACK TO request");
+        }
+        let _ = execute(connection, "RELEASE request");
+    }
+    answer
+}
+
+fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<usize> {
+    connection.prepare_cached(statement)?.execute([])
+}
+
+/// One failure of a commit is told to all who waited for it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Copied(String);

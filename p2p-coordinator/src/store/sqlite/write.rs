@@ -1,0 +1,248 @@
+//! What changes the tables.
+
+use p2p_coordinator_api::SessionName;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, params};
+use serde::Serialize;
+
+use super::{failed, read};
+use crate::domain::{Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, ZoneRecord};
+use crate::store::{Committed, StoreError};
+
+/// Writes all of it. Whoever calls undoes it if it fails.
+pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, StoreError> {
+    let mut committed = Committed::default();
+    for change in changes.hosts {
+        committed.hosts.extend(host(sql, change)?);
+    }
+    for change in changes.zones {
+        committed.zones.extend(zone(sql, change)?);
+    }
+    let mut sessions = Vec::new();
+    for change in changes.sessions {
+        sessions.extend(session(sql, change)?);
+    }
+    for change in &changes.seats {
+        seat(sql, change)?;
+    }
+    for mut row in sessions {
+        row.value.seats = read::seats(sql, &row.value.name)?;
+        committed.sessions.push(row);
+    }
+    Ok(committed)
+}
+
+fn host(sql: &Connection, change: Change<HostRecord>) -> Result<Option<Row<HostRecord>>, StoreError> {
+    match change {
+        Change::Insert(value) => {
+            let done = run(
+                sql,
+                "INSERT INTO hosts
+                 (version, host_id, status, quality_score, lease_until, is_peer, record)
+                 VALUES (1, ?, ?, ?, ?, ?, ?)",
+                params![
+                    value.host_id.as_str(),
+                    value.status.as_str(),
+                    value.quality_score,
+                    millis(value.lease_until),
+                    value.peer.is_some(),
+                    json(&value)?,
+                ],
+            );
+            inserted(sql, done, value)
+        }
+        Change::Update(row) => {
+            let value = &row.value;
+            let done = run(
+                sql,
+                "UPDATE hosts SET version = version + 1, status = ?, quality_score = ?,
+                 lease_until = ?, is_peer = ?, record = ? WHERE id = ? AND version = ?",
+                params![
+                    value.status.as_str(),
+                    value.quality_score,
+                    millis(value.lease_until),
+                    value.peer.is_some(),
+                    json(value)?,
+                    row.id,
+                    number(row.version),
+                ],
+            );
+            updated(done, row)
+        }
+        Change::Delete { id, version } => delete(sql, "hosts", id, version),
+    }
+}
+
+fn zone(sql: &Connection, change: Change<ZoneRecord>) -> Result<Option<Row<ZoneRecord>>, StoreError> {
+    match change {
+        Change::Insert(value) => {
+            let zone = &value.definition;
+            let done = run(
+                sql,
+                "INSERT INTO zones
+                 (version, zone_id, name, priority, status, p2p_enabled, record)
+                 VALUES (1, ?, ?, ?, ?, ?, ?)",
+                params![
+                    zone.zone_id.as_str(),
+                    zone.zone_name,
+                    zone.p2p_priority,
+                    value.status.as_str(),
+                    zone.p2p_enabled,
+                    json(&value)?,
+                ],
+            );
+            inserted(sql, done, value)
+        }
+        Change::Update(row) => {
+            let zone = &row.value.definition;
+            let done = run(
+                sql,
+                "UPDATE zones SET version = version + 1, name = ?, priority = ?, status = ?,
+                 p2p_enabled = ?, record = ? WHERE id = ? AND version = ?",
+                params![
+                    zone.zone_name,
+                    zone.p2p_priority,
+                    row.value.status.as_str(),
+                    zone.p2p_enabled,
+                    json(&row.value)?,
+                    row.id,
+                    number(row.version),
+                ],
+            );
+            updated(done, row)
+        }
+        Change::Delete { id, version } => delete(sql, "zones", id, version),
+    }
+}
+
+fn session(
+    sql: &Connection,
+    change: Change<SessionRecord>,
+) -> Result<Option<Row<SessionRecord>>, StoreError> {
+    match change {
+        Change::Insert(value) => {
+            let done = run(
+                sql,
+                "INSERT INTO sessions
+                 (version, name, host, zone, zone_id, status, players, max_players, served, record)
+                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    value.name.as_str(),
+                    value.host,
+                    value.zone,
+                    value.zone_id.as_str(),
+                    value.status.as_str(),
+                    players(&value),
+                    value.max_players,
+                    number(value.served),
+                    json(&value)?,
+                ],
+            );
+            inserted(sql, done, value)
+        }
+        Change::Update(row) => {
+            let value = &row.value;
+            let done = run(
+                sql,
+                "UPDATE sessions SET version = version + 1, status = ?, players = ?, served = ?,
+                 record = ? WHERE id = ? AND version = ?",
+                params![
+                    value.status.as_str(),
+                    players(value),
+                    number(value.served),
+                    json(value)?,
+                    row.id,
+                    number(row.version),
+                ],
+            );
+            updated(done, row)
+        }
+        Change::Delete { id, version } => delete(sql, "sessions", id, version),
+    }
+}
+
+fn seat(sql: &Connection, change: &SeatChange) -> Result<(), StoreError> {
+    let player = change.player.as_str();
+    let present: Option<String> = sql
+        .prepare_cached("SELECT session FROM seats WHERE player = ?")
+        .and_then(|mut found| found.query_row([player], |row| row.get(0)).optional())
+        .map_err(|error| failed("to read a place", error))?;
+    let from = change.from.as_ref().map(SessionName::as_str);
+    if present.as_deref() != from {
+        return Err(StoreError::Conflict);
+    }
+    let Some((session, hold)) = &change.to else {
+        run(sql, "DELETE FROM seats WHERE player = ?", [player])?;
+        return Ok(());
+    };
+    let hold = hold.as_ref().map(json).transpose()?;
+    if from == Some(session.as_str()) {
+        // The same place, kept for longer: the order of coming stays.
+        run(sql, "UPDATE seats SET hold = ? WHERE player = ?", params![hold, player])?;
+    } else {
+        run(sql, "DELETE FROM seats WHERE player = ?", [player])?;
+        run(
+            sql,
+            "INSERT INTO seats (player, session, hold) VALUES (?, ?, ?)",
+            params![player, session.as_str(), hold],
+        )?;
+    }
+    Ok(())
+}
+
+fn run(sql: &Connection, statement: &str, params: impl Params) -> Result<usize, StoreError> {
+    sql.prepare_cached(statement).and_then(|mut ready| ready.execute(params)).map_err(|error| {
+        match error.sqlite_error_code() {
+            // A name is taken, since it was looked up.
+            Some(ErrorCode::ConstraintViolation) => StoreError::Conflict,
+            _ => failed("to write", error),
+        }
+    })
+}
+
+fn inserted<T>(
+    sql: &Connection,
+    done: Result<usize, StoreError>,
+    value: T,
+) -> Result<Option<Row<T>>, StoreError> {
+    done.map(|_| Some(Row { id: sql.last_insert_rowid(), version: 1, value }))
+}
+
+fn updated<T>(
+    done: Result<usize, StoreError>,
+    row: Row<T>,
+) -> Result<Option<Row<T>>, StoreError> {
+    match done? {
+        0 => Err(StoreError::Conflict),
+        _ => Ok(Some(Row { version: row.version + 1, ..row })),
+    }
+}
+
+fn delete<T>(
+    sql: &Connection,
+    table: &str,
+    id: RowId,
+    version: u64,
+) -> Result<Option<Row<T>>, StoreError> {
+    let statement = format!("DELETE FROM {table} WHERE id = ? AND version = ?");
+    match run(sql, &statement, params![id, number(version)])? {
+        0 => Err(StoreError::Conflict),
+        _ => Ok(None),
+    }
+}
+
+fn json(record: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(record).map_err(|error| failed("to write a record", error))
+}
+
+fn players(session: &SessionRecord) -> u32 {
+    u32::try_from(session.seats.len()).unwrap_or(u32::MAX)
+}
+
+/// SQLite's integers have a sign.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn millis(moment: p2p_coordinator_api::Timestamp) -> i64 {
+    number(moment.as_millis())
+}
