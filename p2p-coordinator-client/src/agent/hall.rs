@@ -1,0 +1,134 @@
+//! What the agent's task, the admission hook and the handles have in common.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use p2p_core::{Admission, Applicant, Denied, PeerId};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::clock::Clock;
+use super::config::HostConfig;
+use super::guests::Guests;
+use super::register::Registered;
+use crate::doorkeeper::Doorkeeper;
+
+/// Behind one lock, which nobody holds across an `await`.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    hall: Mutex<Hall>,
+    /// Guests were let go.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hall {
+    doorkeeper: Doorkeeper,
+    clock: Clock,
+    pub(super) guests: Guests,
+    /// Whose [`Guest`](super::Guest) was dropped. At most as many as there are guests.
+    let_go: Vec<u64>,
+    /// Whether the coordinator's last word was that it knows the host.
+    known: bool,
+    /// When it last said so.
+    heard: Instant,
+    lease: Duration,
+    last_error: Option<String>,
+}
+
+impl Hall {
+    pub(super) fn new(config: &HostConfig, peer: PeerId, registered: &Registered) -> Self {
+        let Registered { terms, at, .. } = registered;
+        let host = config.host_id.clone();
+        let max = config.max_remembered;
+        Self {
+            doorkeeper: Doorkeeper::new(terms.issuer, host, peer, terms.now, max),
+            clock: Clock::new(terms.now, *at),
+            guests: Guests::new(config.max_connections.max(1)),
+            let_go: Vec::new(),
+            known: true,
+            heard: *at,
+            lease: Duration::from_millis(terms.lease_ms),
+            last_error: None,
+        }
+    }
+
+    /// The host was registered again. Tokens made before stay valid: this process knows which of
+    /// them were used.
+    pub(super) fn registered(&mut self, registered: &Registered) {
+        let Registered { terms, at, .. } = registered;
+        self.doorkeeper.set_issuer(terms.issuer);
+        self.clock.synchronise(terms.now, *at);
+        self.lease = Duration::from_millis(terms.lease_ms);
+        self.heard(*at);
+    }
+
+    /// The coordinator said that it knows the host.
+    pub(super) fn heard(&mut self, at: Instant) {
+        (self.known, self.heard, self.last_error) = (true, at, None);
+    }
+
+    /// It did not.
+    pub(super) fn failed(&mut self, error: String, unknown: bool) {
+        self.known = self.known && !unknown;
+        self.last_error = Some(error);
+    }
+
+    pub(super) fn state(&self, now: Instant) -> AgentState {
+        let registered = self.known && now.saturating_duration_since(self.heard) < self.lease;
+        let (last_error, guests) = (self.last_error.clone(), self.guests.count());
+        AgentState { registered, last_error, guests }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(hall: Hall) -> Self {
+        Self { hall: Mutex::new(hall), changed: Notify::new() }
+    }
+
+    pub(super) fn hall(&self) -> MutexGuard<'_, Hall> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn let_go(&self, number: u64) {
+        self.hall().let_go.push(number);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn take_let_go(&self) -> Vec<u64> {
+        std::mem::take(&mut self.hall().let_go)
+    }
+}
+
+/// The admission hook.
+pub(super) struct HallDoor(pub(super) Arc<Shared>);
+
+#[async_trait]
+impl Admission for HallDoor {
+    async fn admit(&self, applicant: &Applicant) -> Result<(), Denied> {
+        let now = Instant::now();
+        let mut hall = self.0.hall();
+        let time = hall.clock.now(now);
+        match hall.doorkeeper.admit(time, applicant.peer, &applicant.credential) {
+            Ok(claims) => {
+                hall.guests.expect(now, applicant.credential.clone(), claims);
+                Ok(())
+            }
+            Err(refusal) => Err(Denied(refusal.to_string())),
+        }
+    }
+}
+
+/// How it stands between a host and the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AgentState {
+    /// Whether the coordinator, as far as the agent knows, counts the host as alive: it said so
+    /// within the lease.
+    pub registered: bool,
+    /// What went wrong with the coordinator since it last said so.
+    pub last_error: Option<String>,
+    /// Guests who have arrived and not left.
+    pub guests: usize,
+}

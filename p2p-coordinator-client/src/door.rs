@@ -1,0 +1,69 @@
+//! How requests travel: over HTTP to a URL, or on streams of a peer.
+
+use bytes::Bytes;
+use hyper::Method;
+use p2p_core::P2PProvider;
+
+use crate::addr::CoordinatorAddr;
+use crate::client::ClientConfig;
+use crate::error::RequestError;
+
+// A build without the feature has a door of the same shape that nobody can make.
+#[cfg_attr(not(feature = "http"), path = "door/no_http.rs")]
+mod http;
+mod peer;
+mod stream;
+
+use http::HttpDoor;
+use peer::PeerDoor;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// Path and query, percent-encoded.
+    pub(crate) target: String,
+    /// JSON.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
+}
+
+/// One of the ways.
+#[derive(Debug)]
+pub(crate) enum Door<P: P2PProvider> {
+    Http(HttpDoor),
+    Peer(PeerDoor<P>),
+}
+
+impl<P: P2PProvider> Door<P> {
+    pub(crate) fn new(
+        provider: &P,
+        coordinator: &CoordinatorAddr,
+        config: &ClientConfig,
+    ) -> Result<Self, RequestError> {
+        Ok(match coordinator {
+            CoordinatorAddr::Peer(addr) => {
+                Self::Peer(PeerDoor::new(provider.clone(), addr.clone(), config.clone())?)
+            }
+            CoordinatorAddr::Url(url) => Self::Http(HttpDoor::new(url, config.clone())?),
+        })
+    }
+
+    /// Asks, and waits for the whole reply, both within the request timeout.
+    pub(crate) async fn request(&self, call: Call) -> Result<Reply, RequestError> {
+        match self {
+            Self::Http(door) => door.request(call).await,
+            Self::Peer(door) => door.request(call).await,
+        }
+    }
+}
+
+fn too_large(max: usize) -> RequestError {
+    RequestError::Unexpected { what: format!("it is larger than the {max} bytes allowed") }
+}
