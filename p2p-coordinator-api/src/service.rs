@@ -53,3 +53,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<RefusalReason>,
 }
+
+/// The header in which a refusal's word travels where the contract fixes the body.
+pub const REASON_HEADER: &str = "x-refusal-reason";
+
+/// The header in which a refusal's sentence travels where the contract fixes the body.
+pub const DETAIL_HEADER: &str = "x-refusal-detail";

@@ -10,10 +10,10 @@
 //! back; or it was given with a join token, and is kept while its host reports the player, or until
 //! the reservation ends.
 
+use p2p_coordinator_api::HostId;
 use p2p_coordinator_api::{
     Nonce, PlayerId, Session, SessionName, SessionStatus, Timestamp, ZoneId,
 };
-use p2p_coordinator_api::HostId;
 use p2p_core::PeerId;
 use serde::{Deserialize, Serialize};
 

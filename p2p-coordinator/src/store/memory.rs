@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, HostStatus, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId};
+use p2p_coordinator_api::{
+    HostId, HostStatus, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId,
+};
 
 use super::{
     CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, SessionKey, SessionQuery, Store, StoreError,
@@ -204,11 +206,8 @@ impl State {
         let hosts = hosts.collect();
         let zones = changes.zones.into_iter().filter_map(|change| self.zones.apply(change));
         let zones = zones.collect();
-        let written: Vec<_> = changes
-            .sessions
-            .into_iter()
-            .filter_map(|change| self.sessions.apply(change))
-            .collect();
+        let written: Vec<_> =
+            changes.sessions.into_iter().filter_map(|change| self.sessions.apply(change)).collect();
         let sessions = written.iter().map(|row| self.seated(row)).collect();
         Committed { hosts, zones, sessions }
     }
@@ -263,15 +262,16 @@ impl Store for MemoryStore {
 
     async fn hosts(&self, query: &HostQuery) -> Result<Vec<HostView>, StoreError> {
         let state = self.state();
-        let wanted = state.hosts_by_quality().into_iter().map(|row| state.view(row)).filter(|view| {
-            let host = &view.row.value;
-            query.status.is_none_or(|status| host.status == status)
-                && query.min_score.is_none_or(|min| host.quality_score >= min)
-                && query.available_at.is_none_or(|now| view.is_available(now))
-                && query.lost_at.is_none_or(|now| {
-                    host.status != HostStatus::Offline && host.lease_until <= now
-                })
-        });
+        let wanted =
+            state.hosts_by_quality().into_iter().map(|row| state.view(row)).filter(|view| {
+                let host = &view.row.value;
+                query.status.is_none_or(|status| host.status == status)
+                    && query.min_score.is_none_or(|min| host.quality_score >= min)
+                    && query.available_at.is_none_or(|now| view.is_available(now))
+                    && query.lost_at.is_none_or(|now| {
+                        host.status != HostStatus::Offline && host.lease_until <= now
+                    })
+            });
         Ok(page(wanted, query.offset, query.limit))
     }
 

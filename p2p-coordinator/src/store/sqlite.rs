@@ -20,9 +20,7 @@ use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
-use super::{
-    Committed, HostQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery,
-};
+use super::{Committed, HostQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery};
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Changes, HostView, Row, SessionRecord, ZoneRecord};

@@ -40,10 +40,13 @@ impl<S: SendStream, R: RecvStream> StreamIo<S, R> {
     }
 }
 
+/// The halves are never pinned: their polls take them by reference.
+impl<S, R> Unpin for StreamIo<S, R> {}
+
 /// The most bytes read or copied at once.
 const CHUNK: usize = 64 * 1024;
 
-impl<S: SendStream + Unpin, R: RecvStream + Unpin> AsyncRead for StreamIo<S, R> {
+impl<S: SendStream, R: RecvStream> AsyncRead for StreamIo<S, R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -63,7 +66,7 @@ impl<S: SendStream + Unpin, R: RecvStream + Unpin> AsyncRead for StreamIo<S, R> 
     }
 }
 
-impl<S: SendStream + Unpin, R: RecvStream + Unpin> AsyncWrite for StreamIo<S, R> {
+impl<S: SendStream, R: RecvStream> AsyncWrite for StreamIo<S, R> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

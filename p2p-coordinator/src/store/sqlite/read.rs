@@ -115,10 +115,7 @@ pub(super) fn session(sql: &Connection, key: &SessionKey) -> Result<Option<Row<S
     row.map(|row| seated(sql, row)).transpose()
 }
 
-pub(super) fn sessions(
-    sql: &Connection,
-    query: &SessionQuery,
-) -> Result<Vec<Row<SessionRecord>>> {
+pub(super) fn sessions(sql: &Connection, query: &SessionQuery) -> Result<Vec<Row<SessionRecord>>> {
     let mut filter = Filter::default();
     if let Some(host) = query.host {
         filter.and("s.host = ?", Value::Integer(host));

@@ -82,9 +82,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
     };
     match Migrations::from_slice(MIGRATIONS).to_latest(connection) {
         Ok(()) => Ok(()),
-        Err(MigrationError::MigrationDefinition(
-            MigrationDefinitionError::DatabaseTooFarAhead,
-        )) => Err(newer(connection)?),
+        Err(MigrationError::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead)) => {
+            Err(newer(connection)?)
+        }
         Err(MigrationError::RusqliteError { err, .. }) => Err(err.into()),
         Err(error) => Err(Trouble::Damaged(error.to_string())),
     }

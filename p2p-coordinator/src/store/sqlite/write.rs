@@ -5,7 +5,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, params};
 use serde::Serialize;
 
 use super::{failed, read};
-use crate::domain::{Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, ZoneRecord};
+use crate::domain::{
+    Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
+};
 use crate::store::{Committed, StoreError};
 
 /// Writes all of it. Whoever calls undoes it if it fails.
@@ -31,7 +33,10 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
     Ok(committed)
 }
 
-fn host(sql: &Connection, change: Change<HostRecord>) -> Result<Option<Row<HostRecord>>, StoreError> {
+fn host(
+    sql: &Connection,
+    change: Change<HostRecord>,
+) -> Result<Option<Row<HostRecord>>, StoreError> {
     match change {
         Change::Insert(value) => {
             let done = run(
@@ -72,7 +77,10 @@ fn host(sql: &Connection, change: Change<HostRecord>) -> Result<Option<Row<HostR
     }
 }
 
-fn zone(sql: &Connection, change: Change<ZoneRecord>) -> Result<Option<Row<ZoneRecord>>, StoreError> {
+fn zone(
+    sql: &Connection,
+    change: Change<ZoneRecord>,
+) -> Result<Option<Row<ZoneRecord>>, StoreError> {
     match change {
         Change::Insert(value) => {
             let zone = &value.definition;
@@ -207,10 +215,7 @@ fn inserted<T>(
     done.map(|_| Some(Row { id: sql.last_insert_rowid(), version: 1, value }))
 }
 
-fn updated<T>(
-    done: Result<usize, StoreError>,
-    row: Row<T>,
-) -> Result<Option<Row<T>>, StoreError> {
+fn updated<T>(done: Result<usize, StoreError>, row: Row<T>) -> Result<Option<Row<T>>, StoreError> {
     match done? {
         0 => Err(StoreError::Conflict),
         _ => Ok(Some(Row { version: row.version + 1, ..row })),

@@ -1,0 +1,153 @@
+//! `/hosts`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use p2p_coordinator_api::host::MAX_PRESENT;
+use p2p_coordinator_api::{
+    Heartbeat, Host, HostId, HostProof, HostStatus, IssuedChallenge, RegisterHost, RegisteredHost,
+};
+
+use super::fields::{Body, Fields, Path, Query};
+use super::reply::Failure;
+use crate::domain::Refusal;
+use crate::service::Coordinator;
+use crate::store::{HostQuery, Store};
+
+type Reply<T> = Result<Json<T>, Failure>;
+
+pub(super) async fn challenge<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+) -> Json<IssuedChallenge> {
+    Json(coordinator.challenge())
+}
+
+pub(super) async fn register<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<RegisteredHost>), Failure> {
+    let body = Body::read(&headers, &body)?;
+    let mut fields = body.fields();
+    let (host_id, player_id) = (fields.id("host_id"), fields.id("player_id"));
+    let player_name = fields.text("player_name", 255);
+    let ip_address = fields.text("ip_address", 45);
+    let port = fields.int("port", 1, 65_535);
+    let public_ip = fields.optional_text("public_ip", 45);
+    let cpu_cores = fields.int("cpu_cores", 1, MAX_INT);
+    let cpu_frequency_mhz = fields.int("cpu_frequency_mhz", 1, MAX_INT);
+    let memory_mb = fields.int("memory_mb", 1, MAX_INT);
+    let network_speed_mbps = fields.int("network_speed_mbps", 1, MAX_INT);
+    fields.optional_object("ice_servers");
+    let max_players = fields.optional_int("max_players", 1, MAX_INT);
+    let max_zones = fields.optional_int("max_zones", 1, MAX_INT);
+    let p2p = fields.optional_struct::<HostProof>("p2p");
+    fields.finish()?;
+    let request = RegisterHost {
+        host_id: fields.given(host_id)?,
+        player_id: fields.given(player_id)?,
+        player_name,
+        ip_address,
+        port: u16::try_from(port).unwrap_or(u16::MAX),
+        public_ip,
+        cpu_cores,
+        cpu_frequency_mhz,
+        memory_mb,
+        network_speed_mbps,
+        max_players,
+        max_zones,
+        p2p,
+    };
+    Ok((StatusCode::CREATED, Json(coordinator.register_host(request).await?)))
+}
+
+/// The largest number of the contract's columns.
+pub(super) const MAX_INT: u32 = i32::MAX as u32;
+
+pub(super) async fn heartbeat<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<Host> {
+    let id: HostId = path.id("host_id")?;
+    let body = Body::read(&headers, &body)?;
+    let mut fields = body.fields();
+    let beat = Heartbeat {
+        latency_ms: fields.float("latency_ms", 0.0, None),
+        packet_loss_percent: fields.float("packet_loss_percent", 0.0, Some(100.0)),
+        bandwidth_usage_mbps: fields.float("bandwidth_usage_mbps", 0.0, None),
+        current_players: fields.int("current_players", 0, MAX_INT),
+        current_zones: fields.int("current_zones", 0, MAX_INT),
+        present: fields.optional_texts("present", MAX_PRESENT),
+    };
+    fields.finish()?;
+    Ok(Json(coordinator.heartbeat(&id, &beat).await?))
+}
+
+pub(super) async fn read<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Host> {
+    Ok(Json(coordinator.host(&path.id("host_id")?).await?))
+}
+
+pub(super) async fn list<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    query: Query,
+) -> Reply<Vec<Host>> {
+    let mut fields = query.fields();
+    let mut query = host_query(&mut fields);
+    let status = fields.optional_text("status_filter", 255);
+    fields.finish()?;
+    query.status = status.map(|given| status_named(&given)).transpose()?;
+    Ok(Json(coordinator.hosts(&query).await?))
+}
+
+fn status_named(given: &str) -> Result<HostStatus, Failure> {
+    let named = |status: &HostStatus| status.as_str().eq_ignore_ascii_case(given);
+    HostStatus::ALL.into_iter().find(named).ok_or_else(|| Failure::Status {
+        given: given.to_owned(),
+        all: HostStatus::ALL.map(|status| status.as_str().to_uppercase()).join(", "),
+    })
+}
+
+pub(super) async fn available<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    query: Query,
+) -> Reply<Vec<Host>> {
+    let mut fields = query.fields();
+    let query = host_query(&mut fields);
+    fields.finish()?;
+    Ok(Json(coordinator.available_hosts(query).await?))
+}
+
+pub(super) async fn best<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    query: Query,
+) -> Reply<Host> {
+    let mut fields = query.fields();
+    let query = host_query(&mut fields);
+    fields.finish()?;
+    let hosts = coordinator.available_hosts(query).await?;
+    let best = hosts.into_iter().next();
+    Ok(Json(best.ok_or(crate::service::ServiceError::Refused(Refusal::NoAvailableHost))?))
+}
+
+fn host_query(fields: &mut Fields<'_>) -> HostQuery {
+    HostQuery {
+        min_score: fields.optional_float("min_quality_score"),
+        offset: fields.optional_int("offset", 0, MAX_INT).unwrap_or(0),
+        limit: fields.optional_int("limit", 1, crate::store::MAX_LIST),
+        ..HostQuery::default()
+    }
+}
+
+pub(super) async fn remove<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Result<StatusCode, Failure> {
+    coordinator.remove_host(&path.id("host_id")?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,186 @@
+//! `/sessions`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use p2p_coordinator_api::join::MAX_AVOID;
+use p2p_coordinator_api::{
+    CreateSession, HostId, JoinReply, JoinRequest, Nonce, PlayerId, Session, SessionStatus, ZoneId,
+};
+use p2p_core::PeerId;
+use serde_json::{Value, json};
+
+use super::fields::{Body, Path, Query};
+use super::hosts::MAX_INT;
+use super::reply::Failure;
+use crate::domain::Refusal;
+use crate::service::{Coordinator, ServiceError};
+use crate::store::{SessionQuery, Store};
+
+type Reply<T> = Result<Json<T>, Failure>;
+
+/// The most players that a session can be made with.
+const MAX_PLAYERS: usize = 1000;
+
+pub(super) async fn create<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Session>), Failure> {
+    let body = Body::read(&headers, &body)?;
+    let mut fields = body.fields();
+    let host_id = fields.optional_id::<HostId>("host_id");
+    let zone_id = fields.id("zone_id");
+    let player_ids = fields.ids::<PlayerId>("player_ids", MAX_PLAYERS);
+    // To clients of the contract the host is required: when anything else is wrong, they read that.
+    fields.missing_besides("host_id");
+    fields.finish()?;
+    let request = CreateSession { host_id, zone_id: fields.given(zone_id)?, player_ids };
+    let session = coordinator.create_session(&request).await;
+    let session = session.map_err(|error| Failure::contract("Failed to create session", error))?;
+    Ok((StatusCode::CREATED, Json(session)))
+}
+
+pub(super) async fn join<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<JoinReply> {
+    let body = Body::read(&headers, &body)?;
+    let mut fields = body.fields();
+    let (zone_id, player_id) = (fields.id::<ZoneId>("zone_id"), fields.id("player_id"));
+    let peer_id = fields.parsed::<PeerId>("peer_id");
+    let avoid = fields.optional_ids::<HostId>("avoid", MAX_AVOID);
+    fields.finish()?;
+    let request = JoinRequest {
+        zone_id: fields.given(zone_id)?,
+        player_id: fields.given(player_id)?,
+        peer_id: fields.given(peer_id)?,
+        avoid,
+    };
+    Ok(Json(coordinator.join(&request).await?))
+}
+
+pub(super) async fn read<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Session> {
+    Ok(Json(coordinator.session(&path.session("session_id")?).await?))
+}
+
+pub(super) async fn activate<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Value> {
+    let key = path.session("session_id")?;
+    let done = coordinator.activate_session(&key).await;
+    told(done, &format!("Failed to activate session {key}"), &format!("Session {key} activated"))
+}
+
+pub(super) async fn pause<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Value> {
+    let key = path.session("session_id")?;
+    let done = coordinator.pause_session(&key).await;
+    told(done, &format!("Failed to pause session {key}"), &format!("Session {key} paused"))
+}
+
+pub(super) async fn end<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Value> {
+    let key = path.session("session_id")?;
+    let done = coordinator.end_session(&key).await;
+    told(done, &format!("Failed to end session {key}"), &format!("Session {key} ended"))
+}
+
+pub(super) async fn add_player<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<Value> {
+    let key = path.session("session_id")?;
+    let body = Body::read(&headers, &body)?;
+    let fields = body.fields();
+    let player = match fields.value("player_id") {
+        Some(Value::String(text)) if !text.is_empty() => text.clone(),
+        _ => {
+            let detail = "player_id is required".to_owned();
+            return Err(Failure::Contract { detail, refusal: None });
+        }
+    };
+    let mut fields = body.fields();
+    let id = fields.id::<PlayerId>("player_id");
+    fields.finish()?;
+    let done = coordinator.add_player(&key, &fields.given(id)?).await;
+    told(
+        done,
+        &format!("Failed to add player {player} to session {key}"),
+        &format!("Player {player} added to session {key}"),
+    )
+}
+
+pub(super) async fn remove_player<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+    query: Query,
+) -> Reply<Value> {
+    let key = path.session("session_id")?;
+    let player: PlayerId = path.id("player_id")?;
+    let mut fields = query.fields();
+    let nonce = fields.optional_parsed::<Nonce>("nonce");
+    fields.finish()?;
+    let done = coordinator.remove_player(&key, &player, nonce).await;
+    told(
+        done,
+        &format!("Failed to remove player {player} from session {key}"),
+        &format!("Player {player} removed from session {key}"),
+    )
+}
+
+pub(super) async fn active_on_host<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+    query: Query,
+) -> Reply<Vec<Session>> {
+    let id: HostId = path.id("host_id")?;
+    let page = active(query)?;
+    let host = match coordinator.host(&id).await {
+        Ok(host) => host.id,
+        Err(ServiceError::Refused(Refusal::UnknownHost(_))) => return Ok(Json(Vec::new())),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Json(coordinator.sessions(&SessionQuery { host: Some(host), ..page }).await?))
+}
+
+pub(super) async fn active_in_zone<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+    query: Query,
+) -> Reply<Vec<Session>> {
+    let id: ZoneId = path.id("zone_id")?;
+    let page = active(query)?;
+    let zone = match coordinator.zone(&id).await {
+        Ok(zone) => zone.id,
+        Err(ServiceError::Refused(Refusal::UnknownZone(_))) => return Ok(Json(Vec::new())),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Json(coordinator.sessions(&SessionQuery { zone: Some(zone), ..page }).await?))
+}
+
+fn active(query: Query) -> Result<SessionQuery, Failure> {
+    let mut fields = query.fields();
+    let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
+    let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
+    fields.finish()?;
+    Ok(SessionQuery { status: &[SessionStatus::Active], offset, limit, ..SessionQuery::default() })
+}
+
+/// What the contract says of a change, in either case.
+fn told(done: Result<(), ServiceError>, failed: &str, message: &str) -> Reply<Value> {
+    done.map_err(|error| Failure::contract(failed, error))?;
+    Ok(Json(json!({ "message": message })))
+}

@@ -1,0 +1,112 @@
+//! `/zones`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use p2p_coordinator_api::{DefineZone, Zone, ZoneStatus};
+
+use super::fields::{Body, Path, Query};
+use super::hosts::MAX_INT;
+use super::reply::Failure;
+use crate::service::Coordinator;
+use crate::store::{Store, ZoneQuery};
+
+type Reply<T> = Result<Json<T>, Failure>;
+
+pub(super) async fn define<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Zone>), Failure> {
+    let body = Body::read(&headers, &body)?;
+    let mut fields = body.fields();
+    let zone_id = fields.id("zone_id");
+    let zone_name = fields.text("zone_name", 255);
+    let zone_display_name = fields.text("zone_display_name", 255);
+    let map_name = fields.text("map_name", 255);
+    let max_players = fields.optional_int("max_players", 1, MAX_INT);
+    let recommended_players = fields.optional_int("recommended_players", 1, MAX_INT);
+    let p2p_enabled = fields.optional_bool("p2p_enabled");
+    let p2p_priority = fields.optional_int("p2p_priority", 1, 10);
+    let fallback_enabled = fields.optional_bool("fallback_enabled");
+    let score = fields.default_float("min_host_quality_score", 7.0, 0.0, Some(10.0));
+    let min_bandwidth_mbps = fields.optional_int("min_bandwidth_mbps", 1, MAX_INT);
+    let max_latency_ms = fields.optional_int("max_latency_ms", 1, MAX_INT);
+    let description = fields.optional_text("description", MAX_DESCRIPTION);
+    fields.finish()?;
+    let default = DefineZone::new(fields.given(zone_id)?);
+    let definition = DefineZone {
+        zone_name,
+        zone_display_name,
+        map_name,
+        max_players: max_players.unwrap_or(default.max_players),
+        recommended_players: recommended_players.unwrap_or(default.recommended_players),
+        p2p_enabled: p2p_enabled.unwrap_or(default.p2p_enabled),
+        p2p_priority: p2p_priority.unwrap_or(default.p2p_priority),
+        fallback_enabled: fallback_enabled.unwrap_or(default.fallback_enabled),
+        min_host_quality_score: score,
+        min_bandwidth_mbps: min_bandwidth_mbps.unwrap_or(default.min_bandwidth_mbps),
+        max_latency_ms: max_latency_ms.unwrap_or(default.max_latency_ms),
+        description,
+        ..default
+    };
+    Ok((StatusCode::CREATED, Json(coordinator.define_zone(definition).await?)))
+}
+
+/// The most characters of a description.
+const MAX_DESCRIPTION: usize = 4000;
+
+pub(super) async fn read<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Zone> {
+    Ok(Json(coordinator.zone(&path.id("zone_id")?).await?))
+}
+
+pub(super) async fn list<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    query: Query,
+) -> Reply<Vec<Zone>> {
+    let mut fields = query.fields();
+    let p2p_enabled = fields.optional_bool("p2p_enabled");
+    let status = fields.optional_text("status_filter", 255);
+    let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
+    let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
+    fields.finish()?;
+    let status = status.map(|given| status_named(&given)).transpose()?;
+    Ok(Json(coordinator.zones(&ZoneQuery { status, p2p_enabled, offset, limit }).await?))
+}
+
+fn status_named(given: &str) -> Result<ZoneStatus, Failure> {
+    let named = |status: &ZoneStatus| status.as_str().eq_ignore_ascii_case(given);
+    ZoneStatus::ALL.into_iter().find(named).ok_or_else(|| Failure::Status {
+        given: given.to_owned(),
+        all: ZoneStatus::ALL.map(|status| status.as_str().to_uppercase()).join(", "),
+    })
+}
+
+pub(super) async fn enabled<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+) -> Reply<Vec<Zone>> {
+    let query = ZoneQuery {
+        status: Some(ZoneStatus::Enabled),
+        p2p_enabled: Some(true),
+        ..ZoneQuery::default()
+    };
+    Ok(Json(coordinator.zones(&query).await?))
+}
+
+pub(super) async fn enable<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Zone> {
+    Ok(Json(coordinator.open_zone_to_peers(&path.id("zone_id")?, true).await?))
+}
+
+pub(super) async fn disable<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+) -> Reply<Zone> {
+    Ok(Json(coordinator.open_zone_to_peers(&path.id("zone_id")?, false).await?))
+}

@@ -1,0 +1,137 @@
+//! HTTP/1.1 on anything that reads and writes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tower_service::Service;
+
+/// What a client can make a coordinator hold or wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at once on one door; further ones wait at the socket, or are refused to peers.
+    /// Default 1024.
+    pub connections: usize,
+    /// Requests at once of one peer: streams of its connection. Default 64.
+    pub peer_streams: usize,
+    /// The most bytes of a request's body; past it 413. Default 1 MiB.
+    pub body: usize,
+    /// The most bytes of a request's line and headers; past it 431. Default 16 KiB.
+    pub headers: usize,
+    /// How long a client may take for the headers, also of the next request: then the connection
+    /// ends. Default 30 s.
+    pub header_timeout: Duration,
+    /// How long a client may take for the body; past it 408. Default 15 s.
+    pub body_timeout: Duration,
+    /// How long one request may take; past it 503. Default 10 s.
+    pub request_timeout: Duration,
+    /// How long requests that are being done have when the door closes. Default 10 s.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            peer_streams: 64,
+            body: 1 << 20,
+            headers: 16 << 10,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Whether answers carry a `Date`: a wall clock, which a simulation must not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DateHeader {
+    Omitted,
+    Sent,
+}
+
+/// Serves requests until the client leaves, or until `closing` says true and the one that is being
+/// done is answered.
+pub(super) async fn serve<Io>(
+    io: Io,
+    router: Router,
+    limits: Limits,
+    date: DateHeader,
+    mut closing: watch::Receiver<bool>,
+) where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request| answer(router.clone(), limits, request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.headers.max(MIN_BUFFER))
+        .auto_date_header(date == DateHeader::Sent)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let closed = pin!(async { closing.wait_for(|closing| *closing).await.map(|_| ()) });
+    tokio::select! {
+        biased;
+        // What went wrong between this client and us is nothing to us.
+        _ = connection.as_mut() => return,
+        _ = closed => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// hyper's own lower bound.
+const MIN_BUFFER: usize = 8192;
+
+async fn answer(
+    mut router: Router,
+    limits: Limits,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let collected = Limited::new(body, limits.body).collect();
+    let body = match timeout(limits.body_timeout, collected).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let what = format!("The body has more than {} bytes", limits.body);
+            return Ok(refuse(StatusCode::PAYLOAD_TOO_LARGE, &what));
+        }
+        // The client has gone in the middle; nobody will read this.
+        Ok(Err(_)) => return Ok(refuse(StatusCode::BAD_REQUEST, "The body is incomplete")),
+        Err(_) => return Ok(refuse(StatusCode::REQUEST_TIMEOUT, "The body took too long")),
+    };
+    let request = Request::from_parts(parts, Body::from(body));
+    match within(limits.request_timeout, router.call(request)).await {
+        Some(response) => response,
+        None => Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "The request took too long: try again")),
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    timeout(limit, work).await.ok()
+}
+
+/// An answer in the form of all refusals, after which the connection ends.
+fn refuse(status: StatusCode, detail: &str) -> Response<Body> {
+    let body = serde_json::json!({ "detail": detail }).to_string();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    response
+}

@@ -1,0 +1,72 @@
+//! The door for everybody: HTTP/1.1 over TCP.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Limits;
+use super::serve::{DateHeader, serve};
+
+/// Serves `router` on `listener` until `closing` says true; then requests that are being done have
+/// the time of [`Limits::drain`]. Whether all of them ended by themselves.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends all connections at once.
+pub async fn run(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    mut closing: watch::Receiver<bool>,
+) -> bool {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut connections = JoinSet::new();
+    let mut closed = closing.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = closed.wait_for(|closing| *closing) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Ok((stream, place)) = accepted else { continue };
+        let (router, closing) = (router.clone(), closing.clone());
+        connections.spawn(async move {
+            serve(stream, router, limits, DateHeader::Sent, closing).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    // A sender that is gone counts as closing, too.
+    let _ = closing.wait_for(|closing| *closing).await;
+    let ended = async { while connections.join_next().await.is_some() {} };
+    timeout(limits.drain, ended).await.is_ok()
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Answers are small and whole; one that waits for company helps nobody.
+            let _ = stream.set_nodelay(true);
+            Ok((stream, place))
+        }
+        Err(error) => {
+            // Out of descriptors, most often: it passes, and trying at once would only burn time.
+            tracing::warn!(%error, "cannot accept a connection");
+            sleep(PAUSE).await;
+            Err(error)
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(100);

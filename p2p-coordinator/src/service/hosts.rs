@@ -1,0 +1,199 @@
+//! Hosts: registered, heard, lost, removed.
+
+use p2p_coordinator_api::{
+    Challenge, Heartbeat, Host, HostId, HostTerms, IssuedChallenge, Nonce, RegisterHost,
+    RegisteredHost,
+};
+
+use super::{ATTEMPTS, Coordinator, Result, ServiceError};
+use crate::domain::{Change, Changes, HostView, Refusal, Row, SessionRecord, host};
+use crate::store::{HostQuery, SessionQuery, Store};
+
+impl<S: Store> Coordinator<S> {
+    /// What a host is to sign to prove its peer id.
+    pub fn challenge(&self) -> IssuedChallenge {
+        let (inner, now) = (&self.inner, self.now());
+        let challenge = Challenge::new(&inner.key, now, inner.random.bytes());
+        IssuedChallenge { challenge, expires_at: now.after(Challenge::LIFETIME) }
+    }
+
+    /// Makes a host known, or updates it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Proof`] or [`Refusal::HostTaken`]; otherwise [`ServiceError`].
+    pub async fn register_host(&self, request: RegisterHost) -> Result<RegisteredHost> {
+        let (id, terms) = (request.host_id.clone(), self.settings().terms);
+        if let Some(proof) = &request.p2p {
+            proof.check(&id, self.issuer(), self.now()).map_err(Refusal::Proof)?;
+        }
+        let fresh = request.p2p.as_ref().is_some_and(|proof| proof.fresh);
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            let known = self.store().host(&id).await?;
+            let record = known.as_ref().map(|view| &view.row.value);
+            let registered = host::register(record, request.clone(), &terms, now)?;
+            let mut changes = Changes::default();
+            if let (Some(view), true) = (&known, fresh) {
+                for mut session in self.live_sessions(view).await? {
+                    let freed = session.value.restart(now);
+                    changes.free(&session.value.name, freed);
+                    changes.sessions.push(Change::Update(session));
+                }
+            }
+            let place = known.as_ref().map(|view| (view.row.id, view.row.version));
+            changes.hosts.push(Change::upsert(place, registered));
+            let Some(committed) = self.commit(changes).await? else { continue };
+            let Some(row) = committed.hosts.into_iter().next() else { continue };
+            let placed = known.map(|view| view.placed).unwrap_or_default();
+            tracing::info!(host = %id, peer = row.value.peer.is_some(), "host registered");
+            let p2p = row.value.peer.is_some().then(|| HostTerms {
+                issuer: self.issuer(),
+                now,
+                lease_ms: u64::try_from(terms.lease.as_millis()).unwrap_or(u64::MAX),
+            });
+            return Ok(RegisteredHost { host: HostView { row, placed }.to_api(), p2p });
+        }
+        Err(ServiceError::Contended)
+    }
+
+    /// Takes a sign of life, and frees the places of players that the host does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
+    pub async fn heartbeat(&self, id: &HostId, beat: &Heartbeat) -> Result<Host> {
+        let terms = self.settings().terms;
+        let mut present: Vec<Nonce> =
+            beat.present.iter().flatten().filter_map(|nonce| nonce.parse().ok()).collect();
+        present.sort_unstable();
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            let mut view = self.known_host(id).await?;
+            let mut changes = Changes::default();
+            if beat.present.is_some() {
+                for mut session in self.live_sessions(&view).await? {
+                    let freed = session.value.reconcile(&present, now);
+                    if !freed.is_empty() {
+                        changes.free(&session.value.name, freed);
+                        changes.sessions.push(Change::Update(session));
+                    }
+                }
+            }
+            view.row.value.heartbeat(beat, &terms, now);
+            changes.hosts.push(Change::Update(view.row));
+            let Some(committed) = self.commit(changes).await? else { continue };
+            let Some(row) = committed.hosts.into_iter().next() else { continue };
+            return Ok(HostView { row, placed: view.placed }.to_api());
+        }
+        Err(ServiceError::Contended)
+    }
+
+    /// A host.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
+    pub async fn host(&self, id: &HostId) -> Result<Host> {
+        Ok(self.known_host(id).await?.to_api())
+    }
+
+    /// Hosts, the best first.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn hosts(&self, query: &HostQuery) -> Result<Vec<Host>> {
+        let views = self.store().hosts(query).await?;
+        let mut hosts: Vec<_> = views.iter().map(HostView::to_api).collect();
+        // A store orders by what hosts report; what was placed on them can change the score.
+        hosts.sort_by(|a, b| b.quality_score.total_cmp(&a.quality_score));
+        Ok(hosts)
+    }
+
+    /// Hosts that can be given sessions, the best first.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn available_hosts(&self, mut query: HostQuery) -> Result<Vec<Host>> {
+        query.available_at = Some(self.now());
+        self.hosts(&query).await
+    }
+
+    /// Forgets a host. Its sessions fail.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
+    pub async fn remove_host(&self, id: &HostId) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let view = self.known_host(id).await?;
+            let mut changes = self.failed_sessions(&view).await?;
+            changes.hosts.push(Change::Delete { id: view.row.id, version: view.row.version });
+            if self.commit(changes).await?.is_some() {
+                tracing::info!(host = %id, "host removed");
+                return Ok(());
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    /// Looks for hosts whose lease is over: they go offline, and their sessions fail. How many.
+    ///
+    /// A coordinator that has just started waits for one lease: hosts could not reach it before.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn sweep(&self) -> Result<usize> {
+        let now = self.now();
+        if now.since(self.inner.started) < self.settings().terms.lease {
+            return Ok(0);
+        }
+        let query = HostQuery { lost_at: Some(now), limit: Some(SWEPT), ..HostQuery::default() };
+        let mut lost = 0;
+        for mut view in self.store().hosts(&query).await? {
+            let mut changes = self.failed_sessions(&view).await?;
+            let sessions = changes.sessions.len();
+            if !view.row.value.expire(now) {
+                continue;
+            }
+            let host = view.row.value.host_id.clone();
+            changes.hosts.push(Change::Update(view.row));
+            // Whoever changed it meanwhile has heard it, or will be here again.
+            if self.commit(changes).await?.is_some() {
+                tracing::warn!(%host, sessions, "host lost: nothing heard for its lease");
+                lost += 1;
+            }
+        }
+        Ok(lost)
+    }
+
+    async fn known_host(&self, id: &HostId) -> Result<HostView> {
+        let view = self.store().host(id).await?;
+        Ok(view.ok_or_else(|| Refusal::UnknownHost(id.clone()))?)
+    }
+
+    async fn live_sessions(&self, view: &HostView) -> Result<Vec<Row<SessionRecord>>> {
+        let query = SessionQuery {
+            host: Some(view.row.id),
+            status: SessionQuery::LIVE,
+            ..SessionQuery::default()
+        };
+        Ok(self.store().sessions(&query).await?)
+    }
+
+    async fn failed_sessions(&self, view: &HostView) -> Result<Changes> {
+        let (mut changes, now) = (Changes::default(), self.now());
+        for mut session in self.live_sessions(view).await? {
+            let freed = session.value.fail(now);
+            changes.free(&session.value.name, freed);
+            changes.sessions.push(Change::Update(session));
+        }
+        Ok(changes)
+    }
+}
+
+/// The most hosts that one sweep looks at.
+const SWEPT: u32 = 100;

@@ -1,0 +1,230 @@
+//! Sessions by the hand of a server: made, begun, held, ended, and who is in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use p2p_coordinator_api::{CreateSession, Nonce, PlayerId, Session, SessionName, Timestamp};
+
+use super::{ATTEMPTS, Coordinator, Result, ServiceError};
+use crate::domain::placement::{self, Wish};
+use crate::domain::{Change, Changes, HostView, Refusal, Row, RowId, SessionRecord, ZoneRecord};
+use crate::store::{SessionKey, SessionQuery, Store};
+
+impl<S: Store> Coordinator<S> {
+    /// Makes a session, on a named host or on the best. Players who are elsewhere leave there.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Refused`] if the host or the zone does not allow it; otherwise
+    /// [`ServiceError`].
+    pub async fn create_session(&self, request: &CreateSession) -> Result<Session> {
+        let players: Vec<PlayerId> = {
+            let mut seen = BTreeSet::new();
+            let new = |player: &&PlayerId| seen.insert((*player).clone());
+            request.player_ids.iter().filter(new).cloned().collect()
+        };
+        let name = SessionName::from_bits(self.inner.random.bits());
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            let (host, zone) = self.host_for(request, players.len(), now).await?;
+            let mut session = SessionRecord::open(name.clone(), &host.row, &zone, now);
+            let mut changes = Changes::default();
+            let mut former = Former::default();
+            for player in &players {
+                session.add(player.clone(), now)?;
+                let from = self.leave(&mut former, player, None, now).await?;
+                changes.seat(&session, player, from.as_ref());
+            }
+            changes.sessions.push(Change::Insert(session));
+            let made = changes.sessions.len() - 1;
+            changes.sessions.extend(former.into_changes());
+            // As it was read: if others placed somebody there meanwhile, it may be full now.
+            changes.hosts.push(Change::Update(host.row));
+            let Some(committed) = self.commit(changes).await? else { continue };
+            if let Some(row) = committed.sessions.get(made) {
+                return Ok(row.to_api());
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    async fn host_for(
+        &self,
+        request: &CreateSession,
+        players: usize,
+        now: Timestamp,
+    ) -> Result<(HostView, Row<ZoneRecord>)> {
+        let id = &request.zone_id;
+        let unknown = || Refusal::UnknownZone(id.clone());
+        let count = u32::try_from(players).unwrap_or(u32::MAX);
+        let Some(host) = &request.host_id else {
+            let view = self.store().placement(id, None, false, now).await?.ok_or_else(unknown)?;
+            view.zone.value.is_open()?;
+            let wish = Wish { player: None, peer: false, avoid: &[] };
+            let host = placement::open_on(&view, wish, count.max(1), now).cloned();
+            let host = host.ok_or_else(|| Refusal::NoHost { zone: id.clone() })?;
+            return Ok((host, view.zone));
+        };
+        let candidate = self.store().candidate(host).await?;
+        let candidate = candidate.ok_or_else(|| Refusal::UnknownHost(host.clone()))?;
+        let (zone, _) = self.store().zone(id).await?.ok_or_else(unknown)?;
+        zone.value.is_open()?;
+        let (host, served) = (candidate.host, candidate.served);
+        placement::can_open(&host, &served, &zone.value, count.max(1), now)?;
+        Ok((host, zone))
+    }
+
+    /// A session.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownSession`]; otherwise [`ServiceError`].
+    pub async fn session(&self, key: &SessionKey) -> Result<Session> {
+        Ok(self.known_session(key).await?.to_api())
+    }
+
+    /// Sessions, by number.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn sessions(&self, query: &SessionQuery) -> Result<Vec<Session>> {
+        Ok(self.store().sessions(query).await?.iter().map(Row::<SessionRecord>::to_api).collect())
+    }
+
+    /// Begins a session, or goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownSession`], [`Refusal::State`]; otherwise [`ServiceError`].
+    pub async fn activate_session(&self, key: &SessionKey) -> Result<()> {
+        self.change_session(key, |session, now| session.activate(now).map(|()| Vec::new())).await
+    }
+
+    /// Holds a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownSession`], [`Refusal::State`]; otherwise [`ServiceError`].
+    pub async fn pause_session(&self, key: &SessionKey) -> Result<()> {
+        self.change_session(key, |session, now| session.pause(now).map(|()| Vec::new())).await
+    }
+
+    /// Ends a session. One that is over stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownSession`]; otherwise [`ServiceError`].
+    pub async fn end_session(&self, key: &SessionKey) -> Result<()> {
+        self.change_session(key, |session, now| Ok(session.end(now))).await
+    }
+
+    /// Gives a player a place, which stays until it is taken back. A player who is elsewhere leaves
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownSession`], [`Refusal::Full`], [`Refusal::State`]; otherwise
+    /// [`ServiceError`].
+    pub async fn add_player(&self, key: &SessionKey, player: &PlayerId) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            let mut session = self.known_session(key).await?;
+            if !session.value.add(player.clone(), now)? {
+                return Ok(());
+            }
+            let host = self.store().host(&session.value.host_id).await?;
+            let mut changes = Changes::default();
+            if let Some(host) = host {
+                host.can_take(1, now)?;
+                changes.hosts.push(Change::Update(host.row));
+            }
+            let mut former = Former::default();
+            let from = self.leave(&mut former, player, None, now).await?;
+            changes.seat(&session.value, player, from.as_ref());
+            changes.sessions.push(Change::Update(session));
+            changes.sessions.extend(former.into_changes());
+            if self.commit(changes).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    /// Takes a player's place back; with a nonce, only if that is of the newest token.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownSession`], [`Refusal::UnknownPlayer`], [`Refusal::State`]; otherwise
+    /// [`ServiceError`].
+    pub async fn remove_player(
+        &self,
+        key: &SessionKey,
+        player: &PlayerId,
+        nonce: Option<Nonce>,
+    ) -> Result<()> {
+        self.change_session(key, |session, now| {
+            session.remove(player, nonce, now).map(|()| vec![player.clone()])
+        })
+        .await
+    }
+
+    /// Lets `change` change a session and say who lost a place.
+    async fn change_session(
+        &self,
+        key: &SessionKey,
+        change: impl Fn(&mut SessionRecord, Timestamp) -> std::result::Result<Vec<PlayerId>, Refusal>,
+    ) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let read = self.known_session(key).await?;
+            let mut session = read.clone();
+            let freed = change(&mut session.value, self.now())?;
+            if session == read {
+                return Ok(());
+            }
+            let mut changes = Changes::default();
+            changes.free(&session.value.name, freed);
+            changes.sessions.push(Change::Update(session));
+            if self.commit(changes).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    pub(super) async fn known_session(&self, key: &SessionKey) -> Result<Row<SessionRecord>> {
+        let row = self.store().session(key).await?;
+        Ok(row.ok_or_else(|| Refusal::UnknownSession(key.to_string()))?)
+    }
+
+    /// Takes a player out of the session where the player is, but for `but`. Which that was.
+    pub(super) async fn leave(
+        &self,
+        former: &mut Former,
+        player: &PlayerId,
+        but: Option<RowId>,
+        now: Timestamp,
+    ) -> Result<Option<SessionName>> {
+        let Some(row) = self.store().session_of(player).await? else { return Ok(None) };
+        let name = row.value.name.clone();
+        if but != Some(row.id) {
+            former.remove(row, player, now);
+        }
+        Ok(Some(name))
+    }
+}
+
+/// Sessions that players leave because they go elsewhere.
+#[derive(Default)]
+pub(super) struct Former(BTreeMap<RowId, Row<SessionRecord>>);
+
+impl Former {
+    pub(super) fn remove(&mut self, row: Row<SessionRecord>, player: &PlayerId, now: Timestamp) {
+        let row = self.0.entry(row.id).or_insert(row);
+        // Whoever is not there any more need not leave.
+        let _ = row.value.remove(player, None, now);
+    }
+
+    pub(super) fn into_changes(self) -> impl Iterator<Item = Change<SessionRecord>> {
+        self.0.into_values().map(Change::Update)
+    }
+}
