@@ -2,12 +2,15 @@
 
 mod host;
 mod lease;
+mod life;
 mod placement;
 mod session;
 
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use p2p_coordinator_api::{DefineZone, HostStatus, SessionName, Timestamp, ZoneStatus};
 use p2p_core::{PeerAddr, PeerId, SecretKey};
-use std::time::Duration;
 
 use super::{HostRecord, Load, Row, RowId, SessionRecord, ZoneRecord};
 
@@ -21,8 +24,11 @@ fn moment(millis: u64) -> Timestamp {
     START.after(Duration::from_millis(millis))
 }
 
-fn peer(byte: u8) -> PeerId {
-    SecretKey::from_bytes(&[byte; 32]).peer_id()
+/// Made once: a key takes longer than all the rest of a random case.
+fn peer(number: u8) -> PeerId {
+    static PEERS: LazyLock<[PeerId; 3]> =
+        LazyLock::new(|| [0, 1, 2].map(|byte| SecretKey::from_bytes(&[byte; 32]).peer_id()));
+    PEERS[usize::from(number)]
 }
 
 /// As strong as a score can tell, fresh and online, and no peer.

@@ -1,5 +1,6 @@
 //! For how long a host counts as alive, and who may speak for it.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use p2p_coordinator_api::{
@@ -12,14 +13,18 @@ use super::super::host::register;
 use super::super::{HostRecord, HostView, Load, Terms};
 use super::{START, host, moment, peer, peer_host};
 
+/// By somebody without a proof, or by the first or second of two peers.
 fn request(owner: Option<u8>) -> RegisterHost {
+    static PROOFS: LazyLock<[HostProof; 2]> = LazyLock::new(|| {
+        [1, 2].map(|byte| {
+            let key = SecretKey::from_bytes(&[byte; 32]);
+            let challenge = Challenge::new(&key, START, [0; 16]);
+            let addr = PeerAddr::new(key.peer_id());
+            HostProof::new(&key, &"host-1".parse().unwrap(), addr, false, challenge)
+        })
+    });
     let host_id = "host-1".parse().unwrap();
-    let proof = |byte: u8| {
-        let key = SecretKey::from_bytes(&[byte; 32]);
-        let challenge = Challenge::new(&SecretKey::from_bytes(&[200; 32]), START, [0; 16]);
-        HostProof::new(&key, &host_id, PeerAddr::new(key.peer_id()), false, challenge)
-    };
-    let p2p = owner.map(proof);
+    let p2p = owner.map(|owner| PROOFS[usize::from(owner - 1)].clone());
     RegisterHost {
         host_id,
         player_id: "somebody".parse().unwrap(),

@@ -134,7 +134,7 @@ fn chosen(placement: Result<Placement<'_>, Refusal>) -> Result<(&'static str, i6
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(ProptestConfig::with_cases(768))]
 
     #[test]
     fn a_player_gets_the_fullest_session_that_has_room_or_else_the_best_host_that_fits(
