@@ -1,3 +1,0 @@
-//! The coordinator's program.
-
-fn main() {}
