@@ -89,7 +89,10 @@ impl<P: P2PProvider> Client<P> {
         let reply = self.inner.door.request(Call { method, target, body }).await?;
         match reply.status {
             200..300 => Ok(reply),
-            status => Err(RequestError::Refused { status, problem: problem(&reply.body) }),
+            status => {
+                let problem = problem(&reply.body, reply.aside);
+                Err(RequestError::Refused { status, problem })
+            }
         }
     }
 }

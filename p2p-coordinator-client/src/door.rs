@@ -1,7 +1,8 @@
 //! How requests travel: over HTTP to a URL, or on streams of a peer.
 
 use bytes::Bytes;
-use hyper::Method;
+use hyper::{HeaderMap, Method};
+use p2p_coordinator_api::service::{DETAIL_HEADER, REASON_HEADER};
 use p2p_core::P2PProvider;
 
 use crate::addr::CoordinatorAddr;
@@ -32,6 +33,26 @@ pub(crate) struct Call {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
+    /// What a refusal says beside a body that the contract fixes.
+    pub(crate) aside: Aside,
+}
+
+/// A refusal's word and sentence, where they are not in the body.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aside {
+    pub(crate) reason: Option<String>,
+    pub(crate) detail: Option<String>,
+}
+
+impl Aside {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name| {
+            // Not every sentence is ASCII; what no header should hold is shown as what it is.
+            let value = headers.get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        Self { reason: text(REASON_HEADER), detail: text(DETAIL_HEADER) }
+    }
 }
 
 /// One of the ways.

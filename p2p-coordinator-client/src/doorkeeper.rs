@@ -59,9 +59,16 @@ impl Doorkeeper {
         }
     }
 
-    /// Honours tokens of `issuer` from now on, and of nobody else.
-    pub const fn set_issuer(&mut self, issuer: PeerId) {
-        self.issuer = issuer;
+    /// Honours tokens of `issuer` from now on, and of nobody else; of a new one those made at
+    /// `not_before` or later. Says whether it is a new one: then all that is known of tokens, times
+    /// included, was about the old one's and is forgotten. For the same, nothing changes.
+    pub fn set_issuer(&mut self, issuer: PeerId, not_before: Timestamp) -> bool {
+        let is_new = issuer != self.issuer;
+        if is_new {
+            let host = self.host.clone();
+            *self = Self::new(issuer, host, self.host_peer, not_before, self.max_remembered);
+        }
+        is_new
     }
 
     /// Lets the peer `applicant` in, who showed `credential` at `now` by the coordinator's clock, or

@@ -1,7 +1,10 @@
 //! The words of a refusal, in whichever of their forms they come.
 
+use p2p_coordinator_api::RefusalReason;
 use p2p_coordinator_api::service::Problem;
 use serde_json::Value;
+
+use crate::door::Aside;
 
 /// The most characters kept of the coordinator's words.
 const MAX_DETAIL: usize = 500;
@@ -12,11 +15,18 @@ const MAX_COMPLAINTS: usize = 8;
 
 /// What a reply says that is no success. A reason that this client does not know counts as none, so
 /// that a later coordinator's words still arrive.
-pub(crate) fn problem(body: &[u8]) -> Problem {
+pub(crate) fn problem(body: &[u8], aside: Aside) -> Problem {
+    let Problem { detail, reason } = from_body(body);
+    let said = aside.reason.map(Value::String).and_then(known_reason);
+    let detail = aside.detail.map_or(detail, |text| words(&text, MAX_DETAIL).detail);
+    Problem { detail, reason: reason.or(said) }
+}
+
+fn from_body(body: &[u8]) -> Problem {
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return words(&String::from_utf8_lossy(body), MAX_TEXT);
     };
-    let reason = value.get("reason").and_then(|reason| serde_json::from_value(reason.clone()).ok());
+    let reason = value.get("reason").cloned().and_then(known_reason);
     match value.get("detail") {
         Some(Value::String(detail)) => Problem { reason, ..words(detail, MAX_DETAIL) },
         Some(Value::Array(complaints)) => {
@@ -26,6 +36,10 @@ pub(crate) fn problem(body: &[u8]) -> Problem {
         }
         _ => words(&String::from_utf8_lossy(body), MAX_TEXT),
     }
+}
+
+fn known_reason(value: Value) -> Option<RefusalReason> {
+    serde_json::from_value(value).ok()
 }
 
 /// One entry of the list that comes with 422: where, and what is wrong there.
@@ -52,10 +66,13 @@ fn words(text: &str, max: usize) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use p2p_coordinator_api::RefusalReason;
     use proptest::prelude::*;
 
     use super::*;
+
+    fn problem(body: &[u8]) -> Problem {
+        super::problem(body, Aside::default())
+    }
 
     #[test]
     fn a_reason_is_kept_and_one_of_a_later_version_is_left_out() {
@@ -70,6 +87,14 @@ mod tests {
         let body = br#"{"detail":[{"loc":["body","port"],"msg":"at least 1","type":"x"},
             {"loc":["body","players",3],"msg":"too long"},{"msg":"odd"},7]}"#;
         assert_eq!(problem(body).detail, "body.port: at least 1; body.players.3: too long; odd");
+    }
+
+    #[test]
+    fn what_is_said_beside_a_fixed_body_counts() {
+        let aside = Aside { reason: Some("full".into()), detail: Some("ten of ten".into()) };
+        let body = br#"{"detail":"Failed to add player"}"#;
+        let both = super::problem(body, aside);
+        assert_eq!((both.detail.as_str(), both.reason), ("ten of ten", Some(RefusalReason::Full)));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use p2p_coordinator_api::TokenError;
 use p2p_core::{Admission, Applicant, Denied, PeerId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use super::clock::Clock;
 use super::config::HostConfig;
 use super::guests::Guests;
 use super::register::Registered;
-use crate::doorkeeper::Doorkeeper;
+use crate::doorkeeper::{Doorkeeper, TokenRefusal};
 
 /// Behind one lock, which nobody holds across an `await`.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub(crate) struct Shared {
 pub(crate) struct Hall {
     doorkeeper: Doorkeeper,
     clock: Clock,
+    /// Whether somebody showed a token that the issuer known here did not sign: a forger, or a
+    /// coordinator with a new key, of which no heartbeat tells.
+    pub(super) doubts_issuer: bool,
     pub(super) guests: Guests,
     /// Whose [`Guest`](super::Guest) was dropped. At most as many as there are guests.
     let_go: Vec<u64>,
@@ -45,6 +49,7 @@ impl Hall {
         Self {
             doorkeeper: Doorkeeper::new(terms.issuer, host, peer, terms.now, max),
             clock: Clock::new(terms.now, *at),
+            doubts_issuer: false,
             guests: Guests::new(config.max_connections.max(1)),
             let_go: Vec::new(),
             known: true,
@@ -54,12 +59,16 @@ impl Hall {
         }
     }
 
-    /// The host was registered again. Tokens made before stay valid: this process knows which of
-    /// them were used.
+    /// The host was registered again. Tokens made before by the same issuer stay valid: this process
+    /// knows which of them were used.
     pub(super) fn registered(&mut self, registered: &Registered) {
         let Registered { terms, at, .. } = registered;
-        self.doorkeeper.set_issuer(terms.issuer);
-        self.clock.synchronise(terms.now, *at);
+        if self.doorkeeper.set_issuer(terms.issuer, terms.now) {
+            self.clock = Clock::new(terms.now, *at);
+        } else {
+            self.clock.synchronise(terms.now, *at);
+        }
+        self.doubts_issuer = false;
         self.lease = Duration::from_millis(terms.lease_ms);
         self.heard(*at);
     }
@@ -115,7 +124,10 @@ impl Admission for HallDoor {
                 hall.guests.expect(now, applicant.credential.clone(), claims);
                 Ok(())
             }
-            Err(refusal) => Err(Denied(refusal.to_string())),
+            Err(refusal) => {
+                hall.doubts_issuer |= refusal == TokenRefusal::Token(TokenError::Forged);
+                Err(Denied(refusal.to_string()))
+            }
         }
     }
 }

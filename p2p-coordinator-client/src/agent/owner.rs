@@ -181,7 +181,8 @@ impl<P: P2PProvider> Owner<P> {
 
     fn do_duty(&mut self) {
         let (now, addr) = (Instant::now(), self.provider.local_addr());
-        let duty = self.rhythm.duty(addr != self.registered_addr);
+        let outdated = addr != self.registered_addr || self.shared.hall().doubts_issuer;
+        let duty = self.rhythm.duty(outdated);
         let told = match duty {
             Duty::Beat => {
                 let hall = &mut self.shared.hall();

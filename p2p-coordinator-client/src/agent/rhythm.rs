@@ -33,6 +33,8 @@ pub(crate) struct Rhythm {
     next: Duty,
     due: Instant,
     backoff: Backoff,
+    /// What was told last.
+    last: Duty,
 }
 
 /// A lease that is too short for a network's round trips is not worth filling it with requests.
@@ -45,7 +47,8 @@ impl Rhythm {
     /// together.
     pub(crate) fn new(now: Instant, lease: Duration, seed: u64) -> Self {
         let backoff = Backoff::new().with_jitter_seed(Some(seed));
-        let mut rhythm = Self { interval: SHORTEST, next: Duty::Beat, due: now, backoff };
+        let mut rhythm =
+            Self { interval: SHORTEST, next: Duty::Beat, due: now, backoff, last: Duty::Register };
         rhythm.set_lease(lease);
         rhythm.due = now + rhythm.interval;
         rhythm
@@ -60,13 +63,19 @@ impl Rhythm {
         self.due
     }
 
-    /// What is to be told now; `moved` says that the host is not where it was when it registered.
-    pub(crate) const fn duty(&self, moved: bool) -> Duty {
-        if moved { Duty::Register } else { self.next }
+    /// What is to be told now; `outdated` says that the last registration is no longer true, on this
+    /// side or the other. Every other time it is a beat all the same: neither an address that keeps
+    /// changing nor a forger of tokens is to hide who is there.
+    pub(crate) const fn duty(&self, outdated: bool) -> Duty {
+        match self.last {
+            Duty::Beat if outdated => Duty::Register,
+            _ => self.next,
+        }
     }
 
     /// Takes note of how `duty`, begun at `begun`, went.
     pub(crate) fn done(&mut self, begun: Instant, now: Instant, duty: Duty, outcome: Outcome) {
+        self.last = duty;
         match (duty, outcome) {
             (_, Outcome::Done) => {
                 self.backoff.reset();
@@ -105,6 +114,8 @@ mod tests {
         // The request's own time does not count.
         assert_eq!(millis(&rhythm, start), 4000);
         assert_eq!(rhythm.duty(true), Duty::Register);
+        rhythm.done(begun, begun, Duty::Register, Outcome::Done);
+        assert_eq!(rhythm.duty(true), Duty::Beat);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use hyper::header::CONTENT_TYPE;
 use p2p_core::BoxError;
 use reqwest::redirect::Policy;
@@ -11,7 +11,7 @@ use rustls::{ClientConfig as Tls, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::timeout;
 
-use super::{Call, Reply, too_large};
+use super::{Aside, Call, Reply, too_large};
 use crate::client::ClientConfig;
 use crate::error::RequestError;
 
@@ -67,7 +67,8 @@ impl HttpDoor {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status: reply.status().as_u16(), body: Bytes::from(body) })
+        let (status, aside) = (reply.status().as_u16(), Aside::of(reply.headers()));
+        Ok(Reply { status, body: body.freeze(), aside })
     }
 
     fn unreachable(&self, error: reqwest::Error) -> RequestError {

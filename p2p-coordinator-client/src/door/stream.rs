@@ -12,7 +12,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
 use p2p_core::{BoxError, RecvStream, SendStream, StreamError, StreamIo};
 
-use super::{Call, Reply};
+use super::{Aside, Call, Reply};
 
 /// How it goes wrong.
 #[derive(Debug)]
@@ -66,7 +66,8 @@ pub(super) async fn exchange(
             }
             body.extend_from_slice(&data);
         }
-        Ok(Reply { status: head.status.as_u16(), body: body.freeze() })
+        let (status, aside) = (head.status.as_u16(), Aside::of(&head.headers));
+        Ok(Reply { status, body: body.freeze(), aside })
     };
     drive(reply, wire).await
 }

@@ -64,13 +64,23 @@ fn a_forged_token_is_refused() {
 }
 
 #[test]
-fn a_new_issuer_replaces_the_old_one() {
+fn a_new_issuer_replaces_the_old_one_and_its_clock() {
     let mut keeper = doorkeeper(9);
-    keeper.set_issuer(key(9).peer_id());
+    assert_eq!(show(&mut keeper, 9000, &claims(1)), Err(TokenRefusal::Expired));
+    assert!(keeper.set_issuer(key(9).peer_id(), at(2000)));
     let refused = Err(TokenRefusal::Token(TokenError::Forged));
     assert_eq!(show(&mut keeper, 2000, &claims(1)), refused);
     let token = JoinToken::sign(&key(9), &claims(1)).unwrap();
     assert!(keeper.admit(at(2000), key(PLAYER).peer_id(), token.as_bytes()).is_ok());
+}
+
+#[test]
+fn the_same_issuer_again_changes_nothing() {
+    let mut keeper = doorkeeper(9);
+    assert_eq!(show(&mut keeper, 2000, &claims(1)), Ok(()));
+    assert!(!keeper.set_issuer(key(COORDINATOR).peer_id(), at(2500)));
+    assert_eq!(show(&mut keeper, 2000, &claims(1)), Err(TokenRefusal::Used));
+    assert_eq!(show(&mut keeper, 2000, &claims(2)), Ok(()));
 }
 
 #[test]
