@@ -18,7 +18,8 @@ pub struct PlacementView {
     pub zone: Row<ZoneRecord>,
     /// Where the player has a place now, and on which host, if it is a live session.
     pub present: Option<SessionOnHost>,
-    /// Sessions of the zone that have room, on hosts that are online; the best of them.
+    /// Sessions of the zone that have room, on hosts that are online and have room too; the best of
+    /// them.
     pub open: Vec<SessionOnHost>,
     /// Hosts that are available to the zone, the best of them.
     pub hosts: Vec<Candidate>,

@@ -162,6 +162,9 @@ pub(super) fn placement(
         "{SESSION} JOIN hosts h ON h.id = s.host
          WHERE s.zone = ? AND s.status IN ('pending', 'active') AND s.players < s.max_players
          AND h.status = 'online' AND h.lease_until > ? AND h.is_peer >= ?
+         AND h.reported_players < h.max_players
+         AND (SELECT SUM(players) FROM sessions
+              WHERE host = h.id AND status IN ('pending', 'active', 'paused')) < h.max_players
          ORDER BY s.players DESC, s.id LIMIT {OPEN_SESSIONS}"
     );
     let rows = all(sql, &statement, params![zone.id, millis(now), peer], record)?;

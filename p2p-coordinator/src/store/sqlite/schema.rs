@@ -15,6 +15,8 @@ const MIGRATIONS: &[M<'_>] = &[M::up(
         quality_score REAL NOT NULL,
         lease_until INTEGER NOT NULL,
         is_peer INTEGER NOT NULL,
+        max_players INTEGER NOT NULL,
+        reported_players INTEGER NOT NULL,
         record TEXT NOT NULL
     ) STRICT;
     CREATE INDEX hosts_by_quality ON hosts (status, quality_score DESC, host_id);

@@ -42,14 +42,17 @@ fn host(
             let done = run(
                 sql,
                 "INSERT INTO hosts
-                 (version, host_id, status, quality_score, lease_until, is_peer, record)
-                 VALUES (1, ?, ?, ?, ?, ?, ?)",
+                 (version, host_id, status, quality_score, lease_until, is_peer, max_players,
+                  reported_players, record)
+                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
                 params![
                     value.host_id.as_str(),
                     value.status.as_str(),
                     value.quality_score,
                     millis(value.lease_until),
                     value.peer.is_some(),
+                    value.max_players,
+                    value.reported.players,
                     json(&value)?,
                 ],
             );
@@ -60,12 +63,15 @@ fn host(
             let done = run(
                 sql,
                 "UPDATE hosts SET version = version + 1, status = ?, quality_score = ?,
-                 lease_until = ?, is_peer = ?, record = ? WHERE id = ? AND version = ?",
+                 lease_until = ?, is_peer = ?, max_players = ?, reported_players = ?, record = ?
+                 WHERE id = ? AND version = ?",
                 params![
                     value.status.as_str(),
                     value.quality_score,
                     millis(value.lease_until),
                     value.peer.is_some(),
+                    value.max_players,
+                    value.reported.players,
                     json(value)?,
                     row.id,
                     number(row.version),
