@@ -76,15 +76,33 @@ impl<T: Named + Clone> Table<T> {
         self.rows.get(self.names.get(name)?)
     }
 
-    /// Whether a change is of what is there.
-    fn check(&self, change: &Change<T>) -> Result<(), StoreError> {
-        let fits = match change {
-            Change::Insert(value) => !self.names.contains_key(value.name()),
-            Change::Update(Row { id, version, .. }) | Change::Delete { id, version } => {
-                self.rows.get(id).is_some_and(|row| row.version == *version)
+    /// Whether each change is of what is there once those before it are made.
+    fn check(&self, changes: &[Change<T>]) -> Result<(), StoreError> {
+        let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+        let mut versions: BTreeMap<RowId, Option<u64>> = BTreeMap::new();
+        for change in changes {
+            match change {
+                Change::Insert(value) => {
+                    let name = value.name();
+                    let taken = || self.names.contains_key(name);
+                    if names.get(name).copied().unwrap_or_else(taken) {
+                        return Err(StoreError::Conflict);
+                    }
+                    names.insert(name, true);
+                }
+                Change::Update(Row { id, version, .. }) | Change::Delete { id, version } => {
+                    let row = self.rows.get(id);
+                    let stored = || row.map(|row| row.version);
+                    if versions.get(id).copied().unwrap_or_else(stored) != Some(*version) {
+                        return Err(StoreError::Conflict);
+                    }
+                    let kept = matches!(change, Change::Update(_));
+                    versions.insert(*id, kept.then(|| *version + 1));
+                    names.extend(row.filter(|_| !kept).map(|row| (row.value.name(), false)));
+                }
             }
-        };
-        if fits { Ok(()) } else { Err(StoreError::Conflict) }
+        }
+        Ok(())
     }
 
     fn apply(&mut self, change: Change<T>) -> Option<Row<T>> {
@@ -110,7 +128,7 @@ impl State {
     fn placed(&self, host: RowId) -> Load {
         let live = self.live_on(host);
         let players: usize = live.clone().map(|session| self.seats_of(&session.value).len()).sum();
-        let zones: BTreeSet<_> = live.map(|session| session.value.zone).collect();
+        let zones: BTreeSet<_> = live.map(|session| &session.value.zone_id).collect();
         Load { players: count(players), zones: count(zones.len()) }
     }
 
@@ -177,13 +195,16 @@ impl State {
     }
 
     fn check(&self, changes: &Changes) -> Result<(), StoreError> {
-        changes.hosts.iter().try_for_each(|change| self.hosts.check(change))?;
-        changes.zones.iter().try_for_each(|change| self.zones.check(change))?;
-        changes.sessions.iter().try_for_each(|change| self.sessions.check(change))?;
-        for SeatChange { player, from, .. } in &changes.seats {
-            if self.seats.get(player).map(|(_, session, _)| session) != from.as_ref() {
+        self.hosts.check(&changes.hosts)?;
+        self.zones.check(&changes.zones)?;
+        self.sessions.check(&changes.sessions)?;
+        let mut moved: BTreeMap<&PlayerId, Option<&SessionName>> = BTreeMap::new();
+        for SeatChange { player, from, to } in &changes.seats {
+            let stored = || self.seats.get(player).map(|(_, session, _)| session);
+            if moved.get(player).copied().unwrap_or_else(stored) != from.as_ref() {
                 return Err(StoreError::Conflict);
             }
+            moved.insert(player, to.as_ref().map(|(session, _)| session));
         }
         Ok(())
     }
@@ -347,10 +368,9 @@ impl Store for MemoryStore {
             .filter(|row| row.value.zone == zone.id)
             .filter_map(|row| state.on_host(row))
             .filter(|open| {
-                let host = &open.host.row.value;
                 open.session.value.has_room()
-                    && host.is_online(now)
-                    && (host.peer.is_some() || !peer)
+                    && open.host.can_take(1, now).is_ok()
+                    && (open.host.row.value.peer.is_some() || !peer)
             })
             .collect();
         open.sort_by_key(|open| (usize::MAX - open.session.value.seats.len(), open.session.id));
