@@ -1,0 +1,111 @@
+//! Lists of zones, and their counters.
+
+use p2p_coordinator_api::{SessionStatus, ZoneStatus};
+
+use super::sample::{self, NOW};
+use super::step::{add_host, add_session, add_zone, ensure_eq, found};
+use super::{Fixture, Outcome};
+use crate::domain::zone::ZoneCounts;
+use crate::domain::{Row, ZoneRecord};
+use crate::store::{Store, ZoneQuery};
+
+fn ids(zones: &[(Row<ZoneRecord>, ZoneCounts)]) -> Vec<&str> {
+    zones.iter().map(|(zone, _)| zone.value.definition.zone_id.as_str()).collect()
+}
+
+/// Zones by id, name and priority, written in this order.
+async fn add_named(store: &impl Store, named: &[(&str, &str, u32)]) -> Outcome {
+    for (id, name, priority) in named {
+        let mut zone = sample::zone(id)?;
+        zone.definition.zone_name = (*name).into();
+        zone.definition.p2p_priority = *priority;
+        add_zone(store, zone).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn zones_are_listed_by_priority_then_by_name(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    let named = [
+        ("1", "b", 1),
+        ("2", "a", 1),
+        ("5", "same", 3),
+        ("4", "same", 3),
+        ("3", "z", 10),
+        ("6", "B", 1),
+        ("7", "é", 1),
+    ];
+    add_named(&store, &named).await?;
+    let listed = store.zones(&ZoneQuery::default()).await?;
+    // Of the same priority by name, of the same name by id; text by its bytes.
+    ensure_eq!(ids(&listed), ["3", "4", "5", "6", "2", "1", "7"], "all zones");
+    Ok(())
+}
+
+pub(super) async fn zones_are_filtered_by_status_and_peers(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    for status in ZoneStatus::ALL {
+        for enabled in [false, true] {
+            let mut zone = sample::zone(&format!("{status} {enabled}"))?;
+            (zone.status, zone.definition.p2p_enabled) = (status, enabled);
+            add_zone(&store, zone).await?;
+        }
+    }
+    for status in ZoneStatus::ALL {
+        let query = ZoneQuery { status: Some(status), ..ZoneQuery::default() };
+        let expected = [format!("{status} false"), format!("{status} true")];
+        ensure_eq!(ids(&store.zones(&query).await?), expected, "{status} zones");
+        let query = ZoneQuery { p2p_enabled: Some(true), ..query };
+        ensure_eq!(ids(&store.zones(&query).await?), expected[1..], "{status} zones for peers");
+    }
+    let query = ZoneQuery { p2p_enabled: Some(false), ..ZoneQuery::default() };
+    let expected = ["disabled false", "enabled false", "maintenance false"];
+    ensure_eq!(ids(&store.zones(&query).await?), expected, "zones not for peers");
+    Ok(())
+}
+
+pub(super) async fn zones_come_in_pages(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    add_named(&store, &[("a", "a", 1), ("b", "b", 1), ("c", "c", 1)]).await?;
+    let pages: [(u32, Option<u32>, &[&str]); 4] = [
+        (0, Some(2), &["a", "b"]),
+        (2, Some(2), &["c"]),
+        (1, None, &["b", "c"]),
+        (u32::MAX, Some(u32::MAX), &[]),
+    ];
+    for (offset, limit, expected) in pages {
+        let listed = store.zones(&ZoneQuery { offset, limit, ..ZoneQuery::default() }).await?;
+        ensure_eq!(ids(&listed), expected, "{limit:?} zones from {offset}");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_zone_counts_its_sessions(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    let host = add_host(&store, sample::host("host")?).await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let other = add_zone(&store, sample::zone("other")?).await?;
+    for (number, status) in (1..).zip(SessionStatus::ALL) {
+        for (served, count) in [(number, number), (number + 10, 3)] {
+            let mut session = sample::session(served, &host, &zone, &[])?;
+            (session.status, session.served) = (status, count);
+            add_session(&store, session).await?;
+        }
+    }
+    add_session(&store, sample::session(99, &host, &other, &["a"])?).await?;
+    let expected = ZoneCounts {
+        total_sessions: 10,
+        active_sessions: 2,
+        total_players_served: 1 + 2 + 3 + 4 + 5 + 5 * 3,
+    };
+    let (_, counts) = found("the zone", store.zone(&zone.value.definition.zone_id).await?)?;
+    ensure_eq!(counts, expected, "counters of the zone");
+    let one = ZoneCounts { total_sessions: 1, active_sessions: 0, total_players_served: 1 };
+    let listed = store.zones(&ZoneQuery::default()).await?;
+    let counts: Vec<_> = listed.into_iter().map(|(_, counts)| counts).collect();
+    ensure_eq!(counts, [one, expected], "counters in the list");
+    let empty = add_zone(&store, sample::zone("empty")?).await?;
+    let view = store.placement(&empty.value.definition.zone_id, None, false, NOW).await?;
+    ensure_eq!(found("the view", view)?.open, [], "sessions of a zone without any");
+    Ok(())
+}
