@@ -39,12 +39,14 @@
 //!
 //! - All of [`p2p_core`]: the traits, identities, options, errors;
 //! - `iroh` and `simulator`: the backends, by feature;
+//! - `coordinator`: hosts that register, players who join, by feature;
 //! - [`Settings`] and `Backend`: a backend chosen at run time, from configuration or environment.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `coordinator-client` | no | the coordinator's client, as `coordinator` |
 //! | `iroh` | yes | the QUIC backend |
 //! | `simulator` | no | the simulated network; turns tokio's `test-util` on, so for dev-dependencies |
 
@@ -58,6 +60,8 @@ pub use p2p_core::*;
 pub use backend::Backend;
 pub use settings::{Implementation, Settings, SettingsError};
 
+#[cfg(feature = "coordinator-client")]
+pub use p2p_coordinator_client as coordinator;
 #[cfg(feature = "iroh")]
 pub use p2p_iroh as iroh;
 #[cfg(feature = "simulator")]
