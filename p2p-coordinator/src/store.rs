@@ -96,7 +96,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Whether it can do its work now.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// Ends it, when all that was acknowledged is kept. Further calls fail.
+    /// Ends it, when all that was acknowledged is kept. Where anything is kept, further calls fail.
     async fn close(&self);
 }
 

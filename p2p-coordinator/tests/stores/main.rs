@@ -3,6 +3,7 @@
 mod folder;
 mod groups;
 mod killed;
+mod records;
 mod trouble;
 
 use p2p_coordinator::store::conformance::{Failure, Fixture, Outcome};

@@ -3,13 +3,14 @@
 //! Requests come by a bounded queue and are done in order. A write begins a group: what else is
 //! waiting joins it, all are committed at once, and only then does anybody hear of it. So a flush of
 //! the disk, where one is asked for, is paid once for all who wait, and nobody is told of what is not
-//! kept. A request that fails is undone by itself (a savepoint); a commit that fails undoes all.
+//! kept. A request that fails is undone by itself (a savepoint); a commit that fails undoes all, and so
+//! does a request after which SQLite has ended the transaction, as it does on a full disk.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::failed;
 use crate::store::StoreError;
@@ -39,13 +40,13 @@ const GROUP: usize = 128;
 
 pub(super) struct Worker {
     requests: Mutex<Option<mpsc::Sender<Request>>>,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
+    ended: watch::Receiver<()>,
 }
 
 impl Worker {
     pub(super) fn start(connection: Connection) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel(QUEUE);
-        let (ending, ended) = oneshot::channel();
+        let (ending, ended) = watch::channel(());
         // SQLite blocks, and a simulation uses the memory store.
         std::thread::Builder::new().name("p2p-coordinator-sqlite".into()).spawn(move || {
             serve(&connection, queue);
@@ -54,7 +55,7 @@ impl Worker {
             drop(connection);
             drop(ending);
         })?;
-        Ok(Self { requests: Mutex::new(Some(requests)), ended: Mutex::new(Some(ended)) })
+        Ok(Self { requests: Mutex::new(Some(requests)), ended })
     }
 
     pub(super) async fn call<T: Send + 'static>(
@@ -64,11 +65,17 @@ impl Worker {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let result = connection.map_or_else(|| Err(closed()), work);
-            let keep = result.is_ok();
+            let result = connection.map(work);
+            let keep = matches!(result, Some(Ok(_)));
             let answer: Answer = Box::new(move |committed| {
+                let answer = match (committed, result) {
+                    // Its own failure says more than what that did to the others.
+                    (_, Some(Err(error))) | (Err(error), _) => Err(error),
+                    (Ok(()), Some(Ok(value))) => Ok(value),
+                    (Ok(()), None) => Err(closed()),
+                };
                 // Whoever asked may have gone.
-                let _ = reply.send(committed.and(result));
+                let _ = reply.send(answer);
             });
             (keep, answer)
         });
@@ -82,11 +89,8 @@ impl Worker {
     /// Takes no more requests, and waits for those that were taken.
     pub(super) async fn close(&self) {
         drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ended) = ended {
-            // It never sends; it is dropped at the end.
-            let _ = ended.await;
-        }
+        // It never changes; its sender is dropped at the end.
+        let _ = self.ended.clone().changed().await;
     }
 }
 
@@ -102,19 +106,26 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Request>) {
             Kind::Write => "BEGIN IMMEDIATE",
         };
         let writes = request.kind == Kind::Write;
-        let begun = connection.execute_batch(begin);
+        let mut group = connection.execute_batch(begin);
+        let begun = group.is_ok();
         let mut next = Some(request);
         while let Some(Request { job, .. }) = next.take() {
-            waiting.push(match &begun {
-                Ok(()) => step(connection, job),
+            waiting.push(match group {
+                Ok(()) => {
+                    let (answer, stepped) = step(connection, job);
+                    group = stepped;
+                    answer
+                }
                 // What went wrong is told below.
                 Err(_) => job(None).1,
             });
-            if writes && waiting.len() < GROUP {
+            // If none could begin, all who wait are told, or each would wait for as long in turn. If
+            // one ended the group, the next begins another.
+            if writes && waiting.len() < GROUP && (group.is_ok() || !begun) {
                 next = queue.try_recv().ok();
             }
         }
-        let committed = begun.and_then(|()| connection.execute_batch("COMMIT"));
+        let committed = group.and_then(|()| connection.execute_batch("COMMIT"));
         if committed.is_err() {
             // Some failures have ended the transaction already.
             let _ = connection.execute_batch("ROLLBACK");
@@ -128,17 +139,15 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Request>) {
     }
 }
 
-/// One request, undone by itself if it fails.
-fn step(connection: &Connection, job: Job) -> Answer {
-    let saved = execute(connection, "SAVEPOINT request");
-    let (keep, answer) = job(Some(connection));
-    if saved.is_ok() {
-        if !keep {
-            let _ = execute(connection, "ROLLBACK TO request");
-        }
-        let _ = execute(connection, "RELEASE request");
+/// One request, undone by itself if it fails. Whether the group goes on: not if the request's
+/// savepoint is gone, for then all before it is undone.
+fn step(connection: &Connection, job: Job) -> (Answer, rusqlite::Result<()>) {
+    if let Err(error) = execute(connection, "SAVEPOINT request") {
+        return (job(None).1, Err(error));
     }
-    answer
+    let (keep, answer) = job(Some(connection));
+    let undone = if keep { Ok(0) } else { execute(connection, "ROLLBACK TO request") };
+    (answer, undone.and_then(|_| execute(connection, "RELEASE request")).map(|_| ()))
 }
 
 fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<usize> {
