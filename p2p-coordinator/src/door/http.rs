@@ -1,20 +1,28 @@
 //! The router, with the contract's paths, bodies and status codes.
 //!
+//! - `target`, `body`: what is asked for, and with what;
 //! - `fields`: what a body or a query must look like, and the contract's words when it does not;
+//!   `numbers` and `json`: the forms that numbers may have, and what is wrong with broken text;
 //! - `reply`: answers, and how each refusal is told;
 //! - `service`, `hosts`, `zones`, `sessions`: a handler for each path.
 
+mod body;
 mod fields;
 mod hosts;
+mod json;
+mod numbers;
 mod reply;
 mod service;
 mod sessions;
+mod target;
 mod zones;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use p2p_coordinator_api::paths;
 
 use crate::service::Coordinator;
@@ -23,46 +31,82 @@ use reply::Failure;
 
 /// All there is to ask of a coordinator.
 pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
-    let api = Router::new()
-        .route("/hosts/", get(hosts::list))
-        .route("/hosts/challenge", post(hosts::challenge))
-        .route("/hosts/register", post(hosts::register))
-        .route("/hosts/available/list", get(hosts::available))
-        .route("/hosts/available/best", get(hosts::best))
-        .route("/hosts/{host_id}", get(hosts::read).delete(hosts::remove))
-        .route("/hosts/{host_id}/heartbeat", post(hosts::heartbeat))
-        .route("/zones/", get(zones::list).post(zones::define))
-        .route("/zones/p2p/enabled", get(zones::enabled))
-        .route("/zones/{zone_id}", get(zones::read))
-        .route("/zones/{zone_id}/enable-p2p", post(zones::enable))
-        .route("/zones/{zone_id}/disable-p2p", post(zones::disable))
-        .route("/sessions/", post(sessions::create))
-        .route("/sessions/join", post(sessions::join))
-        .route("/sessions/host/{host_id}/active", get(sessions::active_on_host))
-        .route("/sessions/zone/{zone_id}/active", get(sessions::active_in_zone))
-        .route("/sessions/{session_id}", get(sessions::read))
-        .route("/sessions/{session_id}/activate", post(sessions::activate))
-        .route("/sessions/{session_id}/pause", post(sessions::pause))
-        .route("/sessions/{session_id}/end", post(sessions::end))
-        .route("/sessions/{session_id}/players", post(sessions::add_player))
-        .route("/sessions/{session_id}/players/{player_id}", delete(sessions::remove_player));
-    Router::new()
-        .route(paths::ROOT, get(service::info))
-        .route(paths::HEALTH, get(service::health))
-        .route(paths::READY, get(service::ready))
-        .nest(paths::PREFIX, api)
-        .fallback(unknown)
-        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
-        .with_state(coordinator)
+    let (mut router, mut known) = (Router::new(), Vec::new());
+    for (path, allowed, mut methods) in service_routes().into_iter().chain(api_routes()) {
+        if allowed.starts_with("GET") {
+            // As the contract has it; of itself the router would answer as if to GET.
+            methods = methods.head(async move || Failure::MethodNotAllowed(allowed));
+        }
+        methods = methods.fallback(async move || Failure::MethodNotAllowed(allowed));
+        router = router.route(&path, methods);
+        known.push(path);
+    }
+    let known: Arc<[String]> = known.into();
+    router.fallback(async move |uri: Uri| unknown(&known, &uri)).with_state(coordinator)
 }
 
-/// Collections end with a slash; who leaves it out is sent there.
-async fn unknown(uri: Uri) -> Response {
-    const COLLECTIONS: [&str; 3] = ["/hosts", "/zones", "/sessions"];
-    let below = uri.path().strip_prefix(paths::PREFIX);
-    if !below.is_some_and(|path| COLLECTIONS.contains(&path)) {
+/// A path, the methods it has, and who answers.
+type Route<S> = (String, &'static str, MethodRouter<Coordinator<S>>);
+
+fn service_routes<S: Store>() -> [Route<S>; 3] {
+    [
+        (paths::ROOT.into(), "GET", get(service::info)),
+        (paths::HEALTH.into(), "GET", get(service::health)),
+        (paths::READY.into(), "GET", get(service::ready)),
+    ]
+}
+
+fn api_routes<S: Store>() -> [Route<S>; 22] {
+    let host = get(hosts::read).delete(hosts::remove);
+    let zones = get(zones::list).post(zones::define);
+    let player = delete(sessions::remove_player);
+    [
+        ("/hosts/", "GET", get(hosts::list)),
+        ("/hosts/challenge", "POST", post(hosts::challenge)),
+        ("/hosts/register", "POST", post(hosts::register)),
+        ("/hosts/available/list", "GET", get(hosts::available)),
+        ("/hosts/available/best", "GET", get(hosts::best)),
+        ("/hosts/{host_id}", "GET, DELETE", host),
+        ("/hosts/{host_id}/heartbeat", "POST", post(hosts::heartbeat)),
+        ("/zones/", "GET, POST", zones),
+        ("/zones/p2p/enabled", "GET", get(zones::enabled)),
+        ("/zones/{zone_id}", "GET", get(zones::read)),
+        ("/zones/{zone_id}/enable-p2p", "POST", post(zones::enable)),
+        ("/zones/{zone_id}/disable-p2p", "POST", post(zones::disable)),
+        ("/sessions/", "POST", post(sessions::create)),
+        ("/sessions/join", "POST", post(sessions::join)),
+        ("/sessions/host/{host_id}/active", "GET", get(sessions::active_on_host)),
+        ("/sessions/zone/{zone_id}/active", "GET", get(sessions::active_in_zone)),
+        ("/sessions/{session_id}", "GET", get(sessions::read)),
+        ("/sessions/{session_id}/activate", "POST", post(sessions::activate)),
+        ("/sessions/{session_id}/pause", "POST", post(sessions::pause)),
+        ("/sessions/{session_id}/end", "POST", post(sessions::end)),
+        ("/sessions/{session_id}/players", "POST", post(sessions::add_player)),
+        ("/sessions/{session_id}/players/{player_id}", "DELETE", player),
+    ]
+    .map(|(path, allowed, methods)| (format!("{}{path}", paths::PREFIX), allowed, methods))
+}
+
+/// Who leaves out a slash at the end, or puts one too many, is sent to the path that there is.
+fn unknown(known: &[String], uri: &Uri) -> Response {
+    let path = uri.path();
+    let other = match path.strip_suffix('/') {
+        Some(_) => path.trim_end_matches('/').to_owned(),
+        None => format!("{path}/"),
+    };
+    // Two slashes at the beginning of a location would name another server.
+    if path.starts_with("//") || !known.iter().any(|pattern| matches(pattern, &other)) {
         return Failure::NotFound.into_response();
     }
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    Redirect::temporary(&format!("{}/{query}", uri.path())).into_response()
+    Redirect::temporary(&format!("{other}{query}")).into_response()
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (pattern, mut parts) = (pattern.split('/'), path.split('/'));
+    let all = pattern.into_iter().all(|want| {
+        let part = parts.next();
+        part.is_some_and(|part| part == want || want.starts_with('{') && !part.is_empty())
+    });
+    all && parts.next().is_none()
 }

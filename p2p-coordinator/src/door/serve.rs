@@ -3,13 +3,16 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -65,7 +68,7 @@ pub(super) enum DateHeader {
 }
 
 /// Serves requests until the client leaves, or until `closing` says true and the one that is being
-/// done is answered.
+/// done is answered. One that is still on its way then has a moment to arrive.
 pub(super) async fn serve<Io>(
     io: Io,
     router: Router,
@@ -75,7 +78,12 @@ pub(super) async fn serve<Io>(
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(move |request| answer(router.clone(), limits, request));
+    // Whether the last request is there as a whole.
+    let arrived = Arc::new(AtomicBool::new(false));
+    let service = {
+        let arrived = arrived.clone();
+        service_fn(move |request| answer(router.clone(), limits, arrived.clone(), request))
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -91,22 +99,35 @@ pub(super) async fn serve<Io>(
         _ = closed => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    if timeout(ARRIVAL, connection.as_mut()).await.is_err() && arrived.load(Ordering::Relaxed) {
+        let _ = connection.await;
+    }
 }
 
 /// hyper's own lower bound.
 const MIN_BUFFER: usize = 8192;
 
+/// How long a request that is on its way has to arrive when the door closes: who sent half of one
+/// and then nothing must not keep everybody waiting.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
+/// How much of a body that is too large is read and thrown away: to close on who is still sending
+/// can take the answer away before it is read.
+const MAX_WASTE: usize = 16 << 20;
+
 async fn answer(
     mut router: Router,
     limits: Limits,
+    arrived: Arc<AtomicBool>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    arrived.store(false, Ordering::Relaxed);
     let (parts, body) = request.into_parts();
-    let collected = Limited::new(body, limits.body).collect();
-    let body = match timeout(limits.body_timeout, collected).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+    // Who asked first is told before the body is sent.
+    let asks = parts.headers.contains_key(header::EXPECT);
+    let body = match timeout(limits.body_timeout, read(body, limits.body, asks)).await {
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => {
             let what = format!("The body has more than {} bytes", limits.body);
             return Ok(refuse(StatusCode::PAYLOAD_TOO_LARGE, &what));
         }
@@ -114,11 +135,33 @@ async fn answer(
         Ok(Err(_)) => return Ok(refuse(StatusCode::BAD_REQUEST, "The body is incomplete")),
         Err(_) => return Ok(refuse(StatusCode::REQUEST_TIMEOUT, "The body took too long")),
     };
+    arrived.store(true, Ordering::Relaxed);
     let request = Request::from_parts(parts, Body::from(body));
     match within(limits.request_timeout, router.call(request)).await {
         Some(response) => response,
         None => Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "The request took too long: try again")),
     }
+}
+
+/// A body of at most `max` bytes; `None` if there are more.
+async fn read(mut body: Incoming, max: usize, asks: bool) -> Result<Option<Bytes>, hyper::Error> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut fits = announced <= max;
+    if !fits && (asks || announced > MAX_WASTE) {
+        return Ok(None);
+    }
+    let (mut kept, mut length) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        fits &= length <= max;
+        if fits {
+            kept.extend_from_slice(&data);
+        } else if length > MAX_WASTE {
+            break;
+        }
+    }
+    Ok(fits.then(|| kept.freeze()))
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {

@@ -5,28 +5,21 @@
 //! wrong is told at once, in the order of the fields. What the contract let through and then failed
 //! on - empty ids, text past its column, zero bytes, numbers past 32 bits - is told here as well.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::extract::{FromRequestParts, RawPathParams};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use p2p_coordinator_api::SessionName;
 use p2p_coordinator_api::ids::MAX_CHARS;
-use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::store::SessionKey;
+use super::numbers;
 
 /// What is wrong with a request: the contract's error objects.
 #[derive(Debug)]
 pub(super) struct Invalid(pub(super) Vec<Value>);
 
 impl Invalid {
-    fn one(kind: &str, loc: Value, msg: &str, input: Value, ctx: Option<Value>) -> Self {
+    pub(super) fn one(kind: &str, loc: Value, msg: &str, input: Value, ctx: Option<Value>) -> Self {
         Self(vec![object(kind, loc, msg, input, ctx)])
     }
 }
@@ -39,130 +32,8 @@ fn object(kind: &str, loc: Value, msg: &str, input: Value, ctx: Option<Value>) -
     object
 }
 
-/// A body that is a JSON object.
-#[derive(Debug)]
-pub(super) struct Body(Map<String, Value>);
-
-impl Body {
-    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Invalid> {
-        if body.is_empty() {
-            let loc = json!(["body"]);
-            return Err(Invalid::one("missing", loc, "Field required", Value::Null, None));
-        }
-        let not_an_object = |input| {
-            let msg = "Input should be a valid dictionary or object to extract fields from";
-            Invalid::one("model_attributes_type", json!(["body"]), msg, input, None)
-        };
-        // Pages of other sites can make a browser send text or a form without asking first.
-        if !is_json(headers) {
-            let text = String::from_utf8_lossy(&body[..body.len().min(MAX_ECHO)]);
-            return Err(not_an_object(text.into()));
-        }
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(other) => Err(not_an_object(other)),
-            Err(error) => {
-                let offset = offset_of(body, error.line(), error.column());
-                let words = error.to_string();
-                let words = words.split(" at line").next().unwrap_or_default();
-                let ctx = Some(json!({ "error": words }));
-                let loc = json!(["body", offset]);
-                Err(Invalid::one("json_invalid", loc, "JSON decode error", json!({}), ctx))
-            }
-        }
-    }
-
-    pub(super) fn fields(&self) -> Fields<'_> {
-        Fields { place: "body", values: &self.0, wrong: Vec::new() }
-    }
-}
-
-/// How much of a wrong body is sent back.
-const MAX_ECHO: usize = 1000;
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
-    let essence = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-fn offset_of(body: &[u8], line: usize, column: usize) -> usize {
-    let before = body.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
-    before.map(<[u8]>::len).sum::<usize>() + column.saturating_sub(1)
-}
-
-/// What stands behind the `?`.
-#[derive(Debug)]
-pub(super) struct Query(Map<String, Value>);
-
-impl Query {
-    pub(super) fn fields(&self) -> Fields<'_> {
-        Fields { place: "query", values: &self.0, wrong: Vec::new() }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Query {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let mut values = Map::new();
-        for pair in parts.uri.query().unwrap_or_default().split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let plain = |text: &str| {
-                let text = text.replace('+', " ");
-                percent_decode_str(&text).decode_utf8_lossy().into_owned()
-            };
-            if !name.is_empty() {
-                values.insert(plain(name), plain(value).into());
-            }
-        }
-        Ok(Self(values))
-    }
-}
-
-/// What stands in the path.
-#[derive(Debug)]
-pub(super) struct Path(BTreeMap<String, String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Path {
-    type Rejection = super::reply::Failure;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        // The only way to fail is text that is no UTF-8: there is nothing of that name.
-        let params = RawPathParams::from_request_parts(parts, state)
-            .await
-            .map_err(|_| super::reply::Failure::NotFound)?;
-        Ok(Self(params.iter().map(|(name, value)| (name.into(), value.into())).collect()))
-    }
-}
-
-impl Path {
-    fn text(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
-    }
-
-    pub(super) fn id<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Invalid> {
-        let text = self.text(name);
-        text.parse().map_err(|error: T::Err| {
-            let msg = format!("Value error, {error}");
-            Invalid::one("value_error", json!(["path", name]), &msg, text.into(), None)
-        })
-    }
-
-    /// A session, by its number or by its name.
-    pub(super) fn session(&self, name: &str) -> Result<SessionKey, Invalid> {
-        let text = self.text(name);
-        if SessionName::is_one(text) {
-            return Ok(SessionKey::Name(self.id(name)?));
-        }
-        text.parse().map(SessionKey::Number).map_err(|_| {
-            let msg = "Input should be a valid integer, unable to parse string as an integer";
-            Invalid::one("int_parsing", json!(["path", name]), msg, text.into(), None)
-        })
-    }
-}
+/// The longest text of which something is to be made.
+const MAX_PARSED: usize = 1000;
 
 /// Reads fields one by one, and remembers what is wrong with them.
 #[derive(Debug)]
@@ -173,6 +44,11 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Those at `place`: `body` or `query`.
+    pub(super) fn new(place: &'static str, values: &'a Map<String, Value>) -> Self {
+        Self { place, values, wrong: Vec::new() }
+    }
+
     /// Ends the reading.
     pub(super) fn finish(&mut self) -> Result<(), Invalid> {
         match self.wrong.is_empty() {
@@ -233,6 +109,11 @@ impl<'a> Fields<'a> {
         self.optional(name).and_then(|value| self.as_text(name, value, max))
     }
 
+    /// Text by which a list is narrowed; without any it is not.
+    pub(super) fn filter(&mut self, name: &str) -> Option<String> {
+        self.optional_text(name, MAX_CHARS).filter(|text| !text.is_empty())
+    }
+
     fn as_text(&mut self, name: &str, value: &Value, max: usize) -> Option<String> {
         let loc = json!([self.place, name]);
         self.checked_text(loc, value, max)
@@ -262,8 +143,9 @@ impl<'a> Fields<'a> {
         self.checked_id(loc, value)
     }
 
-    pub(super) fn optional_id<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
-        let value = self.optional(name)?;
+    /// An id that may be left out, but not be null.
+    pub(super) fn id_if_there<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let value = self.values.get(name)?;
         let loc = json!([self.place, name]);
         self.checked_id(loc, value)
     }
@@ -296,13 +178,13 @@ impl<'a> Fields<'a> {
     /// Text that has to mean something.
     pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let value = self.required(name)?;
-        let text = self.as_text(name, value, MAX_ECHO)?;
+        let text = self.as_text(name, value, MAX_PARSED)?;
         self.from_text(json!([self.place, name]), &text, value)
     }
 
     pub(super) fn optional_parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let value = self.optional(name)?;
-        let text = self.as_text(name, value, MAX_ECHO)?;
+        let text = self.as_text(name, value, MAX_PARSED)?;
         self.from_text(json!([self.place, name]), &text, value)
     }
 
@@ -366,37 +248,18 @@ impl<'a> Fields<'a> {
         self.optional(name).and_then(|value| self.checked_int(name, value, min, max))
     }
 
+    /// One that is not there is the default; null is none.
+    pub(super) fn default_int(&mut self, name: &str, default: u32, min: u32, max: u32) -> u32 {
+        let value = self.values.get(name);
+        value.map_or(Some(default), |value| self.checked_int(name, value, min, max)).unwrap_or(min)
+    }
+
     fn checked_int(&mut self, name: &str, value: &Value, min: u32, max: u32) -> Option<u32> {
         let loc = json!([self.place, name]);
-        // Wide enough for every number of JSON that is whole.
-        let number: i128 = match value {
-            Value::Bool(on) => i128::from(*on),
-            Value::String(text) => match text.trim().parse() {
-                Ok(number) => number,
-                Err(_) => {
-                    let msg =
-                        "Input should be a valid integer, unable to parse string as an integer";
-                    self.wrong("int_parsing", loc, msg, value, None);
-                    return None;
-                }
-            },
-            Value::Number(number) => {
-                let whole = number.as_i64().map(i128::from);
-                let whole = whole.or_else(|| number.as_u64().map(i128::from));
-                let float = || number.as_f64().filter(|float| float.fract() == 0.0);
-                // Past 2^127 it saturates, which the bound below refuses as well.
-                match whole.or_else(|| float().map(|float| float as i128)) {
-                    Some(number) => number,
-                    None => {
-                        let msg =
-                            "Input should be a valid integer, got a number with a fractional part";
-                        self.wrong("int_from_float", loc, msg, value, None);
-                        return None;
-                    }
-                }
-            }
-            _ => {
-                self.wrong("int_type", loc, "Input should be a valid integer", value, None);
+        let number = match numbers::int(value) {
+            Ok(number) => number,
+            Err((kind, msg)) => {
+                self.wrong(kind, loc, msg, value, None);
                 return None;
             }
         };
@@ -443,19 +306,12 @@ impl<'a> Fields<'a> {
         max: Option<f64>,
     ) -> Option<f64> {
         let loc = json!([self.place, name]);
-        let number = match value {
-            Value::Bool(on) => Some(f64::from(u8::from(*on))),
-            Value::Number(number) => number.as_f64(),
-            Value::String(text) => text.trim().parse().ok(),
-            _ => {
-                self.wrong("float_type", loc, "Input should be a valid number", value, None);
+        let number = match numbers::float(value) {
+            Ok(number) => number,
+            Err((kind, msg)) => {
+                self.wrong(kind, loc, msg, value, None);
                 return None;
             }
-        };
-        let Some(number) = number.filter(|number| number.is_finite()) else {
-            let msg = "Input should be a valid number, unable to parse string as a number";
-            self.wrong("float_parsing", loc, msg, value, None);
-            return None;
         };
         if number < min {
             let msg = format!("Input should be greater than or equal to {min}");
@@ -471,27 +327,19 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_bool(&mut self, name: &str) -> Option<bool> {
-        let value = self.optional(name)?;
-        let text = match value {
-            Value::Bool(on) => return Some(*on),
-            Value::Number(number) => number.to_string(),
-            Value::String(text) => text.to_ascii_lowercase(),
-            _ => {
-                let loc = json!([self.place, name]);
-                self.wrong("bool_type", loc, "Input should be a valid boolean", value, None);
-                return None;
-            }
-        };
-        match text.as_str() {
-            "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
-            "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
-            _ => {
-                let loc = json!([self.place, name]);
-                let msg = "Input should be a valid boolean, unable to interpret input";
-                self.wrong("bool_parsing", loc, msg, value, None);
-                None
-            }
-        }
+        self.optional(name).and_then(|value| self.checked_bool(name, value))
+    }
+
+    /// One that is not there is the default; null is none.
+    pub(super) fn default_bool(&mut self, name: &str, default: bool) -> bool {
+        let value = self.values.get(name);
+        value.map_or(Some(default), |value| self.checked_bool(name, value)).unwrap_or(default)
+    }
+
+    fn checked_bool(&mut self, name: &str, value: &Value) -> Option<bool> {
+        numbers::bool(value)
+            .map_err(|(kind, msg)| self.wrong(kind, json!([self.place, name]), msg, value, None))
+            .ok()
     }
 
     /// An object of any content, which is not used.

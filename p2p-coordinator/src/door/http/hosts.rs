@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::host::MAX_PRESENT;
 use p2p_coordinator_api::{
-    Heartbeat, Host, HostId, HostProof, HostStatus, IssuedChallenge, RegisterHost, RegisteredHost,
+    Heartbeat, Host, HostProof, HostStatus, IssuedChallenge, RegisterHost, RegisteredHost,
 };
 
-use super::fields::{Body, Fields, Path, Query};
+use super::body::Body;
+use super::fields::Fields;
 use super::reply::Failure;
+use super::target::{Path, Query};
 use crate::domain::Refusal;
 use crate::service::Coordinator;
 use crate::store::{HostQuery, Store};
@@ -71,7 +73,7 @@ pub(super) async fn heartbeat<S: Store>(
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply<Host> {
-    let id: HostId = path.id("host_id")?;
+    let id = path.host()?;
     let body = Body::read(&headers, &body)?;
     let mut fields = body.fields();
     let beat = Heartbeat {
@@ -90,7 +92,7 @@ pub(super) async fn read<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Host> {
-    Ok(Json(coordinator.host(&path.id("host_id")?).await?))
+    Ok(Json(coordinator.host(&path.host()?).await?))
 }
 
 pub(super) async fn list<S: Store>(
@@ -99,7 +101,7 @@ pub(super) async fn list<S: Store>(
 ) -> Reply<Vec<Host>> {
     let mut fields = query.fields();
     let mut query = host_query(&mut fields);
-    let status = fields.optional_text("status_filter", 255);
+    let status = fields.filter("status_filter");
     fields.finish()?;
     query.status = status.map(|given| status_named(&given)).transpose()?;
     Ok(Json(coordinator.hosts(&query).await?))
@@ -148,6 +150,6 @@ pub(super) async fn remove<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Result<StatusCode, Failure> {
-    coordinator.remove_host(&path.id("host_id")?).await?;
+    coordinator.remove_host(&path.host()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,7 @@
 //! Answers, and how each refusal is told.
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use p2p_coordinator_api::RefusalReason;
 use p2p_coordinator_api::service::{DETAIL_HEADER, Problem, REASON_HEADER};
@@ -14,18 +14,22 @@ use crate::service::ServiceError;
 /// Every way in which a request does not get what it asked for.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// There is nothing of that name, and cannot be.
+    Absent { detail: String, reason: RefusalReason },
     /// The contract has its own words for it; why, is told in headers.
     Contract { detail: String, refusal: Option<Refusal> },
     /// The request is not of the form.
     Invalid(Invalid),
-    /// The path has other methods.
-    MethodNotAllowed,
+    /// The path has other methods: these.
+    MethodNotAllowed(&'static str),
     /// There is no such path.
     NotFound,
     /// It could not be done.
     Service(ServiceError),
     /// A query names a status that there is not.
     Status { given: String, all: String },
+    /// The body is no text, or nested too deeply.
+    Unreadable,
 }
 
 impl From<ServiceError> for Failure {
@@ -55,23 +59,26 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
+            Self::Absent { detail, reason } => {
+                with_reason(reason, problem(StatusCode::NOT_FOUND, &detail))
+            }
             Self::Contract { detail, refusal } => {
-                let mut headers = HeaderMap::new();
-                if let Some(refusal) = refusal {
-                    headers
-                        .insert(REASON_HEADER, HeaderValue::from_static(refusal.reason().as_str()));
-                    // Ids have no control characters, but may have others than ASCII.
-                    if let Ok(detail) = HeaderValue::from_bytes(refusal.to_string().as_bytes()) {
-                        headers.insert(DETAIL_HEADER, detail);
-                    }
+                let mut response = problem(StatusCode::BAD_REQUEST, &detail);
+                let Some(refusal) = refusal else { return response };
+                // Ids have no control characters, but may have others than ASCII.
+                if let Ok(detail) = HeaderValue::from_bytes(refusal.to_string().as_bytes()) {
+                    response.headers_mut().insert(DETAIL_HEADER, detail);
                 }
-                (headers, problem(StatusCode::BAD_REQUEST, &detail)).into_response()
+                with_reason(refusal.reason(), response)
             }
             Self::Invalid(invalid) => {
                 let body = json!({ "detail": invalid.0 });
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
             }
-            Self::MethodNotAllowed => problem(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            Self::MethodNotAllowed(allowed) => {
+                let refused = problem(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+                ([(header::ALLOW, allowed)], refused).into_response()
+            }
             Self::NotFound => problem(StatusCode::NOT_FOUND, "Not Found"),
             Self::Service(ServiceError::Refused(refusal)) => refused(&refusal),
             Self::Service(ServiceError::Contended) => {
@@ -89,6 +96,9 @@ impl IntoResponse for Failure {
                 let detail = format!("Invalid status: {given}. Must be one of: {all}");
                 problem(StatusCode::BAD_REQUEST, &detail)
             }
+            Self::Unreadable => {
+                problem(StatusCode::BAD_REQUEST, "There was an error parsing the body")
+            }
         }
     }
 }
@@ -104,9 +114,21 @@ fn refused(refusal: &Refusal) -> Response {
         RefusalReason::HostTaken | RefusalReason::Proof => StatusCode::FORBIDDEN,
         _ => StatusCode::CONFLICT,
     };
-    let body = Problem { detail: refusal.to_string(), reason: Some(reason) };
-    let response = (status, Json(body)).into_response();
-    if reason.is_retryable() { retry_later(response) } else { response }
+    let detail = refusal.to_string();
+    // To clients of the contract a 404 has this one field; programs read the word in the header.
+    let told = (status != StatusCode::NOT_FOUND).then_some(reason);
+    let response = (status, Json(Problem { detail, reason: told })).into_response();
+    let response = with_reason(reason, response);
+    if reason.is_retryable() && status == StatusCode::CONFLICT {
+        retry_later(response)
+    } else {
+        response
+    }
+}
+
+fn with_reason(reason: RefusalReason, mut response: Response) -> Response {
+    response.headers_mut().insert(REASON_HEADER, HeaderValue::from_static(reason.as_str()));
+    response
 }
 
 fn problem(status: StatusCode, detail: &str) -> Response {

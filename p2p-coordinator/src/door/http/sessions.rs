@@ -11,9 +11,11 @@ use p2p_coordinator_api::{
 use p2p_core::PeerId;
 use serde_json::{Value, json};
 
-use super::fields::{Body, Path, Query};
+use super::body::Body;
+use super::fields::Invalid;
 use super::hosts::MAX_INT;
 use super::reply::Failure;
+use super::target::{Path, Query};
 use crate::domain::Refusal;
 use crate::service::{Coordinator, ServiceError};
 use crate::store::{SessionQuery, Store};
@@ -30,7 +32,7 @@ pub(super) async fn create<S: Store>(
 ) -> Result<(StatusCode, Json<Session>), Failure> {
     let body = Body::read(&headers, &body)?;
     let mut fields = body.fields();
-    let host_id = fields.optional_id::<HostId>("host_id");
+    let host_id = fields.id_if_there::<HostId>("host_id");
     let zone_id = fields.id("zone_id");
     let player_ids = fields.ids::<PlayerId>("player_ids", MAX_PLAYERS);
     // To clients of the contract the host is required: when anything else is wrong, they read that.
@@ -66,15 +68,15 @@ pub(super) async fn read<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Session> {
-    Ok(Json(coordinator.session(&path.session("session_id")?).await?))
+    Ok(Json(coordinator.session(path.session()?.key()?).await?))
 }
 
 pub(super) async fn activate<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Value> {
-    let key = path.session("session_id")?;
-    let done = coordinator.activate_session(&key).await;
+    let key = path.session()?;
+    let done = async { coordinator.activate_session(key.key()?).await }.await;
     told(done, &format!("Failed to activate session {key}"), &format!("Session {key} activated"))
 }
 
@@ -82,8 +84,8 @@ pub(super) async fn pause<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Value> {
-    let key = path.session("session_id")?;
-    let done = coordinator.pause_session(&key).await;
+    let key = path.session()?;
+    let done = async { coordinator.pause_session(key.key()?).await }.await;
     told(done, &format!("Failed to pause session {key}"), &format!("Session {key} paused"))
 }
 
@@ -91,8 +93,8 @@ pub(super) async fn end<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Value> {
-    let key = path.session("session_id")?;
-    let done = coordinator.end_session(&key).await;
+    let key = path.session()?;
+    let done = async { coordinator.end_session(key.key()?).await }.await;
     told(done, &format!("Failed to end session {key}"), &format!("Session {key} ended"))
 }
 
@@ -102,8 +104,15 @@ pub(super) async fn add_player<S: Store>(
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply<Value> {
-    let key = path.session("session_id")?;
-    let body = Body::read(&headers, &body)?;
+    let (key, body) = (path.session(), Body::read_any(&headers, &body));
+    let (key, body) = match (key, body) {
+        // All that is wrong is told at once.
+        (Err(Invalid(mut wrong)), Err(Failure::Invalid(Invalid(more)))) => {
+            wrong.extend(more);
+            return Err(Invalid(wrong).into());
+        }
+        (key, body) => (key?, body?),
+    };
     let fields = body.fields();
     let player = match fields.value("player_id") {
         Some(Value::String(text)) if !text.is_empty() => text.clone(),
@@ -115,7 +124,8 @@ pub(super) async fn add_player<S: Store>(
     let mut fields = body.fields();
     let id = fields.id::<PlayerId>("player_id");
     fields.finish()?;
-    let done = coordinator.add_player(&key, &fields.given(id)?).await;
+    let id = fields.given(id)?;
+    let done = async { coordinator.add_player(key.key()?, &id).await }.await;
     told(
         done,
         &format!("Failed to add player {player} to session {key}"),
@@ -128,12 +138,20 @@ pub(super) async fn remove_player<S: Store>(
     path: Path,
     query: Query,
 ) -> Reply<Value> {
-    let key = path.session("session_id")?;
-    let player: PlayerId = path.id("player_id")?;
+    let key = path.session()?;
+    let player = path.id::<PlayerId>("player_id");
     let mut fields = query.fields();
     let nonce = fields.optional_parsed::<Nonce>("nonce");
     fields.finish()?;
-    let done = coordinator.remove_player(&key, &player, nonce).await;
+    let player = match player {
+        Ok(player) => player,
+        // Text that is no id is that of nobody.
+        Err(text) => {
+            let detail = format!("Failed to remove player {text} from session {key}");
+            return Err(Failure::Contract { detail, refusal: None });
+        }
+    };
+    let done = async { coordinator.remove_player(key.key()?, &player, nonce).await }.await;
     told(
         done,
         &format!("Failed to remove player {player} from session {key}"),
@@ -146,8 +164,8 @@ pub(super) async fn active_on_host<S: Store>(
     path: Path,
     query: Query,
 ) -> Reply<Vec<Session>> {
-    let id: HostId = path.id("host_id")?;
     let page = active(query)?;
+    let Ok(id) = path.id::<HostId>("host_id") else { return Ok(Json(Vec::new())) };
     let host = match coordinator.host(&id).await {
         Ok(host) => host.id,
         Err(ServiceError::Refused(Refusal::UnknownHost(_))) => return Ok(Json(Vec::new())),
@@ -161,8 +179,8 @@ pub(super) async fn active_in_zone<S: Store>(
     path: Path,
     query: Query,
 ) -> Reply<Vec<Session>> {
-    let id: ZoneId = path.id("zone_id")?;
     let page = active(query)?;
+    let Ok(id) = path.id::<ZoneId>("zone_id") else { return Ok(Json(Vec::new())) };
     let zone = match coordinator.zone(&id).await {
         Ok(zone) => zone.id,
         Err(ServiceError::Refused(Refusal::UnknownZone(_))) => return Ok(Json(Vec::new())),

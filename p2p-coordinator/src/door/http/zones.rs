@@ -6,9 +6,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::{DefineZone, Zone, ZoneStatus};
 
-use super::fields::{Body, Path, Query};
+use super::body::Body;
 use super::hosts::MAX_INT;
 use super::reply::Failure;
+use super::target::{Path, Query};
 use crate::service::Coordinator;
 use crate::store::{Store, ZoneQuery};
 
@@ -25,31 +26,30 @@ pub(super) async fn define<S: Store>(
     let zone_name = fields.text("zone_name", 255);
     let zone_display_name = fields.text("zone_display_name", 255);
     let map_name = fields.text("map_name", 255);
-    let max_players = fields.optional_int("max_players", 1, MAX_INT);
-    let recommended_players = fields.optional_int("recommended_players", 1, MAX_INT);
-    let p2p_enabled = fields.optional_bool("p2p_enabled");
-    let p2p_priority = fields.optional_int("p2p_priority", 1, 10);
-    let fallback_enabled = fields.optional_bool("fallback_enabled");
+    let max_players = fields.default_int("max_players", 100, 1, MAX_INT);
+    let recommended_players = fields.default_int("recommended_players", 50, 1, MAX_INT);
+    let p2p_enabled = fields.default_bool("p2p_enabled", true);
+    let p2p_priority = fields.default_int("p2p_priority", 1, 1, 10);
+    let fallback_enabled = fields.default_bool("fallback_enabled", true);
     let score = fields.default_float("min_host_quality_score", 7.0, 0.0, Some(10.0));
-    let min_bandwidth_mbps = fields.optional_int("min_bandwidth_mbps", 1, MAX_INT);
-    let max_latency_ms = fields.optional_int("max_latency_ms", 1, MAX_INT);
+    let min_bandwidth_mbps = fields.default_int("min_bandwidth_mbps", 100, 1, MAX_INT);
+    let max_latency_ms = fields.default_int("max_latency_ms", 100, 1, MAX_INT);
     let description = fields.optional_text("description", MAX_DESCRIPTION);
     fields.finish()?;
-    let default = DefineZone::new(fields.given(zone_id)?);
     let definition = DefineZone {
+        zone_id: fields.given(zone_id)?,
         zone_name,
         zone_display_name,
         map_name,
-        max_players: max_players.unwrap_or(default.max_players),
-        recommended_players: recommended_players.unwrap_or(default.recommended_players),
-        p2p_enabled: p2p_enabled.unwrap_or(default.p2p_enabled),
-        p2p_priority: p2p_priority.unwrap_or(default.p2p_priority),
-        fallback_enabled: fallback_enabled.unwrap_or(default.fallback_enabled),
+        max_players,
+        recommended_players,
+        p2p_enabled,
+        p2p_priority,
+        fallback_enabled,
         min_host_quality_score: score,
-        min_bandwidth_mbps: min_bandwidth_mbps.unwrap_or(default.min_bandwidth_mbps),
-        max_latency_ms: max_latency_ms.unwrap_or(default.max_latency_ms),
+        min_bandwidth_mbps,
+        max_latency_ms,
         description,
-        ..default
     };
     Ok((StatusCode::CREATED, Json(coordinator.define_zone(definition).await?)))
 }
@@ -61,7 +61,7 @@ pub(super) async fn read<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Zone> {
-    Ok(Json(coordinator.zone(&path.id("zone_id")?).await?))
+    Ok(Json(coordinator.zone(&path.zone()?).await?))
 }
 
 pub(super) async fn list<S: Store>(
@@ -70,7 +70,7 @@ pub(super) async fn list<S: Store>(
 ) -> Reply<Vec<Zone>> {
     let mut fields = query.fields();
     let p2p_enabled = fields.optional_bool("p2p_enabled");
-    let status = fields.optional_text("status_filter", 255);
+    let status = fields.filter("status_filter");
     let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
     let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
     fields.finish()?;
@@ -101,12 +101,12 @@ pub(super) async fn enable<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Zone> {
-    Ok(Json(coordinator.open_zone_to_peers(&path.id("zone_id")?, true).await?))
+    Ok(Json(coordinator.open_zone_to_peers(&path.zone()?, true).await?))
 }
 
 pub(super) async fn disable<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,
 ) -> Reply<Zone> {
-    Ok(Json(coordinator.open_zone_to_peers(&path.id("zone_id")?, false).await?))
+    Ok(Json(coordinator.open_zone_to_peers(&path.zone()?, false).await?))
 }
