@@ -7,7 +7,7 @@ use p2p_coordinator_api::{
 
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
 use crate::domain::{Change, Changes, HostView, Refusal, Row, SessionRecord, host};
-use crate::store::{HostQuery, SessionQuery, Store};
+use crate::store::{HostQuery, MAX_LIST, SessionQuery, Store};
 
 impl<S: Store> Coordinator<S> {
     /// What a host is to sign to prove its peer id.
@@ -106,7 +106,8 @@ impl<S: Store> Coordinator<S> {
     pub async fn hosts(&self, query: &HostQuery) -> Result<Vec<Host>> {
         let views = self.store().hosts(query).await?;
         let mut hosts: Vec<_> = views.iter().map(HostView::to_api).collect();
-        // A store orders by what hosts report; what was placed on them can change the score.
+        // A store asks and orders by what hosts report; what was placed on them lowers the score.
+        hosts.retain(|host| query.min_score.is_none_or(|min| host.quality_score >= min));
         hosts.sort_by(|a, b| b.quality_score.total_cmp(&a.quality_score));
         Ok(hosts)
     }
@@ -176,12 +177,21 @@ impl<S: Store> Coordinator<S> {
     }
 
     async fn live_sessions(&self, view: &HostView) -> Result<Vec<Row<SessionRecord>>> {
-        let query = SessionQuery {
-            host: Some(view.row.id),
-            status: SessionQuery::LIVE,
-            ..SessionQuery::default()
-        };
-        Ok(self.store().sessions(&query).await?)
+        let mut all = Vec::new();
+        loop {
+            let query = SessionQuery {
+                host: Some(view.row.id),
+                status: SessionQuery::LIVE,
+                offset: u32::try_from(all.len()).unwrap_or(u32::MAX),
+                ..SessionQuery::default()
+            };
+            let mut page = self.store().sessions(&query).await?;
+            let last = page.len() < MAX_LIST as usize;
+            all.append(&mut page);
+            if last {
+                return Ok(all);
+            }
+        }
     }
 
     async fn failed_sessions(&self, view: &HostView) -> Result<Changes> {
