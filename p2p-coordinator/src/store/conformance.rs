@@ -1,6 +1,6 @@
 //! The suite of promises that every store passes.
 //!
-//! What [`Store`](super::Store) says, each check shows: what happens, and what must not. A store
+//! What [`Store`] says, each check shows: what happens, and what must not. A store
 //! supplies a [`Fixture`], which makes fresh ones and, if it keeps anything, opens one again;
 //! [`store_conformance_suite!`](crate::store_conformance_suite) makes one `#[tokio::test]` of each
 //! check, so that a failure names the promise that was broken.

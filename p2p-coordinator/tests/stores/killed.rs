@@ -3,7 +3,7 @@
 //! The test starts itself as a child that commits and says what was acknowledged, and kills it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ async fn commits_until_it_is_killed() {
     tasks.join_all().await;
 }
 
-fn start(path: &PathBuf, durability: &str) -> Child {
+fn start(path: &Path, durability: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "killed::commits_until_it_is_killed", "--nocapture"])
         .env(FILE, path)
@@ -96,7 +96,7 @@ async fn everything_acknowledged_is_kept(durability: &str) {
     check(&path, &acknowledged).await;
 }
 
-async fn check(path: &PathBuf, acknowledged: &[String]) {
+async fn check(path: &Path, acknowledged: &[String]) {
     let store = open(path);
     let kept = names(&store).await;
     for name in acknowledged {

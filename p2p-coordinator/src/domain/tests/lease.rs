@@ -128,7 +128,10 @@ fn a_host_is_available_while_it_has_room_for_players_and_zones() {
     assert!(!view(2, 1).is_available(START));
     assert!(!view(1, 2).is_available(START));
     let (served, other) = ("zone-1".parse().unwrap(), "zone-2".parse().unwrap());
-    assert!(view(1, 2).can_serve(&served, &[served.clone()]).is_ok(), "no further zone");
+    assert!(
+        view(1, 2).can_serve(&served, std::slice::from_ref(&served)).is_ok(),
+        "no further zone"
+    );
     assert_eq!(
         view(1, 2).can_serve(&other, &[served]).unwrap_err().reason(),
         RefusalReason::HostFull

@@ -37,7 +37,7 @@ fn ids<'a>(rows: impl IntoIterator<Item = &'a Row<SessionRecord>>) -> Vec<RowId>
     rows.into_iter().map(|row| row.id).collect()
 }
 
-fn names<'a>(count: usize, all: &'a [String]) -> Vec<&'a str> {
+fn names(count: usize, all: &[String]) -> Vec<&str> {
     all.iter().take(count).map(String::as_str).collect()
 }
 

@@ -105,7 +105,7 @@ impl Draw {
     }
 
     const fn flag(&mut self) -> bool {
-        self.bits() % 2 == 0
+        self.bits().is_multiple_of(2)
     }
 
     /// Any number that is one: of all magnitudes, with all its digits.
