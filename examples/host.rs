@@ -1,26 +1,36 @@
 //! Waits for peers: echoes their messages, takes their files, and says which way the data goes.
+//! Either for those who have its ticket, or for players whom a coordinator sends.
 //!
 //! ```sh
 //! cargo run --example host -- --relay https://192.0.2.7:3443 --relay-ca relay.pem
+//! cargo run --example host -- --coordinator http://127.0.0.1:8001 --zone meadow
 //! ```
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
-use p2p_transport::iroh::{IrohConnection, IrohP2P};
+use p2p_transport::coordinator::api::{
+    DefineZone, HostId, PlayerId, RefusalReason, ZoneId, ZoneStatus,
+};
+use p2p_transport::coordinator::{
+    Client, ClientConfig, CoordinatorAddr, Guest, HostAgent, HostConfig,
+};
+use p2p_transport::iroh::{IrohConnection, IrohListener, IrohP2P};
 use p2p_transport::{
-    ListenOptions, P2PConnection, P2PError, P2PListener, P2PProvider, RecvStream, SendStream,
+    ListenOptions, P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr, ProtocolName,
+    RecvStream, SecretKey, SendStream,
 };
 use tokio::task::JoinSet;
 
 #[allow(dead_code, unused_imports, reason = "each program uses a part of it")]
 mod common;
 
-use common::{Event, Failure, Output, PROTOCOL, PeerArgs, Stop};
+use common::{Event, Failure, Introduced, Output, PROTOCOL, PeerArgs, Stop};
 use common::{discard, finish, parse, write_whole};
 
 /// Waits for peers, echoes their messages and takes their files
@@ -29,8 +39,17 @@ struct Args {
     #[command(flatten)]
     peer: PeerArgs,
     /// File for the ticket, there as soon as peers can connect
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "coordinator")]
     ticket_out: Option<PathBuf>,
+    /// Registers with this coordinator, and lets in only the players it sends
+    #[arg(long, value_name = "URL|TICKET")]
+    coordinator: Option<CoordinatorAddr>,
+    /// Zone that the coordinator is to have; made with its defaults if it is not there
+    #[arg(long, requires = "coordinator")]
+    zone: Option<ZoneId>,
+    /// What the coordinator is to call this host [default: 'host-' and the short peer id]
+    #[arg(long, value_name = "NAME", requires = "coordinator")]
+    host_id: Option<HostId>,
 }
 
 #[tokio::main]
@@ -46,37 +65,163 @@ async fn run(args: Args) -> Result<(), Failure> {
     if let Some(path) = &args.ticket_out {
         discard(path)?;
     }
-    let config = args.peer.config()?;
+    let secret = args.peer.secret()?;
+    let config = args.peer.config(secret.clone())?;
+    let interrupted = || Failure::interrupted("stopped before it was ready");
     let node = tokio::select! {
         bound = config.bind() => bound?,
-        () = stop.requested() => return Err(Failure::interrupted("stopped before it was ready")),
+        () = stop.requested() => return Err(interrupted()),
     };
-    let served = serve(&node, &args, &mut stop).await;
+    let opened = tokio::select! {
+        opened = open(&node, secret, &args) => opened,
+        () = stop.requested() => Err(interrupted()),
+    };
+    let served = match opened {
+        Ok(door) => serve(&node, &door, &args, &mut stop).await,
+        Err(failure) => Err(failure),
+    };
     node.shutdown().await;
     served
 }
 
-/// Serves until it is asked to stop, which is how a host ends well.
-async fn serve(node: &IrohP2P, args: &Args, stop: &mut Stop) -> Result<(), Failure> {
-    let output = Output::new(args.peer.json);
+/// Who is let in.
+enum Door {
+    /// Whoever has the ticket.
+    Ticket(IrohListener),
+    /// Whom the coordinator sends.
+    Coordinator(HostAgent<IrohP2P>),
+}
+
+impl Door {
+    async fn accept(&self) -> Result<Visitor, P2PError> {
+        match self {
+            Self::Ticket(listener) => listener.accept().await.map(Visitor::Peer),
+            Self::Coordinator(agent) => agent.accept().await.map(Visitor::Player),
+        }
+    }
+
+    fn local_addr(&self) -> PeerAddr {
+        match self {
+            Self::Ticket(listener) => listener.local_addr(),
+            Self::Coordinator(agent) => agent.local_addr(),
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Ticket(listener) => listener.close(),
+            Self::Coordinator(agent) => agent.shutdown().await,
+        }
+    }
+}
+
+/// Who has come.
+enum Visitor {
+    Peer(IrohConnection),
+    Player(Guest<IrohConnection>),
+}
+
+impl Visitor {
+    const fn connection(&self) -> &IrohConnection {
+        match self {
+            Self::Peer(connection) => connection,
+            Self::Player(guest) => &guest.connection,
+        }
+    }
+
+    fn introduced(&self) -> Introduced<'_> {
+        match self {
+            Self::Peer(_) => Introduced::default(),
+            Self::Player(Guest { session, player, .. }) => {
+                Introduced { session: Some(session), player: Some(player), host: None }
+            }
+        }
+    }
+}
+
+async fn open(node: &IrohP2P, secret: SecretKey, args: &Args) -> Result<Door, Failure> {
     let protocol = PROTOCOL.parse().map_err(Failure::new)?;
-    let listener = node.listen(ListenOptions::new(protocol)).await?;
-    let ticket = listener.local_addr();
+    match &args.coordinator {
+        None => Ok(Door::Ticket(node.listen(ListenOptions::new(protocol)).await?)),
+        Some(coordinator) => {
+            register(node, secret, coordinator, protocol, args).await.map(Door::Coordinator)
+        }
+    }
+}
+
+/// Makes the host known to the coordinator, and the zone if it is not.
+async fn register(
+    node: &IrohP2P,
+    secret: SecretKey,
+    coordinator: &CoordinatorAddr,
+    protocol: ProtocolName,
+    args: &Args,
+) -> Result<HostAgent<IrohP2P>, Failure> {
+    let short = || HostId::new(format!("host-{}", node.local_peer_id().fmt_short()));
+    let host = args.host_id.clone().map_or_else(short, Ok).map_err(Failure::new)?;
+    let owner = PlayerId::new(host.as_str()).map_err(Failure::new)?;
+    Output::new(args.peer.json).emit(&Event::Registering { coordinator, host: &host });
+
+    let client = Client::new(node.clone(), coordinator.clone(), ClientConfig::default())
+        .map_err(|error| Failure::of(&error))?;
+    let config = HostConfig::new(host, owner, protocol).with_start_timeout(PATIENCE);
+    let agent = HostAgent::start(client.clone(), node.clone(), secret, config)
+        .await
+        .map_err(|error| Failure::of(&error).advise("check --coordinator and --host-id"))?;
+    if let Some(zone) = &args.zone
+        && let Err(failure) = prepare_zone(&client, zone).await
+    {
+        agent.shutdown().await;
+        return Err(failure);
+    }
+    Ok(agent)
+}
+
+/// How long a coordinator that is just starting has.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sees to it that players can join the zone.
+async fn prepare_zone(client: &Client<IrohP2P>, zone: &ZoneId) -> Result<(), Failure> {
+    let found = match client.zone(zone).await {
+        Err(error) if error.reason() == Some(RefusalReason::UnknownZone) => {
+            client.define_zone(&DefineZone::new(zone.clone())).await
+        }
+        found => found,
+    };
+    let found = found.map_err(|error| Failure::of(&error))?;
+    let why = match found.status {
+        ZoneStatus::Enabled if found.definition.p2p_enabled => return Ok(()),
+        ZoneStatus::Enabled => "it is not for peers".to_owned(),
+        status => format!("its status is '{status}'"),
+    };
+    Err(Failure::new(format!("zone '{zone}' is closed ({why}): open it, or name another --zone")))
+}
+
+/// Serves until it is asked to stop, which is how a host ends well.
+async fn serve(node: &IrohP2P, door: &Door, args: &Args, stop: &mut Stop) -> Result<(), Failure> {
+    let output = Output::new(args.peer.json);
+    let ticket = door.local_addr();
     if let Some(path) = &args.ticket_out {
         write_whole(path, &format!("{ticket}\n"))?;
     }
-    output.emit(&Event::Ready { ticket: &ticket });
+    output.emit(&match door {
+        Door::Ticket(_) => Event::Ready { ticket: &ticket },
+        Door::Coordinator(agent) => {
+            Event::Hosting { ticket: &ticket, host: agent.host_id(), zone: args.zone.as_ref() }
+        }
+    });
 
     let mut guests = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
+            accepted = door.accept() => {
                 guests.spawn(entertain(accepted?, output));
             }
             Some(_ended) = guests.join_next() => {}
             () = stop.requested() => break,
         }
     }
+    door.close().await;
     // Closes the connections; each says so and ends.
     node.shutdown().await;
     while guests.join_next().await.is_some() {}
@@ -84,20 +229,21 @@ async fn serve(node: &IrohP2P, args: &Args, stop: &mut Stop) -> Result<(), Failu
 }
 
 /// One guest, from its arrival to its end.
-async fn entertain(connection: IrohConnection, output: Output) {
+async fn entertain(visitor: Visitor, output: Output) {
+    let (connection, by) = (visitor.connection(), visitor.introduced());
     let peer = connection.peer_id();
-    output.emit(&Event::Connected { peer, after: None });
+    output.emit(&Event::Connected { peer, by, after: None });
     let files = Arc::new(AtomicU64::new(0));
     let mut paths = connection.path_events();
     let watching = async {
         while let Some(path) = paths.next().await {
-            output.emit(&Event::Path { peer, path: &path });
+            output.emit(&Event::Path { peer, by, path: &path });
         }
     };
     let (messages, (), ()) =
-        tokio::join!(echo(&connection), take_files(&connection, &files), watching);
+        tokio::join!(echo(connection), take_files(connection, &files), watching);
     let served = Some((messages, files.load(Ordering::Relaxed)));
-    output.emit(&Event::Closed { peer, reason: &connection.closed().await, served });
+    output.emit(&Event::Closed { peer, by, reason: &connection.closed().await, served });
 }
 
 /// Sends back what comes, until the end; tells how much it was.

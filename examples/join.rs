@@ -1,8 +1,10 @@
-//! Connects to a host, sends messages and checks their echoes, watches which way the data goes.
+//! Connects to a host, sends messages and checks their echoes, watches which way the data goes. The
+//! host is named by its ticket, or a coordinator names it.
 //!
 //! ```sh
 //! cargo run --example join -- --ticket ticket.txt --relay https://192.0.2.7:3443 \
 //!     --relay-ca relay.pem --require-direct --seconds 30
+//! cargo run --example join -- --coordinator http://127.0.0.1:8001 --zone meadow
 //! ```
 
 use std::collections::BTreeMap;
@@ -11,8 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
+use p2p_transport::coordinator::api::{PlayerId, ZoneId};
+use p2p_transport::coordinator::{Client, ClientConfig, CoordinatorAddr, JoinOptions, Joined};
 use p2p_transport::iroh::{IrohConnection, IrohP2P};
 use p2p_transport::{
     ConnectOptions, P2PConnection, P2PError, P2PProvider, PathKind, PeerAddr, RecvStream,
@@ -25,16 +29,31 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 #[allow(dead_code, unused_imports, reason = "each program uses a part of it")]
 mod common;
 
-use common::{Event, Failure, Output, PROTOCOL, PeerArgs, Sent, Stop, finish, parse, read_ticket};
+use common::{Event, Failure, Introduced, Output, PROTOCOL, PeerArgs, Sent, Stop};
+use common::{finish, parse, read_ticket};
 
 /// Connects to a host, sends messages and checks their echoes
 #[derive(Parser)]
+#[command(group(ArgGroup::new("way").required(true).args(["ticket", "coordinator"])))]
 struct Args {
     #[command(flatten)]
     peer: PeerArgs,
     /// The host's ticket, or the file that holds it
     #[arg(long, value_name = "TICKET|FILE")]
-    ticket: String,
+    ticket: Option<String>,
+    /// Asks this coordinator for a place in a zone, and for its host
+    #[arg(long, value_name = "URL|TICKET", requires = "zone")]
+    coordinator: Option<CoordinatorAddr>,
+    /// Where to play
+    #[arg(long, requires = "coordinator")]
+    zone: Option<ZoneId>,
+    /// Who plays [default: 'player-' and the short peer id]
+    #[arg(long, value_name = "NAME", requires = "coordinator")]
+    player: Option<PlayerId>,
+    /// How long the coordinator and the host have until the connection is there
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, requires = "coordinator",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    join_timeout: u32,
     /// Fails if the data does not go to the host directly by the end
     #[arg(long)]
     require_direct: bool,
@@ -60,25 +79,64 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<Option<Sent>, Failure> {
     let mut stop = Stop::catch()?;
-    let host = read_ticket(&args.ticket)?;
+    let host = args.ticket.as_deref().map(read_ticket).transpose()?;
     let file = match &args.file {
         Some(path) => Some(open(path).await?),
         None => None,
     };
-    let config = args.peer.config()?;
+    let config = args.peer.config(args.peer.secret()?)?;
     let interrupted = || Failure::interrupted("interrupted before the connection was there");
     let node = tokio::select! {
         bound = config.bind() => bound?,
         () = stop.requested() => return Err(interrupted()),
     };
     let connected = tokio::select! {
-        connected = connect(&node, &host, &args) => connected,
+        connected = reach(&node, host.as_ref(), &args) => connected,
         () = stop.requested() => Err(interrupted()),
     };
     // Without a connection there is nobody to take leave of, and nothing to wait for.
     let result = visit(&connected?, &args, file, &mut stop).await;
     node.shutdown().await;
     result
+}
+
+async fn reach(
+    node: &IrohP2P,
+    host: Option<&PeerAddr>,
+    args: &Args,
+) -> Result<IrohConnection, Failure> {
+    match (host, &args.coordinator, &args.zone) {
+        (Some(host), ..) => connect(node, host, args).await,
+        (None, Some(coordinator), Some(zone)) => join(node, coordinator, zone, args).await,
+        // The command line has one of both, or there is none.
+        (None, ..) => Err(Failure::new("no host: give --ticket, or --coordinator and --zone")),
+    }
+}
+
+/// Gets a place from the coordinator, and connects to its host.
+async fn join(
+    node: &IrohP2P,
+    coordinator: &CoordinatorAddr,
+    zone: &ZoneId,
+    args: &Args,
+) -> Result<IrohConnection, Failure> {
+    let output = Output::new(args.peer.json);
+    let short = || PlayerId::new(format!("player-{}", node.local_peer_id().fmt_short()));
+    let player = args.player.clone().map_or_else(short, Ok).map_err(Failure::new)?;
+    output.emit(&Event::Joining { coordinator, zone, player: &player });
+    let start = Instant::now();
+    let client = Client::new(node.clone(), coordinator.clone(), ClientConfig::default())
+        .map_err(|error| Failure::of(&error))?;
+    let options = JoinOptions::new(PROTOCOL.parse().map_err(Failure::new)?)
+        .with_timeout(Duration::from_secs(args.join_timeout.into()));
+    let joined = client.join(zone, &player, options).await;
+    let Joined { connection, session, host_id, .. } =
+        joined.map_err(|error| Failure::new(error.fall_back_reason()))?;
+    let (session, host) = (Some(&session.session_id), Some(&host_id));
+    let by = Introduced { session, host, player: None };
+    let (peer, after) = (connection.peer_id(), Some(start.elapsed()));
+    output.emit(&Event::Connected { peer, by, after });
+    Ok(connection)
 }
 
 async fn connect(node: &IrohP2P, host: &PeerAddr, args: &Args) -> Result<IrohConnection, Failure> {
@@ -94,7 +152,8 @@ async fn connect(node: &IrohP2P, host: &PeerAddr, args: &Args) -> Result<IrohCon
         };
         Failure::new(format!("{error}: {hint}"))
     })?;
-    output.emit(&Event::Connected { peer, after: Some(start.elapsed()) });
+    let (by, after) = (Introduced::default(), Some(start.elapsed()));
+    output.emit(&Event::Connected { peer, by, after });
     Ok(connection)
 }
 
@@ -106,10 +165,11 @@ async fn visit(
     stop: &mut Stop,
 ) -> Result<Option<Sent>, Failure> {
     let (output, peer) = (Output::new(args.peer.json), connection.peer_id());
+    let by = Introduced::default();
     let mut paths = connection.path_events();
     let watching = async {
         while let Some(path) = paths.next().await {
-            output.emit(&Event::Path { peer, path: &path });
+            output.emit(&Event::Path { peer, by, path: &path });
         }
     };
     let working = async {
@@ -121,7 +181,7 @@ async fn visit(
         result
     };
     let (result, ()) = tokio::join!(working, watching);
-    output.emit(&Event::Closed { peer, reason: &connection.closed().await, served: None });
+    output.emit(&Event::Closed { peer, by, reason: &connection.closed().await, served: None });
     result
 }
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use p2p_transport::RelayUrl;
-use p2p_transport::iroh::IrohConfig;
+use p2p_transport::iroh::{IrohConfig, generate_secret_key};
+use p2p_transport::{RelayUrl, SecretKey};
 
 use super::Failure;
 use super::ending::complain;
@@ -36,9 +36,18 @@ pub(crate) struct PeerArgs {
 }
 
 impl PeerArgs {
+    /// The secret key of `--identity`, or a new one.
+    pub(crate) fn secret(&self) -> Result<SecretKey, Failure> {
+        match &self.identity {
+            Some(path) => files::identity(path),
+            None => Ok(generate_secret_key()),
+        }
+    }
+
     /// The configuration that the flags, and the files they name, stand for.
-    pub(crate) fn config(&self) -> Result<IrohConfig, Failure> {
+    pub(crate) fn config(&self, secret: SecretKey) -> Result<IrohConfig, Failure> {
         let mut config = IrohConfig::default()
+            .with_secret_key(secret)
             .with_listen_port(self.port)
             .with_relay_quic_port(Some(self.relay_quic));
         for relay in &self.relays {
@@ -46,9 +55,6 @@ impl PeerArgs {
         }
         for path in &self.relay_ca {
             config = files::trust(config, path)?;
-        }
-        if let Some(path) = &self.identity {
-            config = config.with_secret_key(files::identity(path)?);
         }
         Ok(config)
     }

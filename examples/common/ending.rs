@@ -1,5 +1,6 @@
 //! How the programs end: a sentence on standard error and an exit code, never a panic.
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -17,6 +18,22 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn new(what: impl fmt::Display) -> Self {
         Self { what: what.to_string(), code: 1 }
+    }
+
+    /// An error and its causes, in one sentence.
+    pub(crate) fn of(error: &dyn Error) -> Self {
+        let mut what = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            what = format!("{what}: {error}");
+            cause = error.source();
+        }
+        Self::new(what)
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn advise(self, hint: &str) -> Self {
+        Self { what: format!("{}: {hint}", self.what), ..self }
     }
 
     /// Somebody asked the program to stop before it was done: the shell's code for Ctrl-C.

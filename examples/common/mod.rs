@@ -1,7 +1,7 @@
 //! What the trial programs share: flags, events, files, and how they end.
 //!
 //! - [`PeerArgs`] (`args`): the flags of every peer; [`parse`] reads a command line;
-//! - [`Output`], [`Event`] (`events`): what happens, as text or as JSON lines;
+//! - [`Output`], [`Event`], [`Introduced`] (`events`): what happens, as text or as JSON lines;
 //! - `files`: identities, tickets and certificates; what is written appears whole or not at all;
 //! - [`Failure`], [`Stop`], [`finish`] (`ending`): one sentence and an exit code.
 
@@ -12,7 +12,7 @@ mod files;
 
 pub(crate) use args::{PeerArgs, parse};
 pub(crate) use ending::{Failure, Stop, finish};
-pub(crate) use events::{Event, Output, Sent};
+pub(crate) use events::{Event, Introduced, Output, Sent};
 pub(crate) use files::{discard, read_ticket, write_whole};
 
 /// What host and guest speak: messages are echoed; a stream's content is answered by its BLAKE3.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
+mod coordinator;
+
 /// Where cargo puts examples, beside this test.
 fn program(name: &str) -> Command {
     let test = std::env::current_exe().expect("this test");
@@ -66,6 +68,16 @@ impl Running {
         }
         panic!("the program ended before '{kind}'");
     }
+
+    /// Waits for its end, which has to be a failure in one sentence.
+    fn fails(mut self) -> String {
+        assert!(!self.child.wait().expect("it ends").success());
+        let mut words = String::new();
+        let mut errors = self.child.stderr.take().expect("a pipe");
+        errors.read_to_string(&mut words).expect("readable");
+        assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+        words
+    }
 }
 
 impl Drop for Running {
@@ -73,6 +85,15 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A join that is to go well: what happened.
+fn joins(arguments: &[&str]) -> Vec<Value> {
+    let Output { status, stdout, stderr } =
+        program("join").arg("--json").args(arguments).output().expect("join runs");
+    let printed = String::from_utf8(stdout).expect("text");
+    assert!(status.success(), "{printed}{}", String::from_utf8_lossy(&stderr));
+    printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn host(arguments: &[&str]) -> Running {
@@ -111,20 +132,18 @@ fn peers_meet_directly_and_exchange_echoes_and_a_file() {
         std::fs::read_to_string(&ticket).expect("the ticket is there").trim(),
         ready["ticket"].as_str().expect("a ticket")
     );
-    let join = program("join")
-        .args(["--json", "--ticket", &ticket, "--seconds", "1", "--every-ms", "50"])
-        .args(["--require-direct", "--file", &file])
-        .output()
-        .expect("join runs");
-    let printed = String::from_utf8(join.stdout).expect("text");
-    assert!(join.status.success(), "{printed}{}", String::from_utf8_lossy(&join.stderr));
-    let events: Vec<Value> =
-        printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let events = joins(
+        &[
+            &["--ticket", &ticket, "--seconds", "1", "--every-ms", "50"][..],
+            &["--require-direct", "--file", &file],
+        ]
+        .concat(),
+    );
     let count = |kind: &str| events.iter().filter(|event| event["ev"] == kind).count();
-    assert_eq!((count("dialing"), count("connected"), count("done")), (1, 1, 1), "{printed}");
-    assert!(count("echo") >= 5, "{printed}");
-    assert!(events.iter().all(|event| event["ev"] != "echo" || event["ok"] == true), "{printed}");
-    assert!(events.iter().any(|event| event["selected"] == "direct"), "{printed}");
+    assert_eq!((count("dialing"), count("connected"), count("done")), (1, 1, 1), "{events:?}");
+    assert!(count("echo") >= 5, "{events:?}");
+    assert!(events.iter().all(|event| event["ev"] != "echo" || event["ok"] == true), "{events:?}");
+    assert!(events.iter().any(|event| event["selected"] == "direct"), "{events:?}");
 }
 
 #[test]
@@ -137,13 +156,8 @@ fn peers_meet_over_a_relay_of_their_own() {
     let flags = ["--relay", &url, "--relay-ca", &certificate, "--relay-quic", &quic];
     let mut host = host(&[&flags[..], &["--ticket-out", &ticket]].concat());
     host.event("ready");
-    let join = program("join")
-        .args(["--json", "--ticket", &ticket, "--seconds", "1", "--every-ms", "50"])
-        .args(flags)
-        .output()
-        .expect("join runs");
-    let printed = String::from_utf8_lossy(&join.stdout);
-    assert!(join.status.success(), "{printed}{}", String::from_utf8_lossy(&join.stderr));
+    let ticket = ["--ticket", &ticket, "--seconds", "1", "--every-ms", "50"];
+    joins(&[&ticket[..], &flags].concat());
 }
 
 #[test]
@@ -162,10 +176,7 @@ fn a_killed_host_is_noticed() {
         closed["reason"].as_str().is_some_and(|reason| reason.contains("timed out")),
         "{closed}"
     );
-    assert!(!join.child.wait().expect("join ends").success());
-    let mut words = String::new();
-    join.child.stderr.take().expect("a pipe").read_to_string(&mut words).expect("readable");
-    assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+    join.fails();
 }
 
 #[test]
