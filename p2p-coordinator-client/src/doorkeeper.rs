@@ -36,7 +36,7 @@ struct Epoch {
 
 impl Doorkeeper {
     /// For the host `host` with the peer id `host_peer`, which honours tokens of `issuer` made at
-    /// `not_before` or later. It remembers at most `max_remembered` tokens that were used and have
+    /// after `not_before`. It remembers at most `max_remembered` tokens that were used and have
     /// not expired, and as many sessions.
     pub const fn new(
         issuer: PeerId,
@@ -60,7 +60,7 @@ impl Doorkeeper {
     }
 
     /// Honours tokens of `issuer` from now on, and of nobody else; of a new one those made at
-    /// `not_before` or later. Says whether it is a new one: then all that is known of tokens, times
+    /// after `not_before`. Says whether it is a new one: then all that is known of tokens, times
     /// included, was about the old one's and is forgotten. For the same, nothing changes.
     pub fn set_issuer(&mut self, issuer: PeerId, not_before: Timestamp) -> bool {
         let is_new = issuer != self.issuer;
@@ -91,7 +91,9 @@ impl Doorkeeper {
         if claims.peer != applicant {
             return Err(TokenRefusal::OtherPeer);
         }
-        if claims.issued_at < self.not_before {
+        // Not in the same moment either: the registration has voided what was given before it, and
+        // two things that happen in one millisecond cannot be told apart.
+        if claims.issued_at <= self.not_before {
             return Err(TokenRefusal::BeforeStart);
         }
         if claims.expires_at <= self.latest {

@@ -70,8 +70,9 @@ fn a_new_issuer_replaces_the_old_one_and_its_clock() {
     assert!(keeper.set_issuer(key(9).peer_id(), at(2000)));
     let refused = Err(TokenRefusal::Token(TokenError::Forged));
     assert_eq!(show(&mut keeper, 2000, &claims(1)), refused);
-    let token = JoinToken::sign(&key(9), &claims(1)).unwrap();
-    assert!(keeper.admit(at(2000), key(PLAYER).peer_id(), token.as_bytes()).is_ok());
+    let later = JoinClaims { issued_at: at(2001), ..claims(1) };
+    let token = JoinToken::sign(&key(9), &later).unwrap();
+    assert!(keeper.admit(at(2001), key(PLAYER).peer_id(), token.as_bytes()).is_ok());
 }
 
 #[test]
@@ -110,10 +111,12 @@ fn a_token_used_by_another_peer_is_refused_and_stays_good_for_its_owner() {
 }
 
 #[test]
-fn a_token_from_before_the_start_is_refused() {
-    let early = JoinClaims { issued_at: at(START - 1), ..claims(1) };
-    assert_eq!(show(&mut doorkeeper(9), 2000, &early), Err(TokenRefusal::BeforeStart));
-    let just = JoinClaims { issued_at: at(START), ..claims(1) };
+fn a_token_from_before_the_start_or_from_its_very_moment_is_refused() {
+    for moment in [START - 1, START] {
+        let early = JoinClaims { issued_at: at(moment), ..claims(1) };
+        assert_eq!(show(&mut doorkeeper(9), 2000, &early), Err(TokenRefusal::BeforeStart));
+    }
+    let just = JoinClaims { issued_at: at(START + 1), ..claims(1) };
     assert_eq!(show(&mut doorkeeper(9), 2000, &just), Ok(()));
 }
 

@@ -29,17 +29,21 @@ impl<S: Store> Coordinator<S> {
         }
         let fresh = request.p2p.as_ref().is_some_and(|proof| proof.fresh);
         for _ in 0..ATTEMPTS {
-            let now = self.now();
             let known = self.store().host(&id).await?;
+            let mut sessions = Vec::new();
+            if let (Some(view), true) = (&known, fresh) {
+                sessions = self.live_sessions(view).await?;
+            }
+            // After the reading: whatever was given before it has another time on it, and what is
+            // given after it makes the commit fail. The host honours later tokens only.
+            let now = self.now();
             let record = known.as_ref().map(|view| &view.row.value);
             let registered = host::register(record, request.clone(), &terms, now)?;
             let mut changes = Changes::default();
-            if let (Some(view), true) = (&known, fresh) {
-                for mut session in self.live_sessions(view).await? {
-                    let freed = session.value.restart(now);
-                    changes.free(&session.value.name, freed);
-                    changes.sessions.push(Change::Update(session));
-                }
+            for mut session in sessions {
+                let freed = session.value.restart(now);
+                changes.free(&session.value.name, freed);
+                changes.sessions.push(Change::Update(session));
             }
             let place = known.as_ref().map(|view| (view.row.id, view.row.version));
             changes.hosts.push(Change::upsert(place, registered));

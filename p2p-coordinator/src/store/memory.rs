@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use p2p_coordinator_api::{
@@ -20,10 +20,13 @@ use crate::domain::{
     Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
 };
 
-/// Keeps records in memory, in the order of their numbers. Nothing survives it.
-#[derive(Default)]
+/// Keeps records in memory, in the order of their numbers.
+///
+/// A handle: clones are the same store. One that a simulation holds outlives a coordinator that
+/// crashes, as a file would; nothing survives the process.
+#[derive(Clone, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Clone, Default)]
