@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use p2p_coordinator_api::service::{Health, Readiness, ServiceInfo};
-use p2p_coordinator_api::{Timestamp, ZoneId, ZoneStatus};
+use p2p_coordinator_api::{Timestamp, TokenError, ZoneId, ZoneStatus};
 use p2p_core::{PeerId, SecretKey};
 use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
@@ -96,6 +96,9 @@ pub enum ServiceError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No token can be made for these ids.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 type Result<T> = std::result::Result<T, ServiceError>;

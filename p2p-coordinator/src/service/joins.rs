@@ -1,7 +1,7 @@
 //! Joins: a place, the host's address, and a token to show it.
 
 use p2p_coordinator_api::{
-    JoinClaims, JoinReply, JoinRequest, JoinToken, Nonce, SessionName, Timestamp, TokenError,
+    JoinClaims, JoinReply, JoinRequest, JoinToken, Nonce, SessionName, Timestamp,
 };
 use p2p_core::PeerAddr;
 
@@ -9,7 +9,7 @@ use super::sessions::Former;
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
 use crate::domain::placement::{Placement, PlacementView, Wish, place};
 use crate::domain::{Change, Changes, HostRecord, Refusal, Row, SessionRecord};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 impl<S: Store> Coordinator<S> {
     /// Gives a player a place in a zone and a token for it. Asked again, it gives another token for
@@ -30,7 +30,7 @@ impl<S: Store> Coordinator<S> {
             let view = view.ok_or_else(|| Refusal::UnknownZone(zone.clone()))?;
             let decided = self.decide(&view, request, &name, nonce, now)?;
             let (host, claims) = (decided.host, decided.claims);
-            let token = JoinToken::sign(&self.inner.key, &claims).map_err(unsigned)?;
+            let token = JoinToken::sign(&self.inner.key, &claims)?;
             let Some(committed) = self.commit(decided.changes).await? else { continue };
             let Some(session) = committed.sessions.first() else { continue };
             return Ok(JoinReply {
@@ -111,11 +111,4 @@ fn address(host: &Row<HostRecord>) -> Result<PeerAddr> {
     // Placement was asked for a peer.
     let offline = || Refusal::HostOffline { host: host.value.host_id.clone() };
     Ok(host.value.peer.clone().ok_or_else(offline)?)
-}
-
-fn unsigned(error: TokenError) -> ServiceError {
-    ServiceError::Store(StoreError::Failed {
-        what: "to sign a token".into(),
-        source: Some(Box::new(error)),
-    })
 }

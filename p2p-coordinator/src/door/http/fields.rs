@@ -158,10 +158,10 @@ impl<'a> Fields<'a> {
             self.wrong("string_too_short", loc, msg, value, ctx);
             return None;
         }
-        self.from_text(loc, &text, value)
+        self.meaning(loc, &text, value)
     }
 
-    fn from_text<T>(&mut self, loc: Value, text: &str, value: &Value) -> Option<T>
+    fn meaning<T>(&mut self, loc: Value, text: &str, value: &Value) -> Option<T>
     where
         T: FromStr<Err: Display>,
     {
@@ -179,13 +179,13 @@ impl<'a> Fields<'a> {
     pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let value = self.required(name)?;
         let text = self.as_text(name, value, MAX_PARSED)?;
-        self.from_text(json!([self.place, name]), &text, value)
+        self.meaning(json!([self.place, name]), &text, value)
     }
 
     pub(super) fn optional_parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let value = self.optional(name)?;
         let text = self.as_text(name, value, MAX_PARSED)?;
-        self.from_text(json!([self.place, name]), &text, value)
+        self.meaning(json!([self.place, name]), &text, value)
     }
 
     pub(super) fn ids<T: FromStr<Err: Display>>(&mut self, name: &str, max: usize) -> Vec<T> {

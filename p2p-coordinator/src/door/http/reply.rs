@@ -88,6 +88,9 @@ impl IntoResponse for Failure {
                 );
                 retry_later(busy)
             }
+            Self::Service(ServiceError::Token(error)) => {
+                problem(StatusCode::BAD_REQUEST, &error.to_string())
+            }
             Self::Service(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "Database error occurred")
@@ -107,6 +110,7 @@ impl IntoResponse for Failure {
 fn refused(refusal: &Refusal) -> Response {
     let reason = refusal.reason();
     let status = match reason {
+        _ if *refusal == Refusal::NoAvailableHost => StatusCode::NOT_FOUND,
         RefusalReason::UnknownHost
         | RefusalReason::UnknownPlayer
         | RefusalReason::UnknownSession
