@@ -68,6 +68,6 @@ pub use p2p_iroh as iroh;
 pub use p2p_simulator as simulator;
 
 /// The README's programs compile and run.
-#[cfg(all(doctest, feature = "iroh", feature = "simulator"))]
+#[cfg(all(doctest, feature = "coordinator-client", feature = "iroh", feature = "simulator"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -139,6 +139,9 @@ fn no_dependency_needs_a_newer_rust_than_we_promise() {
         })
         .collect();
     for (package, promised) in [
+        ("p2p-coordinator", (1, 91)),
+        ("p2p-coordinator-api", (1, 85)),
+        ("p2p-coordinator-client", (1, 85)),
         ("p2p-core", (1, 85)),
         ("p2p-simulator", (1, 85)),
         ("p2p-iroh", (1, 91)),
@@ -157,12 +160,41 @@ fn no_dependency_needs_a_newer_rust_than_we_promise() {
     }
 }
 
+const OLDER_RUST: [&str; 4] =
+    ["p2p-coordinator-api", "p2p-coordinator-client", "p2p-core", "p2p-simulator"];
+
+/// The coordinator's client knows no backend, and the coordinator's library neither.
+#[test]
+fn arrows_point_down_only() {
+    for (package, forbidden) in [
+        ("p2p-coordinator-api", &["p2p-iroh", "p2p-simulator", "p2p-coordinator-client"][..]),
+        ("p2p-coordinator-client", &["p2p-iroh", "p2p-simulator", "p2p-coordinator"]),
+        ("p2p-simulator", &["p2p-iroh", "p2p-coordinator-api"]),
+        ("p2p-iroh", &["p2p-simulator", "p2p-coordinator-api"]),
+    ] {
+        let below = tree(package, "{p}");
+        for name in forbidden {
+            let found = below.iter().find(|line| line.split_whitespace().next() == Some(name));
+            assert_eq!(found, None, "{package} depends on {name}");
+        }
+    }
+    let arguments =
+        ["--package", "p2p-coordinator", "--no-default-features", "--features", "sqlite"];
+    let library = cargo(
+        &[
+            &["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none"],
+            &arguments[..],
+        ]
+        .concat(),
+    );
+    assert!(library.contains("p2p-core") && !library.contains("p2p-iroh"), "{library}");
+}
+
 /// Lints know which functions came when, but not which syntax: `if let` with `&&` came with 1.88.
 #[test]
 fn crates_that_promise_an_older_rust_use_no_let_chains() {
-    let mut folders: Vec<PathBuf> = ["p2p-core", "p2p-simulator"]
-        .map(|package| Path::new(env!("CARGO_MANIFEST_DIR")).join(package))
-        .into();
+    let mut folders: Vec<PathBuf> =
+        OLDER_RUST.map(|package| Path::new(env!("CARGO_MANIFEST_DIR")).join(package)).into();
     let mut files = 0;
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
@@ -184,5 +216,5 @@ fn crates_that_promise_an_older_rust_use_no_let_chains() {
             }
         }
     }
-    assert!(files > 60, "{files} files were read");
+    assert!(files > 100, "{files} files were read");
 }
