@@ -217,6 +217,7 @@ suite! { $
         open_sessions_have_room_on_hosts_that_take_players,
         open_sessions_are_the_fullest_first_and_bounded,
         sessions_on_full_hosts_do_not_hide_others,
+        a_place_that_is_free_again_is_shown,
         only_peers_are_shown_to_who_asks_for_them,
         a_players_present_session_is_shown,
     }

@@ -162,6 +162,31 @@ pub(super) async fn sessions_on_full_hosts_do_not_hide_others(fixture: &impl Fix
     Ok(())
 }
 
+pub(super) async fn a_place_that_is_free_again_is_shown(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let small = HostRecord { max_players: 5, ..sample::host("host")? };
+    let host = add_host(&store, small).await?;
+    let crowd = crowd(1);
+    let session = sample::session(1, &host, &zone, &names(5, &crowd))?;
+    let mut row = add_session(&store, session).await?;
+    let full = view(&store, &zone).await?;
+    ensure_eq!((open(&full), full.hosts), (vec![], vec![]), "while all places are taken");
+    let player = sample::player(&crowd[2])?;
+    row.value.remove(&player, None, later(1))?;
+    let mut changes = Changes::default();
+    changes.free(&row.value.name, [player]);
+    changes.sessions.push(Change::Update(row.clone()));
+    store.commit(changes).await?;
+    let shown = view(&store, &zone).await?;
+    ensure_eq!(open(&shown), [row.id], "the session with a place");
+    for host in shown.open.iter().map(|open| &open.host) {
+        ensure_eq!(host.placed, Load { players: 4, zones: 1 }, "what is still placed there");
+    }
+    ensure_eq!(shown.hosts.len(), 1, "hosts with room");
+    Ok(())
+}
+
 pub(super) async fn only_peers_are_shown_to_who_asks_for_them(fixture: &impl Fixture) -> Outcome {
     let store = fixture.fresh().await?;
     let zone = add_zone(&store, sample::zone("zone")?).await?;
