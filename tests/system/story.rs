@@ -20,7 +20,7 @@ const HOSTS: usize = 5;
 const PLAYERS: usize = 50;
 
 /// How long things go wrong.
-const TROUBLE: Duration = Duration::from_secs(40);
+const TROUBLE: Duration = Duration::from_secs(30);
 
 /// How long the system has afterwards: what was reserved for players who never came is free again
 /// after a token's life and a lease.
@@ -220,7 +220,7 @@ impl Player {
                 // The place stays in the book, and the connection with it.
                 return;
             }
-            sleep(self.random.millis(500, 6000)).await;
+            sleep(self.random.millis(500, 9000)).await;
             self.ledger.book().places.remove(&self.id);
             if self.random.one_in(4) {
                 self.ledger.book().told.player_crashes += 1;
