@@ -1,0 +1,9 @@
+//! The service from outside: its contract over HTTP, joins, the door for peers, the program.
+
+mod ask;
+mod contract;
+mod fixture;
+mod folder;
+mod join;
+mod peer_door;
+mod program;

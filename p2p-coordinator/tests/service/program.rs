@@ -1,0 +1,8 @@
+//! The program: as an operator meets it, and as one breaks it.
+
+mod config;
+mod crowd;
+mod ending;
+mod process;
+mod start;
+mod trouble;
