@@ -236,6 +236,7 @@ suite! { $
         hundreds_of_streams_follow_each_other,
         one_stream_too_many_waits_until_others_end,
         large_data_arrives_whole,
+        libraries_read_and_write_streams_by_tokios_traits,
         chunks_keep_to_their_bound,
         streams_and_messages_share_a_connection,
         priorities_are_only_a_hint,

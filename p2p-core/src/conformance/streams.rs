@@ -1,13 +1,19 @@
 //! Streams: opening, accepting, and what they carry.
 
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
 use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::step::{
     ConnectionOf, Pair, Stream, both, ensure, give_up_after, pattern, spawn, step, stream,
 };
 use super::{Outcome, World};
 use crate::provider::P2PConnection;
-use crate::stream::{RecvStream, SendStream};
+use crate::stream::{RecvStream, SendStream, StreamIo};
 
 /// Writes it all and says that nothing follows.
 pub(super) async fn write_and_finish(stream: &mut impl SendStream, data: Bytes) -> Outcome {
@@ -128,6 +134,55 @@ async fn exchange_back<W: World>(pair: &Pair<W>) -> Outcome {
     let mut stream = stream::<W>(&pair.to_alice, &pair.to_bob).await?;
     write_and_finish(&mut stream.send, "back".into()).await?;
     reads(&mut stream.arrive, &"back".into()).await
+}
+
+pub(super) async fn libraries_read_and_write_streams_by_tokios_traits<W: World>(
+    world: &W,
+) -> Outcome {
+    let pair = Pair::new(world).await?;
+    let Stream { send, recv, reply, arrive } = pair.stream().await?;
+    let (mut near, mut far) = (StreamIo::new(send, recv), StreamIo::new(reply, arrive));
+    // Several windows' worth, so that writing waits for reading.
+    let sent = pattern(1, 3_000_017);
+    let came = both(
+        step("to write it all and to shut down", write_to(&mut near, &sent)),
+        step("to read to the end", read_from(&mut far)),
+    );
+    let ((), came) = came.await?;
+    ensure!(came == sent, "{} bytes were written, other {} were read", sent.len(), came.len());
+    // One direction is shut down, the other is not.
+    step("to answer", write_to(&mut far, b"answer")).await?;
+    let answer = step("to read the answer", read_from(&mut near)).await?;
+    ensure!(answer == b"answer"[..], "the answer came as {answer:?}");
+    step("to shut down again", poll_fn(|cx| Pin::new(&mut far).poll_shutdown(cx))).await
+}
+
+async fn write_to(stream: &mut (impl AsyncWrite + Unpin), mut data: &[u8]) -> io::Result<()> {
+    poll_fn(|cx| {
+        while !data.is_empty() {
+            let written = ready!(Pin::new(&mut *stream).poll_write(cx, data))?;
+            data = &data[written..];
+        }
+        ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+        Pin::new(&mut *stream).poll_shutdown(cx)
+    })
+    .await
+}
+
+async fn read_from(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let (mut whole, mut space) = (Vec::new(), [0; 10_000]);
+    poll_fn(|cx| {
+        loop {
+            let mut buffer = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            whole.extend_from_slice(buffer.filled());
+        }
+    })
+    .await
+    .map(|()| whole)
 }
 
 pub(super) async fn large_data_arrives_whole<W: World>(world: &W) -> Outcome {
