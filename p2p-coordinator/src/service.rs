@@ -2,8 +2,8 @@
 //!
 //! Several decisions, and several coordinators on one store, run at the same time. A commit that
 //! finds other records than it was made from changes nothing, and the decision is made again, up to
-//! [`ATTEMPTS`] times. Joins of one zone take turns within a process, so that they do not make each
-//! other try again.
+//! [`ATTEMPTS`] times. Within a process, joins of one zone take turns, so that they do not make each
+//! other try again; and whoever has to try again does so alone, so that a crowd comes through.
 
 mod hosts;
 mod joins;
@@ -65,6 +65,8 @@ struct Inner<S> {
     settings: Settings,
     started: Timestamp,
     turns: [Mutex<()>; TURNS],
+    /// Who tries again.
+    again: Mutex<()>,
     draining: AtomicBool,
 }
 
@@ -133,6 +135,7 @@ impl<S: Store> Coordinator<S> {
                 key,
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
+                again: Mutex::new(()),
                 draining: AtomicBool::new(false),
             }),
         }
@@ -233,5 +236,13 @@ impl<S: Store> Coordinator<S> {
             .bytes()
             .fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         self.inner.turns[sum % TURNS].lock().await
+    }
+
+    /// Before each attempt: from the second on it is made alone, but for those who try for the first
+    /// time. Of many who change one host at once each would else lose to all the others in turn.
+    async fn alone<'a>(&'a self, attempt: u32, held: &mut Option<MutexGuard<'a, ()>>) {
+        if attempt > 0 && held.is_none() {
+            *held = Some(self.inner.again.lock().await);
+        }
     }
 }

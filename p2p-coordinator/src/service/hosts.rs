@@ -28,7 +28,9 @@ impl<S: Store> Coordinator<S> {
             proof.check(&id, self.issuer(), self.now()).map_err(Refusal::Proof)?;
         }
         let fresh = request.p2p.as_ref().is_some_and(|proof| proof.fresh);
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let known = self.store().host(&id).await?;
             let mut sessions = Vec::new();
             if let (Some(view), true) = (&known, fresh) {
@@ -71,7 +73,9 @@ impl<S: Store> Coordinator<S> {
         let mut present: Vec<Nonce> =
             beat.present.iter().flatten().filter_map(|nonce| nonce.parse().ok()).collect();
         present.sort_unstable();
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let now = self.now();
             let mut view = self.known_host(id).await?;
             let mut changes = Changes::default();
@@ -132,7 +136,9 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
     pub async fn remove_host(&self, id: &HostId) -> Result<()> {
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let view = self.known_host(id).await?;
             let mut changes = self.failed_sessions(&view).await?;
             changes.hosts.push(Change::Delete { id: view.row.id, version: view.row.version });

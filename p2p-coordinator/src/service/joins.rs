@@ -23,7 +23,9 @@ impl<S: Store> Coordinator<S> {
         let _turn = self.turn(&request.zone_id).await;
         let name = SessionName::from_bits(self.inner.random.bits());
         let nonce = Nonce(self.inner.random.bytes());
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let now = self.now();
             let (zone, player) = (&request.zone_id, &request.player_id);
             let view = self.store().placement(zone, Some(player), true, now).await?;

@@ -23,7 +23,9 @@ impl<S: Store> Coordinator<S> {
             request.player_ids.iter().filter(new).cloned().collect()
         };
         let name = SessionName::from_bits(self.inner.random.bits());
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let now = self.now();
             let (host, zone) = self.host_for(request, players.len(), now).await?;
             let mut session = SessionRecord::open(name.clone(), &host.row, &zone, now);
@@ -126,7 +128,9 @@ impl<S: Store> Coordinator<S> {
     /// [`Refusal::UnknownSession`], [`Refusal::Full`], [`Refusal::State`]; otherwise
     /// [`ServiceError`].
     pub async fn add_player(&self, key: &SessionKey, player: &PlayerId) -> Result<()> {
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let now = self.now();
             let mut session = self.known_session(key).await?;
             if !session.value.add(player.clone(), now)? {
@@ -174,7 +178,9 @@ impl<S: Store> Coordinator<S> {
         key: &SessionKey,
         change: impl Fn(&mut SessionRecord, Timestamp) -> std::result::Result<Vec<PlayerId>, Refusal>,
     ) -> Result<()> {
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let read = self.known_session(key).await?;
             let mut session = read.clone();
             let freed = change(&mut session.value, self.now())?;

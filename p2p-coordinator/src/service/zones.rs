@@ -13,7 +13,9 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`ServiceError`].
     pub async fn define_zone(&self, definition: DefineZone) -> Result<Zone> {
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let known = self.store().zone(&definition.zone_id).await?;
             let record = known.as_ref().map(|(row, _)| &row.value);
             let zone = zone::define(record, definition.clone(), self.now());
@@ -55,7 +57,9 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownZone`]; otherwise [`ServiceError`].
     pub async fn open_zone_to_peers(&self, id: &ZoneId, open: bool) -> Result<Zone> {
-        for _ in 0..ATTEMPTS {
+        let mut held = None;
+        for attempt in 0..ATTEMPTS {
+            self.alone(attempt, &mut held).await;
             let found = self.store().zone(id).await?;
             let (mut row, counts) = found.ok_or_else(|| Refusal::UnknownZone(id.clone()))?;
             row.value.definition.p2p_enabled = open;

@@ -6,13 +6,14 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::ask::Answer;
-use crate::fixture::{Service, host, on_both_stores, zone};
+use crate::fixture::{Service, beat, host, on_both_stores, with, zone};
 
 on_both_stores!(
     of_twenty_parallel_adds_five_places_admit_five,
     parallel_first_registrations_all_succeed_and_make_one_host,
     a_player_who_is_added_everywhere_at_once_is_in_one_place,
     a_host_that_is_full_takes_no_more_in_parallel_either,
+    nobody_is_turned_away_because_many_come_at_once,
 );
 
 async fn all(
@@ -90,11 +91,8 @@ async fn a_player_who_is_added_everywhere_at_once_is_in_one_place(service: Servi
 }
 
 async fn a_host_that_is_full_takes_no_more_in_parallel_either(service: Service) {
-    service
-        .post("/hosts/register", crate::fixture::with(host("h"), "max_players", json!(6)))
-        .await
-        .is(201);
-    let lenient = crate::fixture::with(zone("z"), "min_host_quality_score", json!(0));
+    service.post("/hosts/register", with(host("h"), "max_players", json!(6))).await.is(201);
+    let lenient = with(zone("z"), "min_host_quality_score", json!(0));
     service.post("/zones/", lenient).await.is(201);
     let (one, other) = (service.session("h", "z", &[]).await, service.session("h", "z", &[]).await);
     let answers = all((0..20).map(|number| {
@@ -107,4 +105,34 @@ async fn a_host_that_is_full_takes_no_more_in_parallel_either(service: Service) 
     let admitted = answers.await.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(admitted, 6);
     assert_eq!(service.get("/hosts/h").await.is(200)["current_players"], 6);
+}
+
+async fn nobody_is_turned_away_because_many_come_at_once(service: Service) {
+    let large = with(host("h"), "max_players", json!(1000));
+    service.post("/hosts/register", large).await.is(201);
+    service.zone("z", 1000).await;
+    let id = service.session("h", "z", &[]).await;
+    let answers = all((0..300).map(|number| {
+        let service = service.clone();
+        async move {
+            match number % 3 {
+                0 => {
+                    let body = json!({ "player_id": format!("p{number}") });
+                    service.post(&format!("/sessions/{id}/players"), body).await
+                }
+                1 => {
+                    let players = [format!("p{number}")];
+                    let body = json!({ "host_id": "h", "zone_id": "z", "player_ids": players });
+                    service.post("/sessions/", body).await
+                }
+                _ => service.post("/hosts/h/heartbeat", beat()).await,
+            }
+        }
+    }));
+    let answers = answers.await;
+    let refused: Vec<_> =
+        answers.iter().filter(|answer| ![200, 201].contains(&answer.status)).collect();
+    assert!(refused.is_empty(), "{} of 300: {:?}", refused.len(), refused[0]);
+    assert_eq!(service.session_now(id).await["current_players"], 100);
+    assert_eq!(service.get("/hosts/h").await.is(200)["current_players"], 200);
 }
