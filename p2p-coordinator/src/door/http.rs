@@ -94,8 +94,8 @@ fn unknown(known: &[String], uri: &Uri) -> Response {
         Some(_) => path.trim_end_matches('/').to_owned(),
         None => format!("{path}/"),
     };
-    // Two slashes at the beginning of a location would name another server.
-    if path.starts_with("//") || !known.iter().any(|pattern| matches(pattern, &other)) {
+    // Two slashes at the beginning of a location would name another server; CONNECT has no path.
+    if path.is_empty() || path.starts_with("//") || !known.iter().any(|pattern| matches(pattern, &other)) {
         return Failure::NotFound.into_response();
     }
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
