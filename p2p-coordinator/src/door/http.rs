@@ -95,7 +95,10 @@ fn unknown(known: &[String], uri: &Uri) -> Response {
         None => format!("{path}/"),
     };
     // Two slashes at the beginning of a location would name another server; CONNECT has no path.
-    if path.is_empty() || path.starts_with("//") || !known.iter().any(|pattern| matches(pattern, &other)) {
+    if path.is_empty()
+        || path.starts_with("//")
+        || !known.iter().any(|pattern| matches(pattern, &other))
+    {
         return Failure::NotFound.into_response();
     }
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
