@@ -93,7 +93,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// [`StoreError::Conflict`] if a record or a place is not what the decision was made from.
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError>;
 
-    /// Whether it can do its work now.
+    /// Whether it can do its work now, writing included.
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Ends it, when all that was acknowledged is kept. Where anything is kept, further calls fail.

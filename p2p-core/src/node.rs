@@ -52,6 +52,8 @@ pub(crate) struct Shared<T: Transport> {
 
 struct State<L: Link> {
     shut_down: bool,
+    /// Not after the shutdown, nor after the transport has ended by itself.
+    listens: bool,
     listeners: BTreeMap<ProtocolName, Slot<L>>,
     connections: BTreeMap<u64, Weak<Inner<L>>>,
     next_connection: u64,
@@ -105,6 +107,7 @@ impl<T: Transport> Node<T> {
             known: known.into_iter().map(|addr| (addr.id(), addr)).collect(),
             state: Mutex::new(State {
                 shut_down: false,
+                listens: true,
                 listeners: BTreeMap::new(),
                 connections: BTreeMap::new(),
                 next_connection: 0,
@@ -146,11 +149,24 @@ async fn accept_links<T: Transport>(shared: Arc<Shared<T>>, owner: Weak<Owner>) 
         });
     }
     while handshakes.join_next().await.is_some() {}
+    // Nobody comes any more, though nobody shut the node down: its listeners say so.
+    shared.stop_listening();
 }
 
 impl<T: Transport> Shared<T> {
     fn state(&self) -> MutexGuard<'_, State<T::Link>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop_listening(&self) {
+        let listeners = {
+            let mut state = self.state();
+            state.listens = false;
+            std::mem::take(&mut state.listeners)
+        };
+        for slot in listeners.values() {
+            slot.backlog.close();
+        }
     }
 
     /// The names in service, for the hello.
@@ -263,7 +279,7 @@ impl<T: Transport> P2PProvider for Node<T> {
         let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
         let slot = Slot { admission: options.admission, backlog: backlog.clone(), places };
         let mut state = self.shared.state();
-        if state.shut_down {
+        if state.shut_down || !state.listens {
             return Err(shut_down());
         }
         if state.listeners.contains_key(&options.protocol) {
@@ -283,17 +299,15 @@ impl<T: Transport> P2PProvider for Node<T> {
     }
 
     async fn shutdown(&self) {
-        let (listeners, connections) = {
+        let connections = {
             let mut state = self.shared.state();
             state.shut_down = true;
-            (std::mem::take(&mut state.listeners), std::mem::take(&mut state.connections))
+            std::mem::take(&mut state.connections)
         };
         for connection in connections.values().filter_map(Weak::upgrade) {
             connection.core.close(CloseCause::Shutdown, "");
         }
-        for slot in listeners.values() {
-            slot.backlog.close();
-        }
+        self.shared.stop_listening();
         self.shared.ended.close();
         // Applicants are told before the transport goes: each handshake ends at once now.
         let _ = self.shared.handshakes.acquire_many(self.shared.max_handshakes).await;

@@ -220,7 +220,8 @@ pub trait P2PListener: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Closed`](crate::P2PError::Closed) when the listener or its provider was.
+    /// [`Closed`](crate::P2PError::Closed) when the listener or its provider was, or when the
+    /// transport below has ended by itself.
     ///
     /// # Cancel safety
     ///

@@ -92,7 +92,9 @@ pub fn quality_score(host: &HostRecord, players: u32) -> f64 {
         + (10.0 * f64::from(host.cpu_cores) / 4.0).min(10.0)
         + (10.0 * f64::from(host.memory_mb) / 8192.0).min(10.0)
         + (5.0 * f64::from(host.network_speed_mbps) / 100.0).min(5.0);
-    (score.clamp(0.0, 100.0) * 100.0).round() / 100.0
+    // By the number's exact value, as the contract's service rounds: times 100 would move it first.
+    let score = score.clamp(0.0, 100.0);
+    format!("{score:.2}").parse().unwrap_or(score)
 }
 
 /// What a host is after it registered: new, or updated in place with its load kept.

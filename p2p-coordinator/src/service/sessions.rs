@@ -33,7 +33,7 @@ impl<S: Store> Coordinator<S> {
             let mut former = Former::default();
             for player in &players {
                 session.add(player.clone(), now)?;
-                let from = self.leave(&mut former, player, None, now).await?;
+                let from = self.leave(&mut former, player, now).await?;
                 changes.seat(&session, player, from.as_ref());
             }
             changes.sessions.push(Change::Insert(session));
@@ -138,12 +138,13 @@ impl<S: Store> Coordinator<S> {
             }
             let host = self.store().host(&session.value.host_id).await?;
             let mut changes = Changes::default();
+            let mut former = Former::default();
+            let from = self.leave(&mut former, player, now).await?;
             if let Some(host) = host {
-                host.can_take(1, now)?;
+                // Who comes from another session of this host takes up no more of it.
+                host.can_take(u32::from(!former.is_on(host.row.id)), now)?;
                 changes.hosts.push(Change::Update(host.row));
             }
-            let mut former = Former::default();
-            let from = self.leave(&mut former, player, None, now).await?;
             changes.seat(&session.value, player, from.as_ref());
             changes.sessions.push(Change::Update(session));
             changes.sessions.extend(former.into_changes());
@@ -202,19 +203,16 @@ impl<S: Store> Coordinator<S> {
         Ok(row.ok_or_else(|| Refusal::UnknownSession(key.to_string()))?)
     }
 
-    /// Takes a player out of the session where the player is, but for `but`. Which that was.
+    /// Takes a player out of the session where the player is. Which that was.
     pub(super) async fn leave(
         &self,
         former: &mut Former,
         player: &PlayerId,
-        but: Option<RowId>,
         now: Timestamp,
     ) -> Result<Option<SessionName>> {
         let Some(row) = self.store().session_of(player).await? else { return Ok(None) };
         let name = row.value.name.clone();
-        if but != Some(row.id) {
-            former.remove(row, player, now);
-        }
+        former.remove(row, player, now);
         Ok(Some(name))
     }
 }
@@ -228,6 +226,11 @@ impl Former {
         let row = self.0.entry(row.id).or_insert(row);
         // Whoever is not there any more need not leave.
         let _ = row.value.remove(player, None, now);
+    }
+
+    /// Whether one of them is on this host.
+    fn is_on(&self, host: RowId) -> bool {
+        self.0.values().any(|row| row.value.host == host)
     }
 
     pub(super) fn into_changes(self) -> impl Iterator<Item = Change<SessionRecord>> {

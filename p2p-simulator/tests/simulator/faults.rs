@@ -97,6 +97,24 @@ fn a_crash_is_silent_and_a_restart_is_a_new_start() {
 }
 
 #[test]
+fn listeners_on_a_crashed_host_end() {
+    let run = simulation().run(async |network| {
+        let host = network.host("host");
+        let provider = host.provider(ConnectionConfig::default()).expect("it is up");
+        let listener = provider.listen(ListenOptions::new(protocol())).await.expect("listening");
+        let waiting = tokio::spawn(async move { listener.accept().await });
+        tokio::task::yield_now().await;
+        host.crash();
+        let ended = waiting.await.expect("no panic").expect_err("nobody comes any more");
+        let again = provider.listen(ListenOptions::new(protocol())).await;
+        (ended, again.expect_err("nor to another"))
+    });
+    let (ended, again) = run.expect("a run").output;
+    assert!(matches!(ended, P2PError::Closed(_)), "{ended}");
+    assert!(matches!(again, P2PError::Closed(_)), "{again}");
+}
+
+#[test]
 fn a_dial_that_shall_fail_fails() {
     let run = simulation().with_connect_failures(1.0).run(async |network| {
         let alice = network.host("alice").provider(ConnectionConfig::default())?;
