@@ -14,7 +14,6 @@ use p2p_coordinator_api::HostId;
 use p2p_coordinator_api::{
     Nonce, PlayerId, Session, SessionName, SessionStatus, Timestamp, ZoneId,
 };
-use p2p_core::PeerId;
 use serde::{Deserialize, Serialize};
 
 use super::{HostRecord, Refusal, Row, RowId, ZoneRecord};
@@ -65,9 +64,6 @@ pub struct Seat {
 /// What keeps a place that was given with a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// The player's peer id.
-    #[serde(with = "p2p_coordinator_api::text")]
-    pub peer: PeerId,
     /// The tokens given for it, the newest last; at most [`Hold::MAX_NONCES`].
     pub nonces: Vec<Nonce>,
     /// Until when it is kept, though its host says nothing of the player.
@@ -202,8 +198,8 @@ impl SessionRecord {
         Ok(true)
     }
 
-    /// Reserves a place for a player that is given a token, or keeps the one there is for longer.
-    /// Whether it is new.
+    /// Reserves a place for a player that is given a token, or keeps the one there is for longer. One
+    /// that a server gave stays as it is. Whether it is new.
     ///
     /// # Errors
     ///
@@ -211,7 +207,6 @@ impl SessionRecord {
     pub fn reserve(
         &mut self,
         player: PlayerId,
-        peer: PeerId,
         nonce: Nonce,
         until: Timestamp,
         now: Timestamp,
@@ -219,21 +214,17 @@ impl SessionRecord {
         if !self.is_joinable() {
             return Err(Refusal::State { status: self.status });
         }
-        let fresh = || Hold { peer, nonces: vec![nonce], reserved_until: until };
+        let hold = || Hold { nonces: vec![nonce], reserved_until: until };
         let Some(seat) = self.seats.iter_mut().find(|seat| seat.player == player) else {
-            self.take_seat(Seat { player, hold: Some(fresh()) }, now)?;
+            self.take_seat(Seat { player, hold: Some(hold()) }, now)?;
             return Ok(true);
         };
-        match &mut seat.hold {
-            Some(hold) => {
-                hold.peer = peer;
-                hold.reserved_until = until;
-                hold.nonces.push(nonce);
-                if hold.nonces.len() > Hold::MAX_NONCES {
-                    hold.nonces.remove(0);
-                }
+        if let Some(hold) = &mut seat.hold {
+            hold.reserved_until = until;
+            hold.nonces.push(nonce);
+            if hold.nonces.len() > Hold::MAX_NONCES {
+                hold.nonces.remove(0);
             }
-            None => seat.hold = Some(fresh()),
         }
         self.updated_at = now;
         Ok(false)

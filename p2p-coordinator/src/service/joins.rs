@@ -67,8 +67,7 @@ impl<S: Store> Coordinator<S> {
         };
         let addr = address(host)?;
         let reserved = now.after(terms.reservation());
-        let is_new =
-            session.value.reserve(player.clone(), request.peer_id, nonce, reserved, now)?;
+        let is_new = session.value.reserve(player.clone(), nonce, reserved, now)?;
         let claims = JoinClaims {
             session: session.value.name.clone(),
             zone: session.value.zone_id.clone(),

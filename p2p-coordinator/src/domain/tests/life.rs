@@ -9,8 +9,8 @@ use proptest::test_runner::TestCaseError;
 
 use super::super::session::Hold;
 use super::super::{Refusal, SessionRecord};
+use super::START;
 use super::session::{PLACES, fresh, player};
-use super::{START, peer};
 
 /// More than there are places, so that there is a crowd.
 const PLAYERS: u8 = 5;
@@ -141,7 +141,7 @@ impl Life {
             }
             Command::Reserve(who, millis) => {
                 let (nonce, until) = (self.draw(), now.after(Duration::from_millis(*millis)));
-                let done = self.session.reserve(player(*who), peer(1), nonce, until, now);
+                let done = self.session.reserve(player(*who), nonce, until, now);
                 let reserved = done.is_ok();
                 self.expect_seated(&before, &player(*who), done, before.is_joinable())?;
                 let seat = self.session.seats.iter().find(|seat| seat.player == player(*who));

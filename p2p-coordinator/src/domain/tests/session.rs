@@ -3,7 +3,7 @@
 use p2p_coordinator_api::{Nonce, PlayerId, RefusalReason, Timestamp};
 
 use super::super::SessionRecord;
-use super::{START, host, moment, peer, session, zone};
+use super::{START, host, moment, session, zone};
 
 /// In a session of these tests.
 pub(super) const PLACES: u32 = 3;
@@ -23,7 +23,7 @@ fn nonce(byte: u8) -> Nonce {
 #[test]
 fn a_place_outlives_its_reservation_only_while_the_host_reports_it() {
     let mut session = fresh();
-    session.reserve(player(1), peer(1), nonce(1), moment(10), START).unwrap();
+    session.reserve(player(1), nonce(1), moment(10), START).unwrap();
     assert_eq!(session.reconcile(&[], moment(9)), []);
     assert_eq!(session.reconcile(&[nonce(1)], moment(10)), []);
     assert_eq!(session.reconcile(&[nonce(2)], moment(10)), [player(1)]);
@@ -42,7 +42,7 @@ fn a_place_that_a_server_gave_stays_through_reports_and_restarts() {
 fn a_goodbye_for_an_earlier_token_leaves_who_has_come_again() {
     let mut session = fresh();
     for byte in [1, 2] {
-        session.reserve(player(1), peer(1), nonce(byte), moment(10), START).unwrap();
+        session.reserve(player(1), nonce(byte), moment(10), START).unwrap();
     }
     let late = session.remove(&player(1), Some(nonce(1)), START).unwrap_err();
     assert_eq!(late.reason(), RefusalReason::UnknownPlayer);
@@ -53,12 +53,12 @@ fn a_goodbye_for_an_earlier_token_leaves_who_has_come_again() {
 #[test]
 fn nobody_joins_a_paused_session_and_its_players_keep_their_places() {
     let mut session = fresh();
-    session.reserve(player(1), peer(1), nonce(1), moment(10), START).unwrap();
+    session.reserve(player(1), nonce(1), moment(10), START).unwrap();
     session.activate(START).unwrap();
     session.pause(START).unwrap();
     assert!(!session.has_room());
     for who in [1, 2] {
-        let refused = session.reserve(player(who), peer(1), nonce(9), moment(10), START);
+        let refused = session.reserve(player(who), nonce(9), moment(10), START);
         assert_eq!(refused.unwrap_err().reason(), RefusalReason::State);
     }
     session.activate(START).unwrap();
@@ -69,7 +69,7 @@ fn nobody_joins_a_paused_session_and_its_players_keep_their_places() {
 fn the_first_of_too_many_tokens_is_forgotten() {
     let mut session = fresh();
     for byte in 1..=5 {
-        session.reserve(player(1), peer(1), nonce(byte), moment(10), START).unwrap();
+        session.reserve(player(1), nonce(byte), moment(10), START).unwrap();
     }
     let hold = session.seats[0].hold.clone().unwrap();
     assert_eq!(hold.nonces, [nonce(2), nonce(3), nonce(4), nonce(5)]);

@@ -49,8 +49,8 @@ pub(super) async fn the_order_of_coming_is_kept(fixture: &impl Fixture) -> Outco
     let name = row.value.name.clone();
     let Some(store) = fixture.reopen(store).await? else { return Ok(()) };
     let mut row = session(&store, &name).await?;
-    let (player, peer) = (sample::player("b")?, sample::peer(1));
-    row.value.reserve(player.clone(), peer, Nonce([1; 16]), later(9), NOW)?;
+    let player = sample::player("b")?;
+    row.value.reserve(player.clone(), Nonce([1; 16]), later(9), NOW)?;
     store.commit(seated(row, &player, None)).await?;
     let Some(store) = fixture.reopen(store).await? else { return Ok(()) };
     let row = session(&store, &name).await?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use p2p_coordinator_api::{HostId, Nonce, PlayerId, SessionName, SessionStatus};
-use p2p_core::PeerId;
 use tokio::task::{JoinSet, yield_now};
 
 use super::sample::{self, NOW, later};
@@ -58,7 +57,7 @@ pub(super) async fn two_sessions_cannot_both_seat_one_player(fixture: &impl Fixt
 const PLACES: u32 = 5;
 
 /// Reads, decides, commits, and again if something changed meanwhile. Whether there was a place.
-async fn join<S: Store>(store: Arc<S>, name: SessionName, who: u8, peer: PeerId) -> Outcome<bool> {
+async fn join<S: Store>(store: Arc<S>, name: SessionName, who: u8) -> Outcome<bool> {
     let player = PlayerId::new(format!("player-{who}"))?;
     // Each conflict is another's place, so there are no more of them than places.
     for _ in 0..=PLACES {
@@ -66,7 +65,7 @@ async fn join<S: Store>(store: Arc<S>, name: SessionName, who: u8, peer: PeerId)
         let come = if who.is_multiple_of(2) {
             row.value.add(player.clone(), NOW)
         } else {
-            row.value.reserve(player.clone(), peer, Nonce([who; 16]), later(1), NOW)
+            row.value.reserve(player.clone(), Nonce([who; 16]), later(1), NOW)
         };
         match come {
             Ok(new) => ensure!(new, "{player} has a place already"),
@@ -87,10 +86,9 @@ pub(super) async fn two_hundred_joins_fill_five_places(fixture: &impl Fixture) -
     let zone = add_zone(&*store, sample::zone("zone")?).await?;
     let row = add_session(&*store, sample::session(1, &host, &zone, &[])?).await?;
     ensure_eq!(row.value.max_players, PLACES, "places");
-    let peer = sample::peer(1);
     let mut tasks = JoinSet::new();
     for who in 0..200 {
-        tasks.spawn(join(store.clone(), row.value.name.clone(), who, peer));
+        tasks.spawn(join(store.clone(), row.value.name.clone(), who));
     }
     let admitted = all(tasks).await?.into_iter().filter(|admitted| *admitted).count();
     ensure_eq!(admitted, 5, "who were told that they have a place");

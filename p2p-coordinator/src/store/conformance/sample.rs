@@ -240,6 +240,6 @@ impl Draw {
             nonces.push(Nonce(bits.to_be_bytes()));
         }
         let reserved_until = self.moment().after(Duration::from_millis(1));
-        Hold { peer: peer(3), nonces, reserved_until }
+        Hold { nonces, reserved_until }
     }
 }

@@ -61,9 +61,9 @@ pub(super) async fn seats_are_in_the_order_of_coming(fixture: &impl Fixture) -> 
 pub(super) async fn a_renewal_keeps_the_place_in_the_order(fixture: &impl Fixture) -> Outcome {
     let store = fixture.fresh().await?;
     let (mut row, _) = two_sessions(&store, &["c", "b", "a"], &[]).await?;
-    let (player, peer) = (sample::player("c")?, sample::peer(1));
+    let player = sample::player("c")?;
     for byte in 1..=3 {
-        row.value.reserve(player.clone(), peer, Nonce([byte; 16]), later(byte.into()), NOW)?;
+        row.value.reserve(player.clone(), Nonce([byte; 16]), later(byte.into()), NOW)?;
         let from = row.value.name.clone();
         store.commit(seated(row.clone(), &player, Some(&from))).await?;
         let read = session(&store, &from).await?;
