@@ -2,15 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
-use p2p_core::{BoxError, RecvStream, SendStream, StreamError, StreamIo};
+use p2p_core::{BoxError, RecvStream, SendStream, StreamIo};
 
 use super::{Aside, Call, Reply};
 
@@ -40,7 +39,7 @@ pub(super) async fn exchange(
     call: Call,
     max: usize,
 ) -> Result<Reply, Failure> {
-    let io = TokioIo::new(StreamIo::new(Boxed(Box::new(send)), Boxed(Box::new(recv))));
+    let io = TokioIo::new(StreamIo::new(send, recv));
     let (mut sender, wire) = http1::handshake(io).await?;
     let mut request = Request::builder()
         .method(call.method)
@@ -84,48 +83,4 @@ async fn drive<T>(answer: impl Future<Output = T>, wire: impl Future) -> T {
         answer
     })
     .await
-}
-
-/// A half that can be moved while in use, as hyper wants it.
-#[derive(Debug)]
-struct Boxed<T>(Box<T>);
-
-impl<S: SendStream> SendStream for Boxed<S> {
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        data: &mut Bytes,
-    ) -> Poll<Result<(), StreamError>> {
-        self.0.poll_write(cx, data)
-    }
-
-    fn finish(&mut self) -> Result<(), StreamError> {
-        self.0.finish()
-    }
-
-    fn finished(&mut self) -> impl Future<Output = Result<(), StreamError>> + Send {
-        self.0.finished()
-    }
-
-    fn reset(&mut self, code: u64) {
-        self.0.reset(code);
-    }
-
-    fn set_priority(&mut self, priority: i32) {
-        self.0.set_priority(priority);
-    }
-}
-
-impl<R: RecvStream> RecvStream for Boxed<R> {
-    fn poll_read_chunk(
-        &mut self,
-        cx: &mut Context<'_>,
-        max: usize,
-    ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        self.0.poll_read_chunk(cx, max)
-    }
-
-    fn stop(&mut self, code: u64) {
-        self.0.stop(code);
-    }
 }
