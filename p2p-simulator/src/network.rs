@@ -151,7 +151,17 @@ impl Host {
     ///
     /// Outside of a tokio runtime.
     pub fn provider(&self, config: ConnectionConfig) -> Result<SimulatorP2P, P2PError> {
-        let bound = self.shared.with(|engine, _| engine.bind(self.number, &config));
+        Ok(Node::new(self.transport(&config)?, config, []))
+    }
+
+    /// Starts the host's endpoint without the connection engine on top: for engines of one's own, and
+    /// to measure the network alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`provider`](Host::provider).
+    pub fn transport(&self, config: &ConnectionConfig) -> Result<SimTransport, P2PError> {
+        let bound = self.shared.with(|engine, _| engine.bind(self.number, config));
         let endpoint = bound.map_err(|error| {
             let why = match error {
                 BindError::HostDown => "has crashed: restart it first",
@@ -160,7 +170,7 @@ impl Host {
             let what = format!("simulated host '{}' {why}", self.name());
             P2PError::Network { what, source: None::<BoxError> }
         })?;
-        Ok(Node::new(SimTransport::new(self.shared.clone(), endpoint), config, []))
+        Ok(SimTransport::new(self.shared.clone(), endpoint))
     }
 
     /// Ends everything the host has on the network at once, without a word to anybody: its peers
