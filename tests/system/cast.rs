@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2p_coordinator::door::{Limits, http, peer};
+use p2p_coordinator::door::{Closing, Limits, http, peer};
 use p2p_coordinator::service::{Coordinator, Settings};
 use p2p_coordinator::store::MemoryStore;
 use p2p_coordinator::world::{Clock, Randomness};
@@ -10,7 +10,6 @@ use p2p_transport::coordinator::api::{HostId, Timestamp};
 use p2p_transport::coordinator::{Client, ClientConfig, CoordinatorAddr, HostAgent, HostConfig};
 use p2p_transport::simulator::{Host, Network, SimulatorP2P};
 use p2p_transport::{ConnectionConfig, P2PConnection, PeerAddr};
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::interval;
 
@@ -59,7 +58,7 @@ impl CoordinatorHost {
         let limits = Limits::default();
         let listener = peer::open(&node, limits).await.expect("it listens");
         let running = tokio::spawn(async move {
-            let (_close, closing) = watch::channel(false);
+            let closing = Closing::new();
             let sweeping = async {
                 let mut clock = interval(coordinator.settings().terms.lease / 3);
                 loop {
