@@ -19,6 +19,9 @@ pub(crate) struct Guests {
     /// By what they showed, which is theirs alone, and what their connection still shows.
     expected: BTreeMap<Bytes, Expected>,
     here: BTreeMap<u64, JoinClaims>,
+    /// Who are guests no more, and whose connections have not ended yet. At most as many as there
+    /// are connections.
+    closing: BTreeMap<u64, JoinClaims>,
     next: u64,
     max_expected: usize,
 }
@@ -40,7 +43,13 @@ pub(crate) struct Arrival {
 
 impl Guests {
     pub(crate) const fn new(max_expected: usize) -> Self {
-        Self { expected: BTreeMap::new(), here: BTreeMap::new(), next: 0, max_expected }
+        Self {
+            expected: BTreeMap::new(),
+            here: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            next: 0,
+            max_expected,
+        }
     }
 
     /// Somebody was let in and will arrive.
@@ -61,18 +70,25 @@ impl Guests {
         let Expected { claims, .. } = self.expected.remove(credential)?;
         let same = self.here.iter().filter(|(_, there)| there.player == claims.player);
         let replaced: Vec<_> = same.map(|(number, _)| *number).collect();
-        for number in &replaced {
-            self.leave(*number);
-        }
+        self.turn_out(&replaced);
         let number = self.next;
         self.next += 1;
         self.here.insert(number, claims.clone());
         Some(Arrival { number, claims, replaced })
     }
 
-    /// A guest has left; `None` if it was none any more.
+    /// A connection has ended: whose, if it was a guest's until then.
     pub(crate) fn leave(&mut self, number: u64) -> Option<JoinClaims> {
+        self.closing.remove(&number);
         self.here.remove(&number)
+    }
+
+    fn turn_out(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            if let Some(claims) = self.here.remove(number) {
+                self.closing.insert(*number, claims);
+            }
+        }
     }
 
     /// Why somebody with these claims, who is not here yet, finds no room; at most `max_players` are
@@ -86,6 +102,7 @@ impl Guests {
         self.forget_late(now);
         let others: BTreeSet<_> = self
             .all()
+            .chain(self.closing.values())
             .filter(|there| there.player != claims.player)
             .map(|there| (&there.session, &there.player))
             .collect();
@@ -99,9 +116,7 @@ impl Guests {
         self.expected.retain(|_, expected| !gone.contains(&expected.claims.nonce));
         let evicted = self.here.iter().filter(|(_, claims)| gone.contains(&claims.nonce));
         let evicted: Vec<_> = evicted.map(|(number, _)| *number).collect();
-        for number in &evicted {
-            self.here.remove(number);
-        }
+        self.turn_out(&evicted);
         evicted
     }
 
