@@ -23,6 +23,8 @@ pub(crate) struct Book {
     /// In which life each host is that is up and can be heard by the coordinator.
     pub(crate) lives: BTreeMap<HostId, u32>,
     lives_begun: u32,
+    /// Sessions that a server has ended, or has tried to.
+    pub(crate) ended: BTreeSet<SessionName>,
     /// Who is connected where, by the hosts' own account.
     visits: BTreeMap<u64, Visit>,
     visits_begun: u64,
@@ -140,7 +142,8 @@ impl Ledger {
         book.told.full_sessions_seen += full;
         for (player, place) in &book.places {
             let host_lives_on = book.lives.get(&place.host) == Some(&place.life);
-            if !host_lives_on || !place.connection.is_connected() {
+            let is_over = book.ended.contains(&place.session);
+            if !host_lives_on || is_over || !place.connection.is_connected() {
                 continue;
             }
             assert_eq!(

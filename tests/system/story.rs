@@ -133,11 +133,9 @@ async fn story(network: Network, seed: u64) -> Told {
                 }
                 3 => {
                     if let Some(session) = some_session(&coordinator.store, &mut random).await {
-                        let ended = |place: &Place| place.session == session;
-                        ledger.book().places.retain(|_, place| !ended(place));
-                        // Whether it is heard or not.
+                        // Whether it is heard or not: joins that are under way end in it.
+                        ledger.book().ended.insert(session.clone());
                         let done = server.end_session(&session).await.is_ok();
-                        ledger.book().places.retain(|_, place| !ended(place));
                         ledger.book().told.sessions_ended += u64::from(done);
                     }
                 }
