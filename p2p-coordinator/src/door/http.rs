@@ -20,7 +20,9 @@ mod zones;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::Uri;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Uri};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use p2p_coordinator_api::paths;
@@ -42,7 +44,22 @@ pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
         known.push(path);
     }
     let known: Arc<[String]> = known.into();
-    router.fallback(async move |uri: Uri| unknown(&known, &uri)).with_state(coordinator)
+    router
+        .fallback(async move |uri: Uri| unknown(&known, &uri))
+        .layer(from_fn(no_other_sites))
+        .with_state(coordinator)
+}
+
+/// Refuses what a page of another site makes a browser send: browsers do not ask before some kinds of
+/// requests, and a coordinator on loopback is within reach of every page. Reading is kept from them by
+/// the browser.
+async fn no_other_sites(request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let is_foreign = matches!(site, Some(b"cross-site" | b"same-site"));
+    if is_foreign && !request.method().is_safe() {
+        return Failure::OtherSite.into_response();
+    }
+    next.run(request).await
 }
 
 /// A path, the methods it has, and who answers.

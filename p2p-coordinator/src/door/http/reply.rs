@@ -22,6 +22,8 @@ pub(super) enum Failure {
     Invalid(Invalid),
     /// The path has other methods: these.
     MethodNotAllowed(&'static str),
+    /// A page of another site made a browser send it.
+    OtherSite,
     /// There is no such path.
     NotFound,
     /// It could not be done.
@@ -78,6 +80,9 @@ impl IntoResponse for Failure {
             Self::MethodNotAllowed(allowed) => {
                 let refused = problem(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
                 ([(header::ALLOW, allowed)], refused).into_response()
+            }
+            Self::OtherSite => {
+                problem(StatusCode::FORBIDDEN, "Pages of other sites may not change anything here")
             }
             Self::NotFound => problem(StatusCode::NOT_FOUND, "Not Found"),
             Self::Service(ServiceError::Refused(refusal)) => refused(&refusal),

@@ -1,7 +1,9 @@
 //! `/zones`.
 
+use http::HeaderValue;
 use serde_json::{Value, json};
 
+use crate::ask::request;
 use crate::fixture::{Service, fields, on_both_stores, with, zone};
 
 on_both_stores!(
@@ -12,6 +14,9 @@ on_both_stores!(
     filters_narrow_the_list,
     unknown_zones_are_404_in_the_contracts_words,
     the_counters_count,
+    a_zone_is_taken_out_and_enabled_again,
+    pages_of_other_sites_change_nothing,
+    a_large_wrong_body_is_not_sent_back,
 );
 
 const FIELDS: [&str; 18] = [
@@ -34,6 +39,56 @@ const FIELDS: [&str; 18] = [
     "zone_id",
     "zone_name",
 ];
+
+async fn a_zone_is_taken_out_and_enabled_again(service: Service) {
+    service.zone("z", 5).await;
+    service.host("h").await;
+    let patch = async |query: &str| {
+        service.send(request("PATCH", &format!("/api/v1/zones/{query}"), None)).await
+    };
+    assert_eq!(patch("z/status?new_status=MAINTENANCE").await.is(200)["status"], "maintenance");
+    let session = json!({ "host_id": "h", "zone_id": "z", "player_ids": [] });
+    let refused = service.post("/sessions/", session.clone()).await;
+    refused.says(400, "Failed to create session");
+    assert_eq!(refused.header("x-refusal-reason"), Some("zone_closed"));
+    assert_eq!(patch("z/status?new_status=enabled").await.is(200)["status"], "enabled");
+    service.post("/sessions/", session).await.is(201);
+    patch("z/status?new_status=gone")
+        .await
+        .says(400, "Invalid status: gone. Must be one of: ENABLED, DISABLED, MAINTENANCE");
+    let missing = patch("z/status").await.is(422);
+    assert_eq!(missing["detail"][0]["loc"], json!(["query", "new_status"]));
+    patch("y/status?new_status=enabled").await.says(404, "Zone not found: y");
+}
+
+async fn pages_of_other_sites_change_nothing(service: Service) {
+    service.zone("z", 5).await;
+    let from = async |method: &str, path: &str, site: &'static str| {
+        let mut request = request(method, path, None);
+        request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static(site));
+        service.send(request).await
+    };
+    let path = "/api/v1/zones/z/disable-p2p";
+    for site in ["cross-site", "same-site"] {
+        from("POST", path, site)
+            .await
+            .says(403, "Pages of other sites may not change anything here");
+        from("GET", "/api/v1/zones/z", site).await.is(200);
+    }
+    assert_eq!(service.get("/zones/z").await.is(200)["p2p_enabled"], true);
+    for site in ["none", "same-origin"] {
+        assert_eq!(from("POST", path, site).await.is(200)["p2p_enabled"], false);
+    }
+}
+
+async fn a_large_wrong_body_is_not_sent_back(service: Service) {
+    let numbers = vec![0; 100_000];
+    let answer = service.post("/hosts/register", json!({ "a": numbers })).await;
+    let wrong = answer.is(422);
+    assert_eq!(wrong["detail"].as_array().expect("a list").len(), 9, "all that is missing");
+    assert_eq!(wrong["detail"][0]["input"], Value::Null);
+    assert!(answer.text.len() < 2000, "{} bytes", answer.text.len());
+}
 
 async fn a_new_zone_has_exactly_the_contracts_fields_and_defaults(service: Service) {
     let made = service.post("/zones/", zone("z")).await.is(201);
