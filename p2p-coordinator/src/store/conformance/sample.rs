@@ -223,7 +223,7 @@ impl Draw {
             seats,
             max_players: self.number(),
             // As many as can be counted in a year, a million times a second.
-            ends_empty: self.bits() % 2 == 0,
+            ends_empty: self.bits().is_multiple_of(2),
             served: self.bits() >> 19,
             status: self.one_of(&SessionStatus::ALL, SessionStatus::Paused),
             epoch: self.bits(),
