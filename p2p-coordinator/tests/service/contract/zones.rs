@@ -154,7 +154,7 @@ async fn peers_are_let_in_and_shut_out(service: Service) {
     assert_eq!(shut["status"], "enabled");
     assert_eq!(ids(&service.get("/zones/p2p/enabled").await.is(200)), "ca");
     assert_eq!(
-        service.send(crate::ask::request("GET", "/", None)).await.is(200)["enabled_zones"],
+        service.send(request("GET", "/", None)).await.is(200)["enabled_zones"],
         json!(["c", "a"])
     );
     let open = service.post_nothing("/zones/b/enable-p2p").await.is(200);
