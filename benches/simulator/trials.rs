@@ -59,7 +59,9 @@ impl Trial {
         }
         let values = expect_answer(start(Task::Trial { trial: self, contestant }, plan)?)?;
         if values.len() != self.metrics.len() {
-            return Err(format!("{} values for {} metrics", values.len(), self.metrics.len()).into());
+            return Err(
+                format!("{} values for {} metrics", values.len(), self.metrics.len()).into()
+            );
         }
         Ok(values)
     }
@@ -138,10 +140,7 @@ pub(crate) static TRIALS: &[Trial] = &[
         &[metrics::HOSTS_100000, metrics::HOSTS_100000_MIB],
         &[(OURS, |plan| hosts::virtual_seconds::<Raw>(plan, 100_000))],
     ),
-    Trial::new(
-        &[metrics::KIB_PER_HOST, metrics::KIB_PER_LINK],
-        &[(OURS, memory::idle::<Raw>)],
-    ),
+    Trial::new(&[metrics::KIB_PER_HOST, metrics::KIB_PER_LINK], &[(OURS, memory::idle::<Raw>)]),
     Trial::new(
         &[metrics::SEEDS],
         &[
