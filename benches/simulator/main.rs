@@ -34,8 +34,8 @@
 //! and UDP between many hosts, where TCP would cost it more; ticks of 1 ms. madsim: its `Endpoint`,
 //! whose `send_to` waits a virtual millisecond, so that no window is needed. madsim wants a
 //! compiler flag for its whole tree, hence it is a crate of its own, `benches/madsim`, which this
-//! program builds first. Between many hosts both have a latency of 50 ms, as neither has jitter of
-//! its own kind to set; 1000 hosts would take turmoil days.
+//! program builds first. turmoil, whose jitter is exponential, has a latency of 50 ms between many
+//! hosts; 1000 of them would take it days.
 //!
 //! A hang in virtual time ends as an error, when a virtual year is over.
 

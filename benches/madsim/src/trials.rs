@@ -1,6 +1,7 @@
 //! The same work as ours, on madsim's `Endpoint`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::time::Duration;
 
 use madsim::Config;
@@ -25,16 +26,18 @@ pub fn run(metric: &str, window: Duration) -> Option<f64> {
     })
 }
 
-/// A runtime whose latency is this; a range of madsim's may not be empty.
-fn runtime(seed: u64, latency: Duration) -> Runtime {
+const NEAR: Range<Duration> = Duration::from_millis(1)..Duration::from_nanos(1_000_001);
+const FAR: Range<Duration> = Duration::from_millis(40)..Duration::from_millis(60);
+
+fn runtime(seed: u64, latency: Range<Duration>) -> Runtime {
     let mut config = Config::default();
-    config.net.send_latency = latency..latency + Duration::from_nanos(1);
+    config.net.send_latency = latency;
     Runtime::with_seed_and_config(seed, config)
 }
 
 /// `send_to` waits a millisecond or so by itself: with a latency of 1 ms few are in flight.
 fn messages(window: Duration, size: usize) -> f64 {
-    let runtime = runtime(1, Duration::from_millis(1));
+    let runtime = runtime(1, NEAR);
     let (from, to) = (node(&runtime, 0), node(&runtime, 1));
     runtime.block_on(async move {
         let receiving = to.spawn(async move {
@@ -60,7 +63,7 @@ fn messages(window: Duration, size: usize) -> f64 {
 }
 
 fn ping_pong(window: Duration) -> f64 {
-    let runtime = runtime(1, Duration::from_millis(1));
+    let runtime = runtime(1, NEAR);
     let (from, to) = (node(&runtime, 0), node(&runtime, 1));
     runtime.block_on(async move {
         to.spawn(async move {
@@ -90,7 +93,7 @@ fn ping_pong(window: Duration) -> f64 {
 }
 
 fn hosts(window: Duration, hosts: u32) -> f64 {
-    let runtime = runtime(1, Duration::from_millis(50));
+    let runtime = runtime(1, FAR);
     let nodes: Vec<_> = (0..hosts).map(|number| node(&runtime, number)).collect();
     runtime.block_on(async move {
         for (number, node) in (0..).zip(&nodes) {
@@ -128,7 +131,7 @@ async fn talk(number: u32, hosts: u32, messages: u64) {
 fn seeds(window: Duration) -> f64 {
     let mut meter = Meter::start(window, 1.0);
     for seed in 0.. {
-        let runtime = runtime(seed, Duration::from_millis(50));
+        let runtime = runtime(seed, FAR);
         let nodes: Vec<_> = (0..10).map(|number| node(&runtime, number)).collect();
         runtime.block_on(async move {
             let talks: Vec<_> =
