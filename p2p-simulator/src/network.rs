@@ -9,7 +9,7 @@ use p2p_core::{BoxError, ConnectionConfig, Node, P2PError, PeerId, SecretKey};
 use crate::SimulatorP2P;
 use crate::engine::endpoint::BindError;
 use crate::engine::trace::{TraceEvent, TraceHash};
-use crate::profile::LinkProfile;
+use crate::profile::{LinkProfile, ProfileError};
 use crate::shared::Shared;
 use crate::transport::SimTransport;
 
@@ -38,14 +38,29 @@ impl Network {
 
     /// Sets what the links between two hosts are like, in both directions, for packets sent from now
     /// on.
-    pub fn set_link(&self, a: &Host, b: &Host, profile: &LinkProfile) {
-        self.set_link_one_way(a, b, profile);
-        self.set_link_one_way(b, a, profile);
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`]: a link cannot be like that. Nothing is changed then.
+    pub fn set_link(&self, a: &Host, b: &Host, profile: &LinkProfile) -> Result<(), ProfileError> {
+        self.set_link_one_way(a, b, profile)?;
+        self.set_link_one_way(b, a, profile)
     }
 
     /// The same for one direction.
-    pub fn set_link_one_way(&self, from: &Host, to: &Host, profile: &LinkProfile) {
+    ///
+    /// # Errors
+    ///
+    /// As [`set_link`](Network::set_link).
+    pub fn set_link_one_way(
+        &self,
+        from: &Host,
+        to: &Host,
+        profile: &LinkProfile,
+    ) -> Result<(), ProfileError> {
+        profile.check()?;
         self.shared.with(|engine, _| engine.set_link(from.number, to.number, Some(profile)));
+        Ok(())
     }
 
     /// Cuts the hosts of one group off from those of the other, in both directions, also for what is

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::engine::Engine;
 use crate::engine::trace::{TraceEvent, TraceHash};
 use crate::network::Network;
-use crate::profile::{LinkProfile, NetworkConfig};
+use crate::profile::{LinkProfile, NetworkConfig, ProfileError};
 use crate::shared::Shared;
 use driver::Driver;
 
@@ -97,6 +97,7 @@ impl Simulation {
     ///
     /// # Errors
     ///
+    /// - [`SimulationError::ImpossibleNetwork`]: no network can be as it was configured;
     /// - [`SimulationError::InsideRuntime`]: call it from a plain thread or `#[test]`;
     /// - [`SimulationError::TimeLimit`]: the program did not end in time; most often everything waits
     ///   for something that never comes;
@@ -109,6 +110,7 @@ impl Simulation {
         if Handle::try_current().is_ok() {
             return Err(SimulationError::InsideRuntime);
         }
+        self.config.check().map_err(|why| SimulationError::ImpossibleNetwork { why })?;
         driver::check_clock()?;
         let place: Arc<OnceLock<Driver>> = Arc::default();
         let runtime = paused_runtime({
@@ -186,6 +188,12 @@ impl<T> Outcome<Option<T>> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SimulationError {
+    /// No network can be as it was configured.
+    #[error("no network can be like this: {why}")]
+    ImpossibleNetwork {
+        /// What cannot be.
+        why: ProfileError,
+    },
     /// Called inside a tokio runtime, which cannot have another one inside.
     #[error(
         "a simulation runs its own runtime and cannot be started inside another: call it from a \

@@ -3,7 +3,7 @@
 use p2p_core::transport::LinkClosed;
 
 use super::trace::TraceKind;
-use super::{Engine, Nanos, Packet, nanos};
+use super::{Engine, Nanos, nanos};
 use crate::profile::LinkProfile;
 
 impl Engine {
@@ -36,25 +36,7 @@ impl Engine {
         held.sort_by_key(|held| held.order);
         for held in held {
             let probe = now + nanos(self.net.round_trip(held.route));
-            let side = held.route.to.other();
-            let stream = match held.packet {
-                Packet::Data { stream, .. } => Some(stream),
-                _ => None,
-            };
-            let Some(conn) = self.conns.get_mut(held.route.conn) else { continue };
-            let half = stream
-                .and_then(|stream| conn.ends[side as usize].streams.get_mut(&stream))
-                .and_then(|stream| stream.send.as_mut());
-            match half {
-                Some(half) => {
-                    let at = probe.max(half.not_before);
-                    half.not_before =
-                        self.net.transmit(now, held.route, held.order, held.packet, at);
-                }
-                None => {
-                    self.net.transmit(now, held.route, held.order, held.packet, probe);
-                }
-            }
+            self.net.transmit(now, held.route, held.order, held.packet, probe);
         }
     }
 

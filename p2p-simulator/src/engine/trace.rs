@@ -48,6 +48,8 @@ pub enum TraceKind {
     ConnectFailed = 9,
     /// A connection was given up after silence.
     TimedOut = 10,
+    /// A packet of a stream had been lost, and was sent again.
+    Resent = 20,
 }
 
 /// One thing that happened.

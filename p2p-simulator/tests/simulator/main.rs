@@ -3,6 +3,7 @@
 mod faults;
 mod links;
 mod live;
+mod model_speed;
 mod repeatable;
 mod runs;
 
