@@ -23,7 +23,8 @@ use p2p_core::transport::LinkClosed;
 use crate::profile::{LinkProfile, NetworkConfig};
 use conn::Conns;
 use endpoint::{Endpoint, Host};
-use link::{Compiled, Fate, Held, Link};
+use fault::{Effect, FaultId, Faults};
+use link::{Compiled, Fate, Link, Met};
 use queue::EventQueue;
 use random::Probability;
 use trace::{Trace, TraceEvent, TraceKind};
@@ -203,6 +204,12 @@ enum Event {
     GiveDialUp {
         conn: ConnId,
     },
+    BeginFault {
+        fault: FaultId,
+    },
+    EndFault {
+        fault: FaultId,
+    },
 }
 
 /// From where to where a packet goes.
@@ -223,7 +230,9 @@ pub(crate) struct Engine {
     endpoints: Vec<Endpoint>,
     by_peer: BTreeMap<PeerId, u32>,
     conns: Conns,
-    net: Net,
+    /// What wall clocks showed when the network began, since 1970.
+    pub(crate) epoch: Duration,
+    pub(crate) net: Net,
     wakers: Vec<Waker>,
 }
 
@@ -237,6 +246,7 @@ pub(crate) struct Net {
     by_hosts: BTreeMap<(u32, u32), usize>,
     queue: EventQueue<Event>,
     trace: Trace,
+    pub(crate) faults: Faults,
     sent: u64,
 }
 
@@ -247,6 +257,7 @@ impl Engine {
             endpoints: Vec::new(),
             by_peer: BTreeMap::new(),
             conns: Conns::default(),
+            epoch: crate::clock::EPOCH,
             net: Net {
                 seed: config.seed,
                 default_link: Compiled::from(&config.link),
@@ -255,6 +266,7 @@ impl Engine {
                 by_hosts: BTreeMap::new(),
                 queue: EventQueue::new(),
                 trace: Trace::new(record),
+                faults: Faults::new(config.link.clone()),
                 sent: 0,
             },
             wakers: Vec::new(),
@@ -287,20 +299,32 @@ impl Engine {
                     self.mark_gone(at, conn, Side::Acceptor);
                 }
                 Event::GiveDialUp { conn } => self.give_dial_up(at, conn),
+                Event::BeginFault { fault } => self.begin_planned(at, fault),
+                Event::EndFault { fault } => self.end_fault(at, fault),
             }
         }
     }
 
     fn arrive(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
-        if self.net.links[route.link].cut_since.is_some() {
-            self.net.meet_cut(now, route, order, packet);
+        if self.net.is_blocked(route) {
+            self.net.meet_block(now, route, order, packet, Met::HeldAtEnd);
             return;
         }
         if self.hosts[route.to_host as usize].down_since.is_some() {
             self.net.trace(now, TraceKind::Lost, route, &packet);
+            self.net.faults.hit_host(route.to_host, 1, |effect| matches!(effect, Effect::Crash));
             self.mark_gone(now, route.conn, route.to);
             return;
         }
+        if self.net.faults.is_in_order() {
+            return self.deliver(now, route, packet);
+        }
+        for (route, packet) in self.net.faults.in_order(route, order, packet) {
+            self.deliver(now, route, packet);
+        }
+    }
+
+    fn deliver(&mut self, now: Nanos, route: Route, packet: Packet) {
         self.net.trace(now, TraceKind::Arrived, route, &packet);
         let (conn, side) = (route.conn, route.to);
         match packet {
@@ -366,10 +390,11 @@ impl Net {
         packet: Packet,
         not_before: Nanos,
     ) -> Nanos {
-        if self.links[route.link].cut_since.is_some() {
-            self.meet_cut(now, route, order, packet);
+        if self.is_blocked(route) {
+            self.meet_block(now, route, order, packet, Met::HeldAtStart);
             return not_before;
         }
+        self.faults.pass(route, &packet);
         let rtt = nanos(self.round_trip(route));
         let reliable = packet.delivery() != Delivery::Once;
         let bytes = packet.payload().len();
@@ -383,19 +408,6 @@ impl Net {
             Fate::Lost => {
                 self.trace(now, TraceKind::Lost, route, &packet);
                 not_before
-            }
-        }
-    }
-
-    /// A packet meets a cut: one of a stream waits for the repair.
-    fn meet_cut(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
-        match packet.delivery() {
-            Delivery::Reliable => {
-                self.trace(now, TraceKind::Held, route, &packet);
-                self.links[route.link].held.push(Held { route, order, packet });
-            }
-            Delivery::Farewell | Delivery::Once => {
-                self.trace(now, TraceKind::Lost, route, &packet);
             }
         }
     }

@@ -5,6 +5,9 @@
 //! - [`Simulation`]: runs programs in virtual time, exactly and the same each time. Start here.
 //! - [`Network`] and [`Host`]: the handles on a network; [`Network::live`] runs one in wall-clock time.
 //! - [`NetworkConfig`] and [`LinkProfile`]: what networks and links are like.
+//! - [`Network::fault`]: faults by hand; [`FaultSchedule`]: faults as data; [`FaultReport`]: what they
+//!   touched.
+//! - [`HostTask`] and [`HostClock`]: what runs on a host, and the time of day there.
 //! - [`TraceHash`] and [`TraceEvent`]: what happened.
 //! - [`SimulatorP2P`], [`SimulatorConnection`], [`SimulatorListener`]: the traits' provider, connection
 //!   and listener here, on [`SimTransport`] and [`SimLink`].
@@ -20,7 +23,10 @@
 //!
 //! This crate turns tokio's `test-util` feature on: make it a dev-dependency.
 
+mod clock;
 mod engine;
+mod fault;
+mod host;
 mod live;
 mod network;
 mod profile;
@@ -28,8 +34,17 @@ mod shared;
 mod simulation;
 mod transport;
 
+pub use clock::HostClock;
 pub use engine::trace::{TraceEvent, TraceHash, TraceKind};
-pub use network::{Host, Network};
+pub use fault::generate::FaultProfile;
+pub use fault::guard::{FaultGuard, InFlight, NamedFault};
+pub use fault::options::IdleFaults;
+pub use fault::report::{FaultRecord, FaultReport, Stray};
+pub use fault::schedule::{FaultSchedule, ScheduledFault};
+pub use fault::{Bandwidth, Degrade, Fault, FaultError, FaultKind};
+pub use host::Host;
+pub use host::task::{HostTask, HostTaskError};
+pub use network::Network;
 pub use profile::{LinkProfile, NetworkConfig, SettingError};
 pub use simulation::{Outcome, Simulation, SimulationError};
 pub use transport::{SimIncoming, SimLink, SimRecvStream, SimSendStream, SimTransport};

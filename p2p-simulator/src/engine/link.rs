@@ -33,7 +33,7 @@ pub(crate) struct Link {
     pub(crate) connect_failures: Random,
     /// Since when nothing passes.
     pub(crate) cut_since: Option<Nanos>,
-    /// Packets of streams that met the cut.
+    /// Packets that wait until something passes again.
     pub(crate) held: Vec<Held>,
 }
 
@@ -44,6 +44,18 @@ pub(crate) struct Held {
     /// When it was sent, counted over all packets.
     pub(crate) order: u64,
     pub(crate) packet: Packet,
+    pub(crate) met: Met,
+}
+
+/// What keeps a packet waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// A cut: it is sent again after the repair.
+    Cut,
+    /// A hold, before it set out.
+    HeldAtStart,
+    /// A hold, when it would have arrived.
+    HeldAtEnd,
 }
 
 /// A profile in the units of the engine.

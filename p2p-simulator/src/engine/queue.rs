@@ -40,6 +40,13 @@ impl<E> EventQueue<E> {
         self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
+    /// What is going to happen and when, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Nanos, &E)> {
+        self.heap
+            .iter()
+            .filter_map(|Reverse((at, _, slot))| Some((*at, self.slots[*slot as usize].as_ref()?)))
+    }
+
     /// The next event, if it is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Nanos) -> Option<(Nanos, E)> {
         if self.next_at()? > now {

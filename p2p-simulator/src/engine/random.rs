@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Loss = 2,
     Jitter = 3,
     ConnectFailure = 4,
+    FaultDial = 5,
+    Schedule = 6,
 }
 
 /// One stream of randomness.
