@@ -27,6 +27,7 @@ use crate::network::Network;
 #[non_exhaustive]
 pub struct FaultSchedule {
     /// The form in which it is written.
+    #[serde(deserialize_with = "known_version")]
     pub version: u32,
     /// The faults, in any order.
     pub faults: Vec<ScheduledFault>,
@@ -136,6 +137,14 @@ impl Network {
             Ok(())
         })
     }
+}
+
+/// Refuses a newer version as soon as it is read, and not a fault further on that this one does not
+/// know.
+fn known_version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let version = u32::deserialize(deserializer)?;
+    FaultSchedule { version, faults: Vec::new() }.check().map_err(serde::de::Error::custom)?;
+    Ok(version)
 }
 
 mod nanos {

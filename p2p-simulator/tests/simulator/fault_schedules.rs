@@ -81,6 +81,16 @@ fn the_written_form_stays_as_it_is() {
 }
 
 #[test]
+fn text_of_a_newer_version_is_refused_for_that_and_not_for_what_is_new_in_it() {
+    let text = r#"{"version":2,"faults":[{"name":"new","at_ns":0,"fault":{"kind":"meteor"}}]}"#;
+    let error = serde_json::from_str::<FaultSchedule>(text).expect_err("newer").to_string();
+    assert!(error.contains("version 2") && !error.contains("meteor"), "{error}");
+    let text = text.replace("\"version\":2", "\"version\":1");
+    let error = serde_json::from_str::<FaultSchedule>(&text).expect_err("unknown").to_string();
+    assert!(error.contains("meteor"), "{error}");
+}
+
+#[test]
 fn a_seed_gives_one_schedule_and_a_profile_its_kinds() {
     let generate = |seed, profile| FaultSchedule::generate(seed, profile, &HOSTS, SECOND * 600);
     let hostile = generate(1, FaultProfile::Hostile);

@@ -83,6 +83,59 @@ fn what_is_sent_to_a_paused_host_arrives_when_it_goes_on() {
 }
 
 #[test]
+fn a_pause_and_a_cut_open_the_way_only_when_both_have_ended() {
+    let run = Simulation::new(1).run(async |network| {
+        let pair = pair(network).await.expect("a connection");
+        let [alice, bob] = &pair.hosts;
+        // What the connection says of its beginning arrives first.
+        sleep(SECOND).await;
+        let pause = pair.network.fault("pause").pause(bob);
+        pair.dialled.send_datagram("held".into()).expect("sent");
+        let cut = pair.network.fault("cut").partition([alice], [bob]);
+        pair.dialled.send_datagram("lost".into()).expect("sent");
+        pause.repair();
+        let early = tokio::time::timeout(SECOND, pair.accepted.recv_datagram()).await;
+        assert!(early.is_err(), "the cut still stands");
+        cut.repair();
+        let held = pair.accepted.recv_datagram().await.expect("received");
+        let more = tokio::time::timeout(SECOND, pair.accepted.recv_datagram()).await;
+        assert!(more.is_err(), "what met the cut is lost");
+        held
+    });
+    assert_eq!(run.expect("a run").output, "held");
+}
+
+#[test]
+fn the_same_faults_and_tasks_give_the_same_hash() {
+    let hash = || {
+        let run = Simulation::new(1).run(async |network| {
+            let pair = pair(network).await.expect("a connection");
+            let [alice, bob] = pair.hosts.clone();
+            let dialled = Arc::new(pair.dialled);
+            for _ in 0..3 {
+                let dialled = dialled.clone();
+                alice.spawn(async move {
+                    loop {
+                        let _ = dialled.send_datagram("tick".into());
+                        sleep(SECOND).await;
+                    }
+                });
+            }
+            sleep(SECOND * 3).await;
+            let pause = pair.network.fault("pause").pause(&alice);
+            sleep(SECOND * 3).await;
+            drop(pause);
+            sleep(SECOND * 3).await;
+            let crash = pair.network.fault("crash").crash(&bob);
+            sleep(SECOND * 60).await;
+            drop(crash);
+        });
+        run.expect("a run").trace_hash
+    };
+    assert_eq!(hash(), hash());
+}
+
+#[test]
 fn peers_of_a_host_that_is_paused_for_long_give_it_up() {
     let run = Simulation::new(1).run(async |network| {
         let pair = pair(network).await.expect("a connection");
