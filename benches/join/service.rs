@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use p2p_benches::{Result, measure_dir};
-use p2p_coordinator::door::{Limits, http, tcp};
+use p2p_coordinator::door::{Closing, Limits, http, tcp};
 use p2p_coordinator::service::{Coordinator, Settings};
 use p2p_coordinator::store::Store;
 use p2p_coordinator::store::sqlite::{Durability, SqliteStore};
@@ -14,13 +14,12 @@ use p2p_transport::coordinator::CoordinatorAddr;
 use p2p_transport::coordinator::api::Timestamp;
 use p2p_transport::iroh::generate_secret_key;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub(crate) struct Service {
     pub(crate) addr: CoordinatorAddr,
     coordinator: Coordinator<SqliteStore>,
-    close: watch::Sender<bool>,
+    closing: Closing,
     serving: JoinHandle<bool>,
     /// Last: the file is closed when its folder goes.
     _folder: Folder,
@@ -38,14 +37,14 @@ impl Service {
         let coordinator = Coordinator::new(store, key, clock, random, settings);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = format!("http://{}", listener.local_addr()?).parse()?;
-        let (close, closing) = watch::channel(false);
+        let closing = Closing::new();
         let router = http::router(coordinator.clone());
-        let serving = tokio::spawn(tcp::run(listener, router, Limits::default(), closing));
-        Ok(Self { addr, coordinator, close, serving, _folder: folder })
+        let serving = tokio::spawn(tcp::run(listener, router, Limits::default(), closing.clone()));
+        Ok(Self { addr, coordinator, closing, serving, _folder: folder })
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        let _ = self.close.send(true);
+        self.closing.close();
         self.serving.await?;
         self.coordinator.store().close().await;
         Ok(())

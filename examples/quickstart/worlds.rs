@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use p2p_coordinator::door::{Limits, http, peer, tcp};
+use p2p_coordinator::door::{Closing, Limits, http, peer, tcp};
 use p2p_coordinator::service::{Coordinator, Settings};
 use p2p_coordinator::store::sqlite::{Durability, SqliteStore};
 use p2p_coordinator::store::{MemoryStore, Store};
@@ -14,7 +14,6 @@ use p2p_transport::iroh::{IrohConfig, generate_secret_key};
 use p2p_transport::simulator::{LinkProfile, Outcome, Simulation};
 use p2p_transport::{ConnectionConfig, P2PProvider, SecretKey};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::content::Content;
 use crate::job::{Figures, World, main_job};
@@ -50,9 +49,9 @@ pub(crate) async fn real(scratch: &Scratch, content: &Content) -> Result<Figures
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     say(format_args!("   coordinator at {url}"));
-    let (close, closing) = watch::channel(false);
+    let closing = Closing::new();
     let router = http::router(coordinator.clone());
-    let serving = tokio::spawn(tcp::run(listener, router, Limits::default(), closing));
+    let serving = tokio::spawn(tcp::run(listener, router, Limits::default(), closing.clone()));
 
     let bind = |key: SecretKey| {
         let address = ([127, 0, 0, 1], 0).into();
@@ -72,7 +71,7 @@ pub(crate) async fn real(scratch: &Scratch, content: &Content) -> Result<Figures
         player.shutdown().await;
     }
     world.host.shutdown().await;
-    let _ = close.send(true);
+    closing.close();
     serving.await?;
     coordinator.store().close().await;
     figures
@@ -92,9 +91,8 @@ pub(crate) fn simulated(content: &Content) -> Result<Outcome<Result<Figures, Any
         let coordinator = new_coordinator(MemoryStore::new(), service.secret_key(), EPOCH, [7; 32]);
         let listener = peer::open(&node, Limits::default()).await?;
         say(format_args!("   coordinator at {}", node.local_addr()));
-        let (_close, closing) = watch::channel(false);
         let router = http::router(coordinator);
-        let serving = tokio::spawn(peer::run(listener, router, Limits::default(), closing));
+        let serving = tokio::spawn(peer::run(listener, router, Limits::default(), Closing::new()));
 
         let host = network.host("host");
         let mut players = Vec::new();

@@ -170,5 +170,27 @@ pub struct Heartbeat {
     pub present: Option<Vec<String>>,
 }
 
+/// The answer to a heartbeat: the host, and for a peer what has changed for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatReply {
+    /// The host as it is known now.
+    #[serde(flatten)]
+    pub host: Host,
+    /// For a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p2p: Option<HostNews>,
+}
+
+/// What a host learns from the answer to its heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostNews {
+    /// The coordinator's clock as it answered.
+    pub now: Timestamp,
+    /// Of the nonces that the heartbeat named, those that have no place any more: their players went
+    /// elsewhere, or their sessions are over. The host is to close their connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
+}
+
 /// The most nonces in a heartbeat: no host may carry more players.
 pub const MAX_PRESENT: usize = 10_000;

@@ -29,7 +29,9 @@ pub mod time;
 pub mod token;
 pub mod zone;
 
-pub use host::{Heartbeat, Host, HostStatus, HostTerms, RegisterHost, RegisteredHost};
+pub use host::{
+    Heartbeat, HeartbeatReply, Host, HostNews, HostStatus, HostTerms, RegisterHost, RegisteredHost,
+};
 pub use ids::{HostId, IdError, PlayerId, SessionName, ZoneId};
 pub use join::{JoinReply, JoinRequest, RefusalReason};
 pub use proof::{Challenge, HostProof, IssuedChallenge, ProofError};

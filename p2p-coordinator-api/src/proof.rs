@@ -2,7 +2,8 @@
 //!
 //! The coordinator hands out a challenge that it signed itself and that expires, so it need not
 //! remember it; the host signs the challenge together with what it claims. A proof that is repeated
-//! within the challenge's life registers the same claim again and changes nothing else.
+//! within the challenge's life registers the same claim again: also that of a fresh start, which
+//! voids the places in its sessions once more.
 
 use std::time::Duration;
 

@@ -36,6 +36,9 @@ pub struct JoinClaims {
     pub player: PlayerId,
     /// The player's peer id: nobody else is to use the token.
     pub peer: PeerId,
+    /// The most players of the session: a host that has so many lets nobody else in, also while it
+    /// does not know yet that one of them has gone elsewhere.
+    pub places: u32,
     /// How often the session had been given to a host when the token was made; a host that knows of
     /// a later time refuses earlier tokens.
     pub epoch: u64,
@@ -85,6 +88,7 @@ struct Wire {
     host_peer: [u8; 32],
     player: PlayerId,
     peer: [u8; 32],
+    places: u32,
     epoch: u64,
     issued_at: u64,
     expires_at: u64,
@@ -107,6 +111,7 @@ impl JoinToken {
             host_peer: *claims.host_peer.as_bytes(),
             player: claims.player.clone(),
             peer: *claims.peer.as_bytes(),
+            places: claims.places,
             epoch: claims.epoch,
             issued_at: claims.issued_at.as_millis(),
             expires_at: claims.expires_at.as_millis(),
@@ -161,6 +166,7 @@ impl JoinToken {
             host_peer: peer(wire.host_peer)?,
             player: wire.player,
             peer: peer(wire.peer)?,
+            places: wire.places,
             epoch: wire.epoch,
             issued_at: Timestamp::from_millis(wire.issued_at),
             expires_at: Timestamp::from_millis(wire.expires_at),
@@ -231,6 +237,7 @@ mod tests {
             host_peer: key(2).peer_id(),
             player: id.parse().unwrap(),
             peer: key(3).peer_id(),
+            places: 9,
             epoch: 4,
             issued_at: Timestamp::from_millis(5),
             expires_at: Timestamp::from_millis(6),

@@ -62,6 +62,9 @@ impl<P: P2PProvider> HostAgent<P> {
     /// The code with which a connection is closed that waited so long to be accepted that its place
     /// may be somebody else's by now.
     pub const TOO_LATE: u32 = 2;
+    /// The code with which a guest's connection is closed when the coordinator has given the place
+    /// away: the player has gone to another session, or the session is over.
+    pub const PLACE_GONE: u32 = 3;
 
     /// Registers the host as one that has just begun, and only then listens. `secret` is the
     /// provider's, to prove whose peer id it is. Tokens made before the registration are refused:

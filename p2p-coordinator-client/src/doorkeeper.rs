@@ -71,6 +71,13 @@ impl Doorkeeper {
         is_new
     }
 
+    /// The coordinator's clock was put back to `now`: tokens made from then on are honoured. Those
+    /// that were used stay used.
+    pub(crate) fn set_back(&mut self, now: Timestamp) {
+        self.latest = self.latest.min(now);
+        self.not_before = self.not_before.min(now);
+    }
+
     /// Lets the peer `applicant` in, who showed `credential` at `now` by the coordinator's clock, or
     /// says why not. Only who is let in leaves a trace.
     ///

@@ -4,9 +4,12 @@
 //! - [`serve`]: HTTP/1.1 on anything that reads and writes, with the bounds of [`Limits`];
 //! - [`tcp`] and [`peer`]: who is let in, and who waits for them to leave.
 
+mod closing;
 pub mod http;
 pub mod peer;
 pub mod serve;
+mod stall;
 pub mod tcp;
 
+pub use closing::Closing;
 pub use serve::Limits;

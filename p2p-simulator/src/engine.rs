@@ -24,7 +24,8 @@ use p2p_core::transport::LinkClosed;
 use crate::profile::NetworkConfig;
 use conn::Conns;
 use endpoint::{Endpoint, Host};
-use link::{Compiled, Fate, Held, Link};
+use fault::{Effect, FaultId, Faults};
+use link::{Compiled, Fate, Link, Met};
 use queue::EventQueue;
 use random::Probability;
 use recovery::{Lost, Tries};
@@ -212,6 +213,12 @@ enum Event {
     GiveDialUp {
         conn: ConnId,
     },
+    BeginFault {
+        fault: FaultId,
+    },
+    EndFault {
+        fault: FaultId,
+    },
 }
 
 /// From where to where a packet goes.
@@ -232,7 +239,9 @@ pub(crate) struct Engine {
     endpoints: Vec<Endpoint>,
     by_peer: BTreeMap<PeerId, u32>,
     conns: Conns,
-    net: Net,
+    /// What wall clocks showed when the network began, since 1970.
+    pub(crate) epoch: Duration,
+    pub(crate) net: Net,
     wakers: Vec<Waker>,
 }
 
@@ -250,6 +259,7 @@ pub(crate) struct Net {
     by_hosts: BTreeMap<(u32, u32), usize>,
     queue: EventQueue<Event>,
     trace: Trace,
+    pub(crate) faults: Faults,
     sent: u64,
     /// The last packet of each connection's slot and direction that got onto its way.
     passed: Vec<[u64; 2]>,
@@ -262,6 +272,7 @@ impl Engine {
             endpoints: Vec::new(),
             by_peer: BTreeMap::new(),
             conns: Conns::default(),
+            epoch: crate::clock::EPOCH,
             net: Net {
                 seed: config.seed,
                 connect_failures: Probability::new(config.connect_failures),
@@ -273,6 +284,7 @@ impl Engine {
                 by_hosts: BTreeMap::new(),
                 queue: EventQueue::new(),
                 trace: Trace::new(record),
+                faults: Faults::new(),
                 sent: 0,
                 passed: Vec::new(),
             },
@@ -307,17 +319,20 @@ impl Engine {
                     self.mark_gone(at, conn, Side::Acceptor);
                 }
                 Event::GiveDialUp { conn } => self.give_dial_up(at, conn),
+                Event::BeginFault { fault } => self.begin_planned(at, fault),
+                Event::EndFault { fault } => self.end_fault(at, fault),
             }
         }
     }
 
     fn arrive(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
-        if self.net.links[route.link].cut_since.is_some() {
-            self.net.meet_cut(now, route, order, packet);
+        if self.net.is_blocked(route) {
+            self.net.meet_block(now, route, order, packet, Met::HeldAtEnd);
             return;
         }
         if self.hosts[route.to_host as usize].down_since.is_some() {
             self.net.trace(now, TraceKind::Lost, route, &packet);
+            self.net.faults.hit_host(route.to_host, 1, |effect| matches!(effect, Effect::Crash));
             self.mark_gone(now, route.conn, route.to);
             return;
         }
@@ -389,11 +404,12 @@ impl Net {
         not_before: Nanos,
         tries: Tries,
     ) {
-        let link = &mut self.links[route.link];
-        if link.cut_since.is_some() {
-            self.meet_cut(now, route, order, packet);
+        if self.is_blocked(route) {
+            self.meet_block(now, route, order, packet, Met::HeldAtStart);
             return;
         }
+        self.faults.pass(route);
+        let link = &mut self.links[route.link];
         let once = packet.delivery() == Delivery::Once;
         let profile = &self.profiles[link.profile as usize];
         match link.transmit(now, self.seed, packet.payload().len(), once, profile) {
@@ -420,19 +436,6 @@ impl Net {
     fn note_passed(&mut self, route: Route, order: u64) {
         if let Some(passed) = self.passed.get_mut(route.conn.slot as usize) {
             passed[route.to as usize] = order;
-        }
-    }
-
-    /// A packet meets a cut: one of a stream waits for the repair.
-    fn meet_cut(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
-        match packet.delivery() {
-            Delivery::Reliable => {
-                self.trace(now, TraceKind::Held, route, &packet);
-                self.links[route.link].held.push(Held { route, order, packet });
-            }
-            Delivery::Farewell | Delivery::Once => {
-                self.trace(now, TraceKind::Lost, route, &packet);
-            }
         }
     }
 

@@ -6,6 +6,9 @@
 //! - [`Network`] and [`Host`]: the handles on a network; [`Network::live`] runs one in wall-clock time.
 //! - [`NetworkConfig`], [`LinkProfile`] and [`Preset`]: what networks and links are like; [`Zone`]: groups
 //!   of hosts between which links are alike.
+//! - [`Network::fault`]: faults by hand; [`FaultSchedule`]: faults as data; [`FaultReport`]: what they
+//!   touched.
+//! - [`HostTask`] and [`HostClock`]: what runs on a host, and the time of day there.
 //! - [`TraceHash`] and [`TraceEvent`]: what happened.
 //! - [`SimulatorP2P`], [`SimulatorConnection`], [`SimulatorListener`]: the traits' provider, connection
 //!   and listener here, on [`SimTransport`] and [`SimLink`].
@@ -21,7 +24,10 @@
 //!
 //! This crate turns tokio's `test-util` feature on: make it a dev-dependency.
 
+mod clock;
 mod engine;
+mod fault;
+mod host;
 mod live;
 mod network;
 mod profile;
@@ -30,8 +36,17 @@ mod simulation;
 mod transport;
 mod zone;
 
+pub use clock::HostClock;
 pub use engine::trace::{TraceEvent, TraceHash, TraceKind};
-pub use network::{Host, Network};
+pub use fault::generate::FaultProfile;
+pub use fault::guard::{FaultGuard, InFlight, NamedFault};
+pub use fault::options::IdleFaults;
+pub use fault::report::{FaultRecord, FaultReport, Stray};
+pub use fault::schedule::{FaultSchedule, ScheduledFault};
+pub use fault::{Bandwidth, Degrade, Fault, FaultError, FaultKind};
+pub use host::Host;
+pub use host::task::{HostTask, HostTaskError};
+pub use network::Network;
 pub use profile::{
     BurstLoss, Latency, LinkProfile, NetworkConfig, Preset, ProfileError, QueueLimit, Reordering,
     SettingError,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use p2p_core::SecretKey;
 
-use crate::network::{Host, Network};
+use crate::host::Host;
+use crate::network::Network;
 use crate::profile::{LinkProfile, ProfileError};
 use crate::shared::Shared;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2p_coordinator::door::{Limits, http, peer};
+use p2p_coordinator::door::{Closing, Limits, http, peer};
 use p2p_coordinator::service::{Coordinator, Settings};
 use p2p_coordinator::store::MemoryStore;
 use p2p_coordinator::world::{Clock, Randomness};
@@ -10,9 +10,10 @@ use p2p_transport::coordinator::api::{HostId, Timestamp};
 use p2p_transport::coordinator::{Client, ClientConfig, CoordinatorAddr, HostAgent, HostConfig};
 use p2p_transport::simulator::{Host, Network, SimulatorP2P};
 use p2p_transport::{ConnectionConfig, P2PConnection, PeerAddr};
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::interval;
+
+use crate::rules::Ledger;
 
 /// When the story begins: the first moment of 2026.
 const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -59,7 +60,7 @@ impl CoordinatorHost {
         let limits = Limits::default();
         let listener = peer::open(&node, limits).await.expect("it listens");
         let running = tokio::spawn(async move {
-            let (_close, closing) = watch::channel(false);
+            let closing = Closing::new();
             let sweeping = async {
                 let mut clock = interval(coordinator.settings().terms.lease / 3);
                 loop {
@@ -95,23 +96,27 @@ pub(crate) struct GameHost {
     pub(crate) id: HostId,
     host: Host,
     coordinator: CoordinatorAddr,
-    /// How often it was started: a connection is to one life of a host.
-    pub(crate) lives: u32,
+    ledger: Ledger,
     pub(crate) is_up: bool,
     running: Option<AbortHandle>,
 }
 
 impl GameHost {
-    pub(crate) fn new(network: &Network, number: usize, coordinator: CoordinatorAddr) -> Self {
+    pub(crate) fn new(
+        network: &Network,
+        number: usize,
+        coordinator: CoordinatorAddr,
+        ledger: &Ledger,
+    ) -> Self {
         let name = format!("host-{number}");
         let id = name.parse().expect("an id");
         let host = network.host(&name);
-        Self { id, host, coordinator, lives: 0, is_up: false, running: None }
+        Self { id, host, coordinator, ledger: ledger.clone(), is_up: false, running: None }
     }
 
     pub(crate) fn start(&mut self) {
-        self.lives += 1;
         self.is_up = true;
+        self.ledger.begins(&self.id);
         let node = self.host.provider(config()).expect("the machine is up");
         let secret = self.host.secret_key();
         let game = HostConfig::new(
@@ -123,16 +128,20 @@ impl GameHost {
         // A host does not give up while the coordinator is away.
         .with_start_timeout(Duration::from_secs(3600));
         let client = client(&node, &self.coordinator);
+        let (id, ledger) = (self.id.clone(), self.ledger.clone());
         let running = tokio::spawn(async move {
             let agent = HostAgent::start(client, node, secret, game).await.expect("registered");
             let mut guests = JoinSet::new();
             while let Ok(guest) = agent.accept().await {
+                let ledger = ledger.clone();
+                let visit = ledger.comes(&id, &guest);
                 guests.spawn(async move {
                     while let Ok(message) = guest.connection.recv().await {
                         if guest.connection.send(message).await.is_err() {
                             break;
                         }
                     }
+                    ledger.goes(visit);
                 });
             }
         });
@@ -141,6 +150,7 @@ impl GameHost {
 
     pub(crate) fn crash(&mut self) {
         self.is_up = false;
+        self.ledger.ends(&self.id);
         self.host.crash();
         if let Some(running) = self.running.take() {
             running.abort();
@@ -150,6 +160,19 @@ impl GameHost {
     pub(crate) fn restart(&mut self) {
         self.host.restart();
         self.start();
+    }
+
+    /// Cuts it off from the coordinator, not from its players.
+    pub(crate) fn cut_off(&self, network: &Network, coordinator: &CoordinatorHost) {
+        self.ledger.doubts(&self.id);
+        network.partition([&self.host], [&coordinator.host]);
+    }
+
+    pub(crate) fn reconnect(&self, network: &Network, coordinator: &CoordinatorHost) {
+        network.repair([&self.host], [&coordinator.host]);
+        if self.is_up {
+            self.ledger.begins_anew(&self.id);
+        }
     }
 }
 

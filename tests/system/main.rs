@@ -1,5 +1,6 @@
 //! The whole system in virtual time: a coordinator, 5 hosts and 50 players on lossy links, while the
-//! coordinator and hosts crash. Each seed is another story; each story holds to the same rules.
+//! coordinator, hosts and players crash, hosts are cut off from the coordinator for longer than their
+//! lease, sessions are ended, and players go elsewhere without a word. Each seed is another story; each story holds to the same rules.
 //!
 //! A seed that fails is named with the command that replays it.
 
@@ -37,6 +38,8 @@ fn tell_all(first: u64) {
         // A story in which nothing happens proves nothing.
         assert!(sum.joined > 20 * SEEDS && sum.not_joined > 0, "{sum:?}");
         assert!(sum.host_crashes > SEEDS && sum.coordinator_crashes > SEEDS, "{sum:?}");
+        assert!(sum.moved_silently > SEEDS && sum.player_crashes > SEEDS, "{sum:?}");
+        assert!(sum.hosts_cut_off > SEEDS / 2 && sum.sessions_ended > SEEDS / 2, "{sum:?}");
         assert!(sum.full_sessions_seen > 0, "capacity is put to the test: {sum:?}");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use p2p_coordinator::store::{MemoryStore, SessionQuery, Store};
 use p2p_transport::P2PConnection;
 use p2p_transport::coordinator::CoordinatorAddr;
 use p2p_transport::coordinator::JoinOptions;
-use p2p_transport::coordinator::api::{DefineZone, PlayerId, ZoneId};
+use p2p_transport::coordinator::api::{DefineZone, PlayerId, SessionName, ZoneId};
 use p2p_transport::simulator::{Host, LinkProfile, Network, Simulation, TraceHash};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::cast::{CoordinatorHost, GameHost, PROTOCOL, client, config};
-use crate::rules::{Ledger, Place};
+use crate::rules::{Ledger, Place, ZONES};
 
 const HOSTS: usize = 5;
 const PLAYERS: usize = 50;
@@ -37,6 +38,9 @@ pub(crate) struct Told {
     pub(crate) host_crashes: u64,
     pub(crate) coordinator_crashes: u64,
     pub(crate) player_crashes: u64,
+    pub(crate) moved_silently: u64,
+    pub(crate) hosts_cut_off: u64,
+    pub(crate) sessions_ended: u64,
     pub(crate) full_sessions_seen: u64,
 }
 
@@ -47,6 +51,9 @@ impl Told {
         self.host_crashes += other.host_crashes;
         self.coordinator_crashes += other.coordinator_crashes;
         self.player_crashes += other.player_crashes;
+        self.moved_silently += other.moved_silently;
+        self.hosts_cut_off += other.hosts_cut_off;
+        self.sessions_ended += other.sessions_ended;
         self.full_sessions_seen += other.full_sessions_seen;
     }
 }
@@ -70,18 +77,16 @@ async fn story(network: Network, seed: u64) -> Told {
     let addr = coordinator.addr();
     let ledger = Ledger::default();
 
-    let zones: Vec<ZoneId> = ["plaza", "harbour"].map(|id| id.parse().expect("an id")).into();
-    let server = network.host("server").provider(config()).expect("the machine is up");
-    for (zone, max_players) in zones.iter().zip([12, 6]) {
+    let node = network.host("server").provider(config()).expect("the machine is up");
+    let server = client(&node, &addr);
+    let zones: Vec<ZoneId> = ZONES.map(|(id, _)| id.parse().expect("an id")).into();
+    for (zone, (_, max_players)) in zones.iter().zip(ZONES) {
         let definition = DefineZone { max_players, ..DefineZone::new(zone.clone()) };
-        client(&server, &addr).define_zone(&definition).await.expect("the coordinator is up");
+        server.define_zone(&definition).await.expect("the coordinator is up");
     }
-    let mut hosts: Vec<GameHost> =
-        (0..HOSTS).map(|number| GameHost::new(&network, number, addr.clone())).collect();
-    for host in &mut hosts {
-        host.start();
-        ledger.book().lives.insert(host.id.clone(), host.lives);
-    }
+    let host = |number| GameHost::new(&network, number, addr.clone(), &ledger);
+    let mut hosts: Vec<GameHost> = (0..HOSTS).map(host).collect();
+    hosts.iter_mut().for_each(GameHost::start);
 
     let (calm, is_calm) = watch::channel(false);
     let mut players = JoinSet::new();
@@ -111,22 +116,36 @@ async fn story(network: Network, seed: u64) -> Told {
     while Instant::now() < until {
         let trouble = async {
             sleep(random.millis(300, 2500)).await;
-            if random.one_in(4) {
-                ledger.book().told.coordinator_crashes += 1;
-                coordinator.crash();
-                sleep(random.millis(200, 6000)).await;
-                coordinator.restart().await;
-            } else {
-                let victim = random.below(HOSTS as u32) as usize;
-                let host = &mut hosts[victim];
-                if host.is_up {
-                    ledger.book().told.host_crashes += 1;
-                    ledger.book().lives.remove(&host.id);
-                    host.crash();
-                } else {
-                    host.restart();
-                    ledger.book().lives.insert(host.id.clone(), host.lives);
+            let host = &mut hosts[random.below(HOSTS as u32) as usize];
+            match random.below(8) {
+                0 | 1 => {
+                    ledger.book().told.coordinator_crashes += 1;
+                    coordinator.crash();
+                    sleep(random.millis(200, 6000)).await;
+                    coordinator.restart().await;
                 }
+                2 => {
+                    ledger.book().told.hosts_cut_off += 1;
+                    host.cut_off(&network, &coordinator);
+                    // Some for longer than their lease.
+                    sleep(random.millis(1000, 25_000)).await;
+                    host.reconnect(&network, &coordinator);
+                }
+                3 => {
+                    if let Some(session) = some_session(&coordinator.store, &mut random).await {
+                        let ended = |place: &Place| place.session == session;
+                        ledger.book().places.retain(|_, place| !ended(place));
+                        // Whether it is heard or not.
+                        let done = server.end_session(&session).await.is_ok();
+                        ledger.book().places.retain(|_, place| !ended(place));
+                        ledger.book().told.sessions_ended += u64::from(done);
+                    }
+                }
+                _ if host.is_up => {
+                    ledger.book().told.host_crashes += 1;
+                    host.crash();
+                }
+                _ => host.restart(),
             }
         };
         // A rule that breaks ends the story at once.
@@ -138,7 +157,6 @@ async fn story(network: Network, seed: u64) -> Told {
     }
     for host in hosts.iter_mut().filter(|host| !host.is_up) {
         host.restart();
-        ledger.book().lives.insert(host.id.clone(), host.lives);
     }
     calm.send_replace(true);
     // Now everybody finds a place, and keeps it.
@@ -158,6 +176,15 @@ async fn story(network: Network, seed: u64) -> Told {
     book.told
 }
 
+/// One of the sessions that are not over.
+async fn some_session(store: &MemoryStore, random: &mut Chance) -> Option<SessionName> {
+    let mut query = SessionQuery::default();
+    query.status = SessionQuery::LIVE;
+    let sessions = store.sessions(&query).await.expect("memory does not fail");
+    let count = u32::try_from(sessions.len()).expect("few");
+    (count > 0).then(|| sessions[random.below(count) as usize].value.name.clone())
+}
+
 struct Player {
     id: PlayerId,
     host: Host,
@@ -174,6 +201,7 @@ impl Player {
         let mut coordinator = client(&node, &self.coordinator);
         sleep(self.random.millis(0, 3000)).await;
         let mut calm_since = None;
+        let mut left_behind = None;
         loop {
             if *is_calm.borrow() {
                 calm_since.get_or_insert_with(Instant::now);
@@ -186,6 +214,7 @@ impl Player {
             let (begun, lives) = (Instant::now(), self.ledger.book().lives.clone());
             let joined = coordinator.join(zone, &self.id, options).await;
             self.ledger.ended(begun.elapsed(), DEADLINE);
+            drop(left_behind.take());
             let joined = match joined {
                 Ok(joined) => joined,
                 Err(why) => {
@@ -204,7 +233,6 @@ impl Player {
                 let life = life.filter(|life| book.lives.get(&joined.host_id) == Some(life));
                 let place = Place {
                     session: joined.session.session_id.clone(),
-                    max_players: joined.session.max_players,
                     host: joined.host_id.clone(),
                     life: life.unwrap_or(0),
                     connection: joined.connection.clone(),
@@ -222,6 +250,12 @@ impl Player {
             }
             sleep(self.random.millis(500, 9000)).await;
             self.ledger.book().places.remove(&self.id);
+            if self.random.one_in(5) {
+                // Goes elsewhere without a word to the host.
+                self.ledger.book().told.moved_silently += 1;
+                left_behind = Some(joined);
+                continue;
+            }
             if self.random.one_in(4) {
                 self.ledger.book().told.player_crashes += 1;
                 self.host.crash();

@@ -1,6 +1,6 @@
 //! One heartbeat or one registration of a running host.
 
-use p2p_coordinator_api::Heartbeat;
+use p2p_coordinator_api::{Heartbeat, HostNews};
 use p2p_core::{P2PConnection, P2PProvider, PeerAddr};
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ pub(super) enum Told {
 /// What was said to that.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Beat(Result<(), RequestError>),
+    Beat(Result<Option<HostNews>, RequestError>),
     Register(Result<Option<Registered>, RequestError>),
 }
 
@@ -40,12 +40,12 @@ pub(super) fn heartbeat<'a, C: P2PConnection>(
     hall: &mut Hall,
     connections: impl Iterator<Item = &'a C>,
 ) -> Heartbeat {
-    let rtts: Vec<_> = connections.filter_map(|connection| connection.path().rtt).collect();
-    let total: f64 = rtts.iter().map(|rtt| rtt.as_secs_f64() * 1000.0).sum();
+    let rtt = connections.filter_map(|connection| connection.path().rtt).min();
     let present = hall.guests.present(now);
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     Heartbeat {
-        latency_ms: if rtts.is_empty() { 0.0 } else { total / f64::from(count(rtts.len())) },
+        // The nearest guest's: what is more is the others' way, not the host's.
+        latency_ms: rtt.map_or(0.0, |rtt| rtt.as_secs_f64() * 1000.0),
         packet_loss_percent: 0.0,
         bandwidth_usage_mbps: 0.0,
         current_players: count(present.len()),
@@ -58,7 +58,7 @@ impl Hall {
     /// Takes note of the answer.
     pub(super) fn note(&mut self, now: Instant, answer: &Answer) -> Outcome {
         let error = match answer {
-            Answer::Beat(Ok(())) => {
+            Answer::Beat(Ok(_)) => {
                 self.heard(now);
                 return Outcome::Done;
             }

@@ -8,23 +8,17 @@ use p2p_core::P2PProvider;
 use crate::client::Client;
 use crate::error::RequestError;
 
-/// One thing to tell.
+/// One thing to tell: a guest has left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Errand {
-    /// A session has begun.
-    Begin(SessionName),
-    /// A guest has left.
-    Leave { session: SessionName, player: PlayerId, nonce: Nonce },
+pub(super) struct Errand {
+    pub(super) session: SessionName,
+    pub(super) player: PlayerId,
+    pub(super) nonce: Nonce,
 }
 
 impl Errand {
     pub(super) async fn run<P: P2PProvider>(&self, client: &Client<P>) -> Result<(), RequestError> {
-        match self {
-            Self::Begin(session) => client.activate_session(session).await,
-            Self::Leave { session, player, nonce } => {
-                client.remove_player(session, player, Some(*nonce)).await
-            }
-        }
+        client.remove_player(&self.session, &self.player, Some(self.nonce)).await
     }
 }
 
@@ -72,7 +66,11 @@ mod tests {
     #[test]
     fn few_run_and_a_bounded_number_waits() {
         let mut errands = Errands::default();
-        let errand = |bits| Errand::Begin(SessionName::from_bits(bits));
+        let errand = |bits| Errand {
+            session: SessionName::from_bits(bits),
+            player: "ann".parse().unwrap(),
+            nonce: Nonce([7; 16]),
+        };
         for bits in 0..1024 {
             assert_eq!(errands.add(errand(bits)), None);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use p2p_coordinator_api::host::MAX_PRESENT;
-use p2p_coordinator_api::{JoinClaims, Nonce, SessionName};
+use p2p_coordinator_api::{JoinClaims, Nonce};
 use tokio::time::Instant;
 
 /// How long somebody who was let in may take to arrive: the rest of the handshake, and the wait for
@@ -19,7 +19,9 @@ pub(crate) struct Guests {
     /// By what they showed, which is theirs alone, and what their connection still shows.
     expected: BTreeMap<Bytes, Expected>,
     here: BTreeMap<u64, JoinClaims>,
-    sessions: BTreeMap<SessionName, Activation>,
+    /// Who are guests no more, and whose connections have not ended yet. At most as many as there
+    /// are connections.
+    closing: BTreeMap<u64, JoinClaims>,
     next: u64,
     max_expected: usize,
 }
@@ -28,15 +30,6 @@ pub(crate) struct Guests {
 struct Expected {
     claims: JoinClaims,
     until: Instant,
-}
-
-/// What the coordinator knows of a session's beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Activation {
-    /// It was told, or does not want to be.
-    Done,
-    UnderWay,
-    Wanted,
 }
 
 /// A guest who has arrived.
@@ -53,7 +46,7 @@ impl Guests {
         Self {
             expected: BTreeMap::new(),
             here: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            closing: BTreeMap::new(),
             next: 0,
             max_expected,
         }
@@ -77,23 +70,54 @@ impl Guests {
         let Expected { claims, .. } = self.expected.remove(credential)?;
         let same = self.here.iter().filter(|(_, there)| there.player == claims.player);
         let replaced: Vec<_> = same.map(|(number, _)| *number).collect();
-        for number in &replaced {
-            self.leave(*number);
-        }
+        self.turn_out(&replaced);
         let number = self.next;
         self.next += 1;
-        self.sessions.entry(claims.session.clone()).or_insert(Activation::Wanted);
         self.here.insert(number, claims.clone());
         Some(Arrival { number, claims, replaced })
     }
 
-    /// A guest has left; `None` if it was none any more.
+    /// A connection has ended: whose, if it was a guest's until then.
     pub(crate) fn leave(&mut self, number: u64) -> Option<JoinClaims> {
-        let claims = self.here.remove(&number)?;
-        if !self.here.values().any(|there| there.session == claims.session) {
-            self.sessions.remove(&claims.session);
+        self.closing.remove(&number);
+        self.here.remove(&number)
+    }
+
+    fn turn_out(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            if let Some(claims) = self.here.remove(number) {
+                self.closing.insert(*number, claims);
+            }
         }
-        Some(claims)
+    }
+
+    /// Why somebody with these claims, who is not here yet, finds no room; at most `max_players` are
+    /// wanted in all sessions together. The same player's other connection does not count: it goes.
+    pub(crate) fn crowded(
+        &mut self,
+        now: Instant,
+        claims: &JoinClaims,
+        max_players: Option<u32>,
+    ) -> bool {
+        self.forget_late(now);
+        let others: BTreeSet<_> = self
+            .all()
+            .chain(self.closing.values())
+            .filter(|there| there.player != claims.player)
+            .map(|there| (&there.session, &there.player))
+            .collect();
+        let here = others.iter().filter(|(session, _)| **session == claims.session).count();
+        let is_full = |count: usize, max: u32| count >= usize::try_from(max).unwrap_or(usize::MAX);
+        is_full(here, claims.places) || max_players.is_some_and(|max| is_full(others.len(), max))
+    }
+
+    /// Whose places are gone, by their tokens. Those who have arrived.
+    pub(crate) fn evict(&mut self, gone: &[Nonce]) -> Vec<u64> {
+        self.expected.retain(|_, expected| !gone.contains(&expected.claims.nonce));
+        let evicted = self.here.iter().filter(|(_, claims)| gone.contains(&claims.nonce));
+        let evicted: Vec<_> = evicted.map(|(number, _)| *number).collect();
+        self.turn_out(&evicted);
+        evicted
     }
 
     fn forget_late(&mut self, now: Instant) {
@@ -119,24 +143,6 @@ impl Guests {
     fn all(&self) -> impl Iterator<Item = &JoinClaims> {
         let expected = self.expected.values().map(|expected| &expected.claims);
         self.here.values().chain(expected)
-    }
-
-    /// Sessions that have guests and of whose beginning the coordinator is now to be told.
-    pub(crate) fn take_begun(&mut self) -> Vec<SessionName> {
-        let wanted = self.sessions.iter_mut().filter(|(_, state)| **state == Activation::Wanted);
-        wanted
-            .map(|(session, state)| {
-                *state = Activation::UnderWay;
-                session.clone()
-            })
-            .collect()
-    }
-
-    /// The coordinator was told, or is to be told again another time.
-    pub(crate) fn told(&mut self, session: &SessionName, again: bool) {
-        if let Some(state) = self.sessions.get_mut(session) {
-            *state = if again { Activation::Wanted } else { Activation::Done };
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use p2p_coordinator_api::TokenError;
+use p2p_coordinator_api::{HostNews, Nonce, TokenError};
 use p2p_core::{Admission, Applicant, Denied, PeerId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -38,6 +38,7 @@ pub(crate) struct Hall {
     /// When it last said so.
     heard: Instant,
     lease: Duration,
+    max_players: Option<u32>,
     last_error: Option<String>,
 }
 
@@ -55,6 +56,7 @@ impl Hall {
             known: true,
             heard: *at,
             lease: Duration::from_millis(terms.lease_ms),
+            max_players: config.max_players,
             last_error: None,
         }
     }
@@ -71,6 +73,15 @@ impl Hall {
         self.doubts_issuer = false;
         self.lease = Duration::from_millis(terms.lease_ms);
         self.heard(*at);
+    }
+
+    /// The coordinator told what has changed for the host. Whose connections are to be closed.
+    pub(super) fn learn(&mut self, news: &HostNews, at: Instant) -> Vec<u64> {
+        if self.clock.follow(news.now, at) {
+            self.doorkeeper.set_back(news.now);
+        }
+        let gone: Vec<Nonce> = news.gone.iter().filter_map(|nonce| nonce.parse().ok()).collect();
+        self.guests.evict(&gone)
     }
 
     /// The coordinator said that it knows the host.
@@ -117,10 +128,14 @@ pub(super) struct HallDoor(pub(super) Arc<Shared>);
 impl Admission for HallDoor {
     async fn admit(&self, applicant: &Applicant) -> Result<(), Denied> {
         let now = Instant::now();
-        let mut hall = self.0.hall();
+        let hall = &mut *self.0.hall();
         let time = hall.clock.now(now);
         match hall.doorkeeper.admit(time, applicant.peer, &applicant.credential) {
             Ok(claims) => {
+                // The coordinator has given a place again that somebody here still takes up.
+                if hall.guests.crowded(now, &claims, hall.max_players) {
+                    return Err(Denied("no place is free at this moment: join again".into()));
+                }
                 hall.guests.expect(now, applicant.credential.clone(), claims);
                 Ok(())
             }

@@ -19,7 +19,6 @@ use super::guest::Guest;
 use super::hall::Shared;
 use super::register::{Registered, Registrar};
 use super::rhythm::{Duty, Rhythm};
-use crate::error::RequestError;
 
 /// How long the coordinator has to hear that the host is gone.
 pub(super) const GOODBYE: Duration = Duration::from_secs(2);
@@ -34,7 +33,8 @@ enum Event {
     Ended(u64),
     /// This side has closed a connection.
     Closed,
-    Errand(Errand, Result<(), RequestError>),
+    /// An errand has been run.
+    Told,
     /// When it was begun, what it was, and what came of it.
     Duty(Instant, Duty, Answer),
 }
@@ -138,7 +138,6 @@ impl<P: P2PProvider> Owner<P> {
         // There is room: it was waited for, and nobody else sends. If the program's end is gone, the
         // guest is dropped, and let go.
         let _ = self.to_program.try_send(guest);
-        self.tell_of_sessions();
     }
 
     /// Closes the connections of guests whom the program dropped.
@@ -165,16 +164,10 @@ impl<P: P2PProvider> Owner<P> {
                 let left = self.shared.hall().guests.leave(number);
                 if let Some(claims) = left {
                     let (session, player, nonce) = (claims.session, claims.player, claims.nonce);
-                    self.errands.add(Errand::Leave { session, player, nonce });
+                    self.errands.add(Errand { session, player, nonce });
                 }
             }
-            Event::Errand(errand, outcome) => {
-                self.errands.done();
-                if let Errand::Begin(session) = errand {
-                    let again = outcome.is_err_and(|error| error.is_retryable());
-                    self.shared.hall().guests.told(&session, again);
-                }
-            }
+            Event::Told => self.errands.done(),
             Event::Duty(begun, duty, answer) => self.on_answer(begun, duty, &answer),
         }
     }
@@ -204,17 +197,13 @@ impl<P: P2PProvider> Owner<P> {
             self.rhythm.set_lease(Duration::from_millis(registered.terms.lease_ms));
         }
         self.rhythm.done(begun, now, duty, outcome);
-        if matches!(answer, Answer::Beat(Ok(()))) {
-            // The coordinator hears: time to tell it what it missed.
-            self.tell_of_sessions();
-        }
-    }
-
-    fn tell_of_sessions(&mut self) {
-        let begun = self.shared.hall().guests.take_begun();
-        for session in begun {
-            if let Some(Errand::Begin(session)) = self.errands.add(Errand::Begin(session)) {
-                self.shared.hall().guests.told(&session, true);
+        if let Answer::Beat(Ok(Some(news))) = answer {
+            let gone = self.shared.hall().learn(news, now);
+            for number in gone {
+                if let Some(connection) = self.connections.remove(&number) {
+                    let words = "the place is somebody else's now: join again";
+                    self.close(connection, HostAgent::<P>::PLACE_GONE, words);
+                }
             }
         }
     }
@@ -223,8 +212,9 @@ impl<P: P2PProvider> Owner<P> {
         while let Some(errand) = self.errands.start() {
             let client = self.registrar.client().clone();
             self.wait_for(async move {
-                let outcome = errand.run(&client).await;
-                Event::Errand(errand, outcome)
+                // If it is not heard, the next heartbeat makes up for it.
+                let _ = errand.run(&client).await;
+                Event::Told
             });
         }
     }

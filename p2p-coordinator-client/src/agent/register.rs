@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2p_coordinator_api::{Heartbeat, HostProof, HostTerms, RefusalReason};
+use p2p_coordinator_api::{Heartbeat, HostNews, HostProof, HostTerms, RefusalReason};
 use p2p_core::{P2PProvider, PeerAddr, SecretKey};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -61,8 +61,8 @@ impl<P: P2PProvider> Registrar<P> {
         Ok(reply.p2p.map(|terms| Registered { terms, at: Instant::now(), addr }))
     }
 
-    pub(super) async fn beat(&self, beat: &Heartbeat) -> Result<(), RequestError> {
-        self.client.heartbeat(&self.config.host_id, beat).await.map(drop)
+    pub(super) async fn beat(&self, beat: &Heartbeat) -> Result<Option<HostNews>, RequestError> {
+        self.client.heartbeat(&self.config.host_id, beat).await.map(|reply| reply.p2p)
     }
 
     /// Registers the host as one that has just begun, again and again until the start timeout.

@@ -3,8 +3,9 @@
 use hyper::Method;
 use p2p_coordinator_api::service::ServiceInfo;
 use p2p_coordinator_api::{
-    CreateSession, DefineZone, Heartbeat, Host, HostId, IssuedChallenge, JoinReply, JoinRequest,
-    Nonce, PlayerId, RegisterHost, RegisteredHost, Session, SessionName, Zone, ZoneId, paths,
+    CreateSession, DefineZone, Heartbeat, HeartbeatReply, Host, HostId, IssuedChallenge, JoinReply,
+    JoinRequest, Nonce, PlayerId, RegisterHost, RegisteredHost, Session, SessionName, Zone, ZoneId,
+    paths,
 };
 use p2p_core::P2PProvider;
 use serde::Serialize;
@@ -54,7 +55,11 @@ impl<P: P2PProvider> Client<P> {
     /// # Errors
     ///
     /// [`RequestError`]; with status 404 the host is not known (any more) and is to register again.
-    pub async fn heartbeat(&self, host: &HostId, beat: &Heartbeat) -> Result<Host, RequestError> {
+    pub async fn heartbeat(
+        &self,
+        host: &HostId,
+        beat: &Heartbeat,
+    ) -> Result<HeartbeatReply, RequestError> {
         self.post(path(&["hosts", host.as_str(), "heartbeat"])?, Some(beat)).await
     }
 

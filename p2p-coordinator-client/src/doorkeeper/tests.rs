@@ -31,6 +31,7 @@ fn claims(nonce: u8) -> JoinClaims {
         host_peer: key(HOST).peer_id(),
         player: "p".parse().unwrap(),
         peer: key(PLAYER).peer_id(),
+        places: 100,
         epoch: 5,
         issued_at: at(2000),
         expires_at: at(3000),

@@ -225,6 +225,7 @@ impl State {
             host_peer: addr.id(),
             player: request.player_id.clone(),
             peer: request.peer_id,
+            places: 100,
             epoch: 1,
             issued_at: self.now(),
             expires_at: self.now().after(Duration::from_secs(30)),

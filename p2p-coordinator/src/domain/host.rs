@@ -1,5 +1,7 @@
 //! Who can carry sessions, how good it is, and for how long it counts as alive.
 
+use std::time::Duration;
+
 use p2p_coordinator_api::{
     Heartbeat, Host, HostId, HostStatus, PlayerId, RegisterHost, Timestamp, ZoneId,
 };
@@ -108,6 +110,7 @@ pub fn register(
     terms: &Terms,
     now: Timestamp,
 ) -> Result<HostRecord, Refusal> {
+    let fresh = request.p2p.as_ref().is_some_and(|proof| proof.fresh);
     let peer = request.p2p.map(|proof| proof.addr);
     let owner = known.and_then(HostRecord::peer_id);
     if owner.is_some() && owner != peer.as_ref().map(PeerAddr::id) {
@@ -115,6 +118,8 @@ pub fn register(
     }
     let (max_players, max_zones) =
         known.map_or((50, 5), |known| (known.max_players, known.max_zones));
+    // What a process that is no more had measured says nothing.
+    let measured = known.filter(|_| !fresh);
     let mut host = HostRecord {
         host_id: request.host_id,
         player_id: request.player_id,
@@ -127,10 +132,10 @@ pub fn register(
         memory_mb: request.memory_mb,
         network_speed_mbps: request.network_speed_mbps,
         peer,
-        latency_ms: known.map_or(0.0, |known| known.latency_ms),
-        packet_loss_percent: known.map_or(0.0, |known| known.packet_loss_percent),
-        bandwidth_usage_mbps: known.map_or(0.0, |known| known.bandwidth_usage_mbps),
-        reported: known.map(|known| known.reported).unwrap_or_default(),
+        latency_ms: measured.map_or(0.0, |known| known.latency_ms),
+        packet_loss_percent: measured.map_or(0.0, |known| known.packet_loss_percent),
+        bandwidth_usage_mbps: measured.map_or(0.0, |known| known.bandwidth_usage_mbps),
+        reported: measured.map(|known| known.reported).unwrap_or_default(),
         status: HostStatus::Online,
         max_players: request.max_players.unwrap_or(max_players),
         max_zones: request.max_zones.unwrap_or(max_zones),
@@ -163,11 +168,16 @@ impl HostRecord {
     }
 
     fn heard(&mut self, terms: &Terms, now: Timestamp) {
-        let lease = if self.peer.is_some() { terms.lease } else { terms.host_timeout };
+        let lease = self.lease(terms);
         self.quality_score = quality_score(self, self.reported.players);
         self.last_heard = now;
         self.lease_until = now.after(lease);
         self.updated_at = now;
+    }
+
+    /// How long it counts as alive after it was heard.
+    pub const fn lease(&self, terms: &Terms) -> Duration {
+        if self.peer.is_some() { terms.lease } else { terms.host_timeout }
     }
 
     /// Marks a host as lost whose lease is over. Whether it was.

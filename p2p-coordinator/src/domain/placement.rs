@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
+use p2p_coordinator_api::{HostId, SessionStatus, Timestamp, ZoneId};
 
 use super::{HostView, Refusal, Row, SessionRecord, ZoneRecord};
 
@@ -46,8 +46,6 @@ pub struct Candidate {
 /// Who is to be placed.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
-    /// The player.
-    pub player: Option<&'a PlayerId>,
     /// Whether the host has to be a peer.
     pub peer: bool,
     /// Hosts not to choose.
@@ -69,7 +67,7 @@ pub enum Placement<'a> {
 ///
 /// # Errors
 ///
-/// [`Refusal::ZoneClosed`], or [`Refusal::NoHost`] if there is neither a session with room nor a host
+/// [`Refusal::ZoneClosed`], [`Refusal::State`] if the player's session is held, or [`Refusal::NoHost`] if there is neither a session with room nor a host
 /// that could open one.
 pub fn place<'a>(
     view: &'a PlacementView,
@@ -85,8 +83,15 @@ pub fn place<'a>(
     if let Some(present) = &view.present {
         let here = present.session.value.zone == view.zone.id;
         let alive = present.host.row.value.is_online(now);
-        if here && alive && present.session.value.is_joinable() && wanted(&present.host) {
-            return Ok(Placement::Stay(present));
+        if here && alive && wanted(&present.host) {
+            // Who has a place here keeps it; while the session is held, nobody comes.
+            match present.session.value.status {
+                SessionStatus::Pending | SessionStatus::Active => {
+                    return Ok(Placement::Stay(present));
+                }
+                status @ SessionStatus::Paused => return Err(Refusal::State { status }),
+                SessionStatus::Ended | SessionStatus::Failed => {}
+            }
         }
     }
     let enterable = view.open.iter().filter(|open| {

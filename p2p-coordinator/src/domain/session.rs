@@ -36,6 +36,9 @@ pub struct SessionRecord {
     pub seats: Vec<Seat>,
     /// The most there may be.
     pub max_players: u32,
+    /// Whether a join opened it: then it ends when the last player has left. One that a server made
+    /// is the server's to end.
+    pub ends_empty: bool,
     /// How many places were ever taken.
     pub served: u64,
     /// Where it is in its life.
@@ -57,22 +60,41 @@ pub struct SessionRecord {
 pub struct Seat {
     /// Who.
     pub player: PlayerId,
-    /// For a place that was given with a token.
+    /// For a place with a token.
     pub hold: Option<Hold>,
 }
 
-/// What keeps a place that was given with a token.
+/// What keeps a place with a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The tokens given for it, the newest last; at most [`Hold::MAX_NONCES`].
     pub nonces: Vec<Nonce>,
-    /// Until when it is kept, though its host says nothing of the player.
-    pub reserved_until: Timestamp,
+    /// With which of them the host last said that the player is there.
+    pub present: Option<Nonce>,
+    /// Until when it is kept, though its host says nothing of the player. A place that a server gave
+    /// has no such time.
+    pub reserved_until: Option<Timestamp>,
 }
 
 impl Hold {
     /// The most tokens of one place that are remembered.
     pub const MAX_NONCES: usize = 4;
+
+    /// One more token; the oldest goes, but for that with which the player is there.
+    fn add(&mut self, nonce: Nonce) {
+        self.nonces.push(nonce);
+        if self.nonces.len() > Self::MAX_NONCES {
+            let oldest = self.nonces.iter().position(|nonce| Some(*nonce) != self.present);
+            self.nonces.remove(oldest.unwrap_or(0));
+        }
+    }
+}
+
+impl Seat {
+    /// Whether a server gave it and has to take it back.
+    fn is_vouched(&self) -> bool {
+        self.hold.as_ref().is_none_or(|hold| hold.reserved_until.is_none())
+    }
 }
 
 impl SessionRecord {
@@ -91,6 +113,7 @@ impl SessionRecord {
             zone_id: zone.value.definition.zone_id.clone(),
             seats: Vec::new(),
             max_players: zone.value.definition.max_players,
+            ends_empty: false,
             served: 0,
             status: SessionStatus::Pending,
             epoch: 1,
@@ -161,9 +184,9 @@ impl SessionRecord {
         }
         self.epoch += 1;
         self.updated_at = now;
-        let (kept, freed) = self.seats.drain(..).partition(|seat| seat.hold.is_none());
+        let (kept, freed): (_, Vec<Seat>) = self.seats.drain(..).partition(Seat::is_vouched);
         self.seats = kept;
-        let freed: Vec<Seat> = freed;
+        self.end_if_deserted(now);
         freed.into_iter().map(|seat| seat.player).collect()
     }
 
@@ -214,17 +237,17 @@ impl SessionRecord {
         if !self.is_joinable() {
             return Err(Refusal::State { status: self.status });
         }
-        let hold = || Hold { nonces: vec![nonce], reserved_until: until };
+        let hold = |until| Hold { nonces: vec![nonce], present: None, reserved_until: until };
         let Some(seat) = self.seats.iter_mut().find(|seat| seat.player == player) else {
-            self.take_seat(Seat { player, hold: Some(hold()) }, now)?;
+            self.take_seat(Seat { player, hold: Some(hold(Some(until))) }, now)?;
             return Ok(true);
         };
-        if let Some(hold) = &mut seat.hold {
-            hold.reserved_until = until;
-            hold.nonces.push(nonce);
-            if hold.nonces.len() > Hold::MAX_NONCES {
-                hold.nonces.remove(0);
+        match &mut seat.hold {
+            Some(known) => {
+                known.reserved_until = known.reserved_until.map(|_| until);
+                known.add(nonce);
             }
+            None => seat.hold = Some(hold(None)),
         }
         self.updated_at = now;
         Ok(false)
@@ -240,8 +263,8 @@ impl SessionRecord {
         Ok(())
     }
 
-    /// Takes a player's place back. With a nonce only if that is of the newest token: who has come
-    /// again meanwhile stays.
+    /// Takes a player's place back. With a nonce, as hosts do, only if that is of the newest token,
+    /// because who has come again meanwhile stays, and not if a server gave it.
     ///
     /// # Errors
     ///
@@ -257,33 +280,59 @@ impl SessionRecord {
         }
         let gone = |seat: &Seat| {
             let newest = seat.hold.as_ref().and_then(|hold| hold.nonces.last());
-            seat.player == *player && (nonce.is_none() || newest == nonce.as_ref())
+            let told = newest == nonce.as_ref() && !seat.is_vouched();
+            seat.player == *player && (nonce.is_none() || told)
         };
         let Some(place) = self.seats.iter().position(gone) else {
             return Err(Refusal::UnknownPlayer(player.clone()));
         };
         self.seats.remove(place);
         self.updated_at = now;
+        self.end_if_deserted(now);
         Ok(())
     }
 
-    /// Frees the places of players that the host does not report and whose reservation is over.
-    /// `present` is sorted. Who lost a place.
-    pub fn reconcile(&mut self, present: &[Nonce], now: Timestamp) -> Vec<PlayerId> {
-        let stays = |seat: &Seat| match &seat.hold {
-            None => true,
-            Some(hold) => {
-                now < hold.reserved_until
-                    || hold.nonces.iter().any(|nonce| present.binary_search(nonce).is_ok())
-            }
-        };
-        if self.seats.iter().all(stays) {
-            return Vec::new();
+    fn end_if_deserted(&mut self, now: Timestamp) {
+        if self.ends_empty && self.seats.is_empty() {
+            self.end(now);
         }
-        self.updated_at = now;
-        let (kept, freed): (_, Vec<Seat>) = self.seats.drain(..).partition(stays);
-        self.seats = kept;
-        freed.into_iter().map(|seat| seat.player).collect()
+    }
+
+    /// Takes note of which players the host has: frees the places of those that it does not report
+    /// and whose reservation is over, and begins a session that has its first. `present` is sorted.
+    /// Who lost a place.
+    pub fn reconcile(&mut self, present: &[Nonce], now: Timestamp) -> Vec<PlayerId> {
+        let mut freed = Vec::new();
+        let (mut inhabited, mut changed) = (false, false);
+        self.seats.retain_mut(|seat| {
+            let Some(hold) = &mut seat.hold else { return true };
+            let is_there = |nonce: &&Nonce| present.binary_search(nonce).is_ok();
+            let there = hold.nonces.iter().rev().find(is_there).copied();
+            inhabited |= there.is_some();
+            changed |= hold.present != there;
+            hold.present = there;
+            let stays = there.is_some() || hold.reserved_until.is_none_or(|until| now < until);
+            if !stays {
+                freed.push(seat.player.clone());
+            }
+            stays
+        });
+        if inhabited && self.status == SessionStatus::Pending {
+            // It may be begun, because it is pending.
+            let _ = self.activate(now);
+        }
+        if changed || !freed.is_empty() {
+            self.updated_at = now;
+        }
+        if !freed.is_empty() {
+            self.end_if_deserted(now);
+        }
+        freed
+    }
+
+    /// The tokens of all that have a place.
+    pub fn nonces(&self) -> impl Iterator<Item = &Nonce> {
+        self.seats.iter().filter_map(|seat| seat.hold.as_ref()).flat_map(|hold| &hold.nonces)
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use p2p_coordinator_api::paths;
 
 use crate::service::Coordinator;
@@ -56,7 +56,7 @@ fn service_routes<S: Store>() -> [Route<S>; 3] {
     ]
 }
 
-fn api_routes<S: Store>() -> [Route<S>; 22] {
+fn api_routes<S: Store>() -> [Route<S>; 23] {
     let host = get(hosts::read).delete(hosts::remove);
     let zones = get(zones::list).post(zones::define);
     let player = delete(sessions::remove_player);
@@ -71,6 +71,7 @@ fn api_routes<S: Store>() -> [Route<S>; 22] {
         ("/zones/", "GET, POST", zones),
         ("/zones/p2p/enabled", "GET", get(zones::enabled)),
         ("/zones/{zone_id}", "GET", get(zones::read)),
+        ("/zones/{zone_id}/status", "PATCH", patch(zones::set_status)),
         ("/zones/{zone_id}/enable-p2p", "POST", post(zones::enable)),
         ("/zones/{zone_id}/disable-p2p", "POST", post(zones::disable)),
         ("/sessions/", "POST", post(sessions::create)),

@@ -8,12 +8,11 @@ use p2p_core::{
     ListenOptions, P2PConnection, P2PError, P2PListener, P2PProvider, ProtocolName,
     ProtocolNameError, StreamIo,
 };
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::Limits;
 use super::serve::{DateHeader, serve};
+use super::{Closing, Limits};
 
 /// Opens the door at a provider: listens for the coordinator's protocol.
 ///
@@ -28,7 +27,7 @@ pub async fn open<P: P2PProvider>(provider: &P, limits: Limits) -> Result<P::Lis
     provider.listen(options).await
 }
 
-/// Serves `router` on the streams of all connections of `listener`, until `closing` says true or the
+/// Serves `router` on the streams of all connections of `listener`, until the door closes or the
 /// provider is shut down; then requests that are being done have the time of [`Limits::drain`].
 /// Whether all of them ended by themselves.
 ///
@@ -39,20 +38,22 @@ pub async fn run<L: P2PListener>(
     listener: L,
     router: Router,
     limits: Limits,
-    closing: watch::Receiver<bool>,
+    closing: Closing,
 ) -> bool {
     let mut peers = JoinSet::new();
-    let mut closed = closing.clone();
     loop {
         tokio::select! {
             biased;
-            _ = closed.wait_for(|closing| *closing) => break,
+            () = closing.closed() => break,
             Some(_) = peers.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok(connection) => {
                     peers.spawn(guest(connection, router.clone(), limits, closing.clone()));
                 }
-                Err(_) => break,
+                Err(error) => {
+                    tracing::error!(%error, "no more peers can come");
+                    break;
+                }
             },
         }
     }
@@ -62,26 +63,24 @@ pub async fn run<L: P2PListener>(
 }
 
 /// One peer: each stream of it carries requests.
-async fn guest<C: P2PConnection>(
-    connection: C,
-    router: Router,
-    limits: Limits,
-    closing: watch::Receiver<bool>,
-) {
+async fn guest<C: P2PConnection>(connection: C, router: Router, limits: Limits, closing: Closing) {
     let mut streams = JoinSet::new();
-    let mut closed = closing.clone();
     loop {
         // Past the bound the peer's next stream waits until one ends.
         let full = streams.len() >= limits.peer_streams.max(1);
         tokio::select! {
             biased;
-            _ = closed.wait_for(|closing| *closing) => break,
+            () = closing.closed() => break,
             Some(_) = streams.join_next() => {}
             accepted = connection.accept_stream(), if !full => {
                 let Ok((send, recv)) = accepted else { return };
                 let io = StreamIo::new(send, recv);
                 let (router, closing) = (router.clone(), closing.clone());
                 streams.spawn(serve(io, router, limits, DateHeader::Omitted, closing));
+            }
+            // Connections are few, and whoever has more to ask makes another.
+            () = sleep(limits.header_timeout), if streams.is_empty() => {
+                return connection.close(0, "nothing was asked: connect again").await;
             }
         }
     }

@@ -17,9 +17,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tower_service::Service;
+
+use super::closing::Closing;
+use super::stall::Stalls;
 
 /// What a client can make a coordinator hold or wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +37,14 @@ pub struct Limits {
     /// The most bytes of a request's line and headers; past it 431. Default 16 KiB.
     pub headers: usize,
     /// How long a client may take for the headers, also of the next request: then the connection
-    /// ends. Default 30 s.
+    /// ends, and so does that of a peer that has asked nothing for so long. Default 30 s.
     pub header_timeout: Duration,
     /// How long a client may take for the body; past it 408. Default 15 s.
     pub body_timeout: Duration,
     /// How long one request may take; past it 503. Default 10 s.
     pub request_timeout: Duration,
+    /// How long a client may take no more of its answer: then the connection ends. Default 15 s.
+    pub answer_timeout: Duration,
     /// How long requests that are being done have when the door closes. Default 10 s.
     pub drain: Duration,
 }
@@ -55,6 +59,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(15),
             drain: Duration::from_secs(10),
         }
     }
@@ -67,14 +72,14 @@ pub(super) enum DateHeader {
     Sent,
 }
 
-/// Serves requests until the client leaves, or until `closing` says true and the one that is being
+/// Serves requests until the client leaves, or until the door closes and the one that is being
 /// done is answered. One that is still on its way then has a moment to arrive.
 pub(super) async fn serve<Io>(
     io: Io,
     router: Router,
     limits: Limits,
     date: DateHeader,
-    mut closing: watch::Receiver<bool>,
+    closing: Closing,
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -89,14 +94,13 @@ pub(super) async fn serve<Io>(
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.headers.max(MIN_BUFFER))
         .auto_date_header(date == DateHeader::Sent)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(Stalls::new(io, limits.answer_timeout)), service);
     let mut connection = pin!(connection);
-    let closed = pin!(async { closing.wait_for(|closing| *closing).await.map(|_| ()) });
     tokio::select! {
         biased;
         // What went wrong between this client and us is nothing to us.
         _ = connection.as_mut() => return,
-        _ = closed => {}
+        () = closing.closed() => {}
     }
     connection.as_mut().graceful_shutdown();
     if timeout(ARRIVAL, connection.as_mut()).await.is_err() && arrived.load(Ordering::Relaxed) {

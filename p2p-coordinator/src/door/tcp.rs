@@ -6,32 +6,26 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::Limits;
 use super::serve::{DateHeader, serve};
+use super::{Closing, Limits};
 
-/// Serves `router` on `listener` until `closing` says true; then requests that are being done have
+/// Serves `router` on `listener` until the door closes; then requests that are being done have
 /// the time of [`Limits::drain`]. Whether all of them ended by themselves.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future ends all connections at once.
-pub async fn run(
-    listener: TcpListener,
-    router: Router,
-    limits: Limits,
-    mut closing: watch::Receiver<bool>,
-) -> bool {
+pub async fn run(listener: TcpListener, router: Router, limits: Limits, closing: Closing) -> bool {
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
-    let mut closed = closing.clone();
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = closed.wait_for(|closing| *closing) => break,
+            () = closing.closed() => break,
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
@@ -43,8 +37,6 @@ pub async fn run(
         });
     }
     drop(listener);
-    // A sender that is gone counts as closing, too.
-    let _ = closing.wait_for(|closing| *closing).await;
     let ended = async { while connections.join_next().await.is_some() {} };
     timeout(limits.drain, ended).await.is_ok()
 }

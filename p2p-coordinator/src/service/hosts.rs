@@ -1,8 +1,10 @@
 //! Hosts: registered, heard, lost, removed.
 
+use std::collections::BTreeSet;
+
 use p2p_coordinator_api::{
-    Challenge, Heartbeat, Host, HostId, HostTerms, IssuedChallenge, Nonce, RegisterHost,
-    RegisteredHost,
+    Challenge, Heartbeat, HeartbeatReply, Host, HostId, HostNews, HostTerms, IssuedChallenge,
+    Nonce, PlayerId, RegisterHost, RegisteredHost,
 };
 
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
@@ -63,12 +65,13 @@ impl<S: Store> Coordinator<S> {
         Err(ServiceError::Contended)
     }
 
-    /// Takes a sign of life, and frees the places of players that the host does not have.
+    /// Takes a sign of life, frees the places of players that the host does not have, and tells it
+    /// whom it has that have no place.
     ///
     /// # Errors
     ///
     /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
-    pub async fn heartbeat(&self, id: &HostId, beat: &Heartbeat) -> Result<Host> {
+    pub async fn heartbeat(&self, id: &HostId, beat: &Heartbeat) -> Result<HeartbeatReply> {
         let terms = self.settings().terms;
         let mut present: Vec<Nonce> =
             beat.present.iter().flatten().filter_map(|nonce| nonce.parse().ok()).collect();
@@ -79,20 +82,31 @@ impl<S: Store> Coordinator<S> {
             let now = self.now();
             let mut view = self.known_host(id).await?;
             let mut changes = Changes::default();
+            let mut seated = BTreeSet::new();
             if beat.present.is_some() {
                 for mut session in self.live_sessions(&view).await? {
+                    let before = session.value.clone();
                     let freed = session.value.reconcile(&present, now);
-                    if !freed.is_empty() {
-                        changes.free(&session.value.name, freed);
-                        changes.sessions.push(Change::Update(session));
-                    }
+                    seated.extend(session.value.nonces().copied());
+                    note(&mut changes, &before, session, freed);
                 }
             }
             view.row.value.heartbeat(beat, &terms, now);
             changes.hosts.push(Change::Update(view.row));
             let Some(committed) = self.commit(changes).await? else { continue };
             let Some(row) = committed.hosts.into_iter().next() else { continue };
-            return Ok(HostView { row, placed: view.placed }.to_api());
+            let p2p = row.value.peer.is_some().then(|| HostNews {
+                now,
+                gone: present
+                    .iter()
+                    .filter(|nonce| !seated.contains(nonce))
+                    .map(ToString::to_string)
+                    .collect(),
+            });
+            return Ok(HeartbeatReply {
+                host: HostView { row, placed: view.placed }.to_api(),
+                p2p,
+            });
         }
         Err(ServiceError::Contended)
     }
@@ -152,22 +166,20 @@ impl<S: Store> Coordinator<S> {
 
     /// Looks for hosts whose lease is over: they go offline, and their sessions fail. How many.
     ///
-    /// A coordinator that has just started waits for one lease: hosts could not reach it before.
+    /// A coordinator that has just started gives each host its whole lease: none could reach it before.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Store`].
     pub async fn sweep(&self) -> Result<usize> {
         let now = self.now();
-        if now.since(self.inner.started) < self.settings().terms.lease {
-            return Ok(0);
-        }
         let query = HostQuery { lost_at: Some(now), limit: Some(SWEPT), ..HostQuery::default() };
         let mut lost = 0;
         for mut view in self.store().hosts(&query).await? {
             let mut changes = self.failed_sessions(&view).await?;
             let sessions = changes.sessions.len();
-            if !view.row.value.expire(now) {
+            let lease = view.row.value.lease(&self.settings().terms);
+            if now.since(self.inner.started) < lease || !view.row.value.expire(now) {
                 continue;
             }
             let host = view.row.value.host_id.clone();
@@ -215,5 +227,25 @@ impl<S: Store> Coordinator<S> {
     }
 }
 
+/// Notes what a heartbeat changed in a session: its places one by one, and the rest if there is any.
+fn note(
+    changes: &mut Changes,
+    before: &SessionRecord,
+    session: Row<SessionRecord>,
+    freed: Vec<PlayerId>,
+) {
+    let after = &session.value;
+    if after == before {
+        return;
+    }
+    for seat in &after.seats {
+        if before.seats.iter().any(|known| known.player == seat.player && known != seat) {
+            changes.seat(after, &seat.player, Some(&after.name));
+        }
+    }
+    changes.free(&after.name, freed);
+    changes.sessions.push(Change::Update(session));
+}
+
 /// The most hosts that one sweep looks at.
-const SWEPT: u32 = 100;
+const SWEPT: u32 = 1000;

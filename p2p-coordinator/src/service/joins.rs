@@ -55,13 +55,14 @@ impl<S: Store> Coordinator<S> {
         now: Timestamp,
     ) -> Result<Decided> {
         let (player, terms) = (&request.player_id, self.settings().terms);
-        let wish = Wish { player: Some(player), peer: true, avoid: &request.avoid };
+        let wish = Wish { peer: true, avoid: &request.avoid };
         let placed = place(view, wish, now)?;
         let (host, mut session, is_there) = match placed {
             Placement::Stay(found) => (&found.host.row, found.session.clone(), true),
             Placement::Enter(found) => (&found.host.row, found.session.clone(), true),
             Placement::Open(host) => {
-                let opened = SessionRecord::open(name.clone(), &host.row, &view.zone, now);
+                let mut opened = SessionRecord::open(name.clone(), &host.row, &view.zone, now);
+                opened.ends_empty = true;
                 (&host.row, Row { id: 0, version: 0, value: opened }, false)
             }
         };
@@ -75,6 +76,7 @@ impl<S: Store> Coordinator<S> {
             host_peer: addr.id(),
             player: player.clone(),
             peer: request.peer_id,
+            places: session.value.max_players,
             epoch: session.value.epoch,
             issued_at: now,
             expires_at: now.after(terms.token_lifetime),

@@ -61,7 +61,7 @@ impl<S: Store> Coordinator<S> {
         let Some(host) = &request.host_id else {
             let view = self.store().placement(id, None, false, now).await?.ok_or_else(unknown)?;
             view.zone.value.is_open()?;
-            let wish = Wish { player: None, peer: false, avoid: &[] };
+            let wish = Wish { peer: false, avoid: &[] };
             let host = placement::open_on(&view, wish, count.max(1), now).cloned();
             let host = host.ok_or_else(|| Refusal::NoHost { zone: id.clone() })?;
             return Ok((host, view.zone));

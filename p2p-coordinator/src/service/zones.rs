@@ -1,9 +1,9 @@
 //! Zones: defined, listed, opened to peers and closed.
 
-use p2p_coordinator_api::{DefineZone, Zone, ZoneId};
+use p2p_coordinator_api::{DefineZone, Zone, ZoneId, ZoneStatus};
 
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
-use crate::domain::{Change, Changes, Refusal, zone};
+use crate::domain::{Change, Changes, Refusal, ZoneRecord, zone};
 use crate::store::{Store, ZoneQuery};
 
 impl<S: Store> Coordinator<S> {
@@ -57,12 +57,25 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownZone`]; otherwise [`ServiceError`].
     pub async fn open_zone_to_peers(&self, id: &ZoneId, open: bool) -> Result<Zone> {
+        self.change_zone(id, |zone| zone.definition.p2p_enabled = open).await
+    }
+
+    /// Enables a zone, or takes it out. Sessions that there are go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownZone`]; otherwise [`ServiceError`].
+    pub async fn set_zone_status(&self, id: &ZoneId, status: ZoneStatus) -> Result<Zone> {
+        self.change_zone(id, |zone| zone.status = status).await
+    }
+
+    async fn change_zone(&self, id: &ZoneId, change: impl Fn(&mut ZoneRecord)) -> Result<Zone> {
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
             let found = self.store().zone(id).await?;
             let (mut row, counts) = found.ok_or_else(|| Refusal::UnknownZone(id.clone()))?;
-            row.value.definition.p2p_enabled = open;
+            change(&mut row.value);
             row.value.updated_at = self.now();
             let changes = Changes { zones: vec![Change::Update(row)], ..Changes::default() };
             let Some(committed) = self.commit(changes).await? else { continue };

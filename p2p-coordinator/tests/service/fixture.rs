@@ -8,7 +8,7 @@ use axum::Router;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use p2p_coordinator::door::{Limits, http as router, tcp};
+use p2p_coordinator::door::{Closing, Limits, http as router, tcp};
 use p2p_coordinator::service::{Coordinator, Settings};
 use p2p_coordinator::store::sqlite::{Durability, SqliteStore};
 use p2p_coordinator::store::{MemoryStore, Store};
@@ -17,7 +17,6 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{PeerId, SecretKey};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tower_service::Service as _;
 
 use crate::ask::{Answer, over_tcp, raw, request};
@@ -47,7 +46,6 @@ pub(crate) struct Service {
     sweep: Sweep,
     issuer: PeerId,
     /// Dropping it closes the door.
-    _open: Arc<watch::Sender<bool>>,
     _folder: Option<Arc<Folder>>,
 }
 
@@ -81,7 +79,6 @@ impl Service {
                 let coordinator = sweeping.clone();
                 tokio::spawn(async move { coordinator.sweep().await.expect("a sweep") })
             }),
-            _open: Arc::new(watch::Sender::new(false)),
             _folder: folder.map(Arc::new),
         }
     }
@@ -89,8 +86,7 @@ impl Service {
     async fn serving(mut self) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         self.address = Some(listener.local_addr().expect("an address"));
-        let closing = self._open.subscribe();
-        tokio::spawn(tcp::run(listener, self.router.clone(), Limits::default(), closing));
+        tokio::spawn(tcp::run(listener, self.router.clone(), Limits::default(), Closing::new()));
         self
     }
 

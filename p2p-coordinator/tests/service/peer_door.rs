@@ -9,7 +9,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use p2p_coordinator::door::{Limits, http as router, peer};
+use p2p_coordinator::door::{Closing, Limits, http as router, peer};
 use p2p_coordinator::store::MemoryStore;
 use p2p_coordinator_api::paths::PROTOCOL;
 use p2p_core::{
@@ -17,7 +17,6 @@ use p2p_core::{
 };
 use p2p_simulator::{Host, LinkProfile, Network, Simulation, SimulatorConnection, SimulatorP2P};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 
@@ -35,7 +34,7 @@ fn simulation(seed: u64) -> Simulation {
 struct Door {
     host: Host,
     provider: SimulatorP2P,
-    closing: watch::Sender<bool>,
+    closing: Closing,
     /// Whether all requests ended by themselves.
     ended: JoinHandle<bool>,
 }
@@ -51,8 +50,8 @@ impl Door {
         let router = Router::new()
             .route("/slow", get(async || sleep(SLOW).await))
             .merge(router::router(coordinator(MemoryStore::new(), seed)));
-        let (closing, closed) = watch::channel(false);
-        let ended = tokio::spawn(peer::run(listener, router, limits, closed));
+        let closing = Closing::new();
+        let ended = tokio::spawn(peer::run(listener, router, limits, closing.clone()));
         Self { host, provider, closing, ended }
     }
 

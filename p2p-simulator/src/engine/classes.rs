@@ -44,6 +44,7 @@ impl Engine {
     /// Sets what links from one zone to another are like, for packets sent from now on.
     pub(crate) fn set_zone_link(&mut self, from: u32, to: u32, profile: &LinkProfile) {
         self.net.set_zone_link(from, to, profile);
+        self.refit_all();
     }
 }
 
@@ -98,6 +99,11 @@ impl Net {
         }
         let zone = |host: u32| self.zone_of.get(host as usize).copied().unwrap_or(NOWHERE);
         self.zone_links.get(&(zone(from), zone(to))).copied().unwrap_or(DEFAULT)
+    }
+
+    /// What a link is like of which nothing is said but what is said of its zones.
+    pub(super) fn class_profile(&self, from: u32, to: u32) -> &LinkProfile {
+        &self.profiles[self.class_of(from, to) as usize].source
     }
 
     fn classify_again(&mut self) {

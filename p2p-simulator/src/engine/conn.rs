@@ -221,7 +221,7 @@ impl Engine {
         if dialler.closed {
             let message = "its endpoint was closed".to_owned();
             self.end(now, id, Side::Dialler, LinkClosed::Transport { message });
-        } else if self.net.connect_fails(route, failures) {
+        } else if self.dial_fails(route) || self.net.connect_fails(route, failures) {
             let trip = nanos(self.net.round_trip(route));
             self.net.trace.mark(now, super::TraceKind::ConnectFailed, hosts[0], hosts[1]);
             self.net.queue.push(now + trip, Event::FailDial { conn: id });
@@ -447,12 +447,14 @@ impl Engine {
         let silent_since = [
             self.net.links[route.back].cut_since,
             self.hosts[route.to_host as usize].down_since,
+            self.hosts[route.to_host as usize].tasks.paused_since,
             conn.ends[side.other() as usize].gone_since,
         ];
         let end = &conn.ends[side as usize];
         let since = silent_since.into_iter().flatten().min();
         if end.closed.is_none() && since.is_some_and(|since| now - since >= end.idle_timeout) {
             self.net.trace.mark(now, super::TraceKind::TimedOut, route.to_host, route.from_host);
+            self.net.faults.hit_silence(route.to_host, route.from_host);
             self.expect_silence_of(now, id, side);
             self.end(now, id, side, LinkClosed::TimedOut);
         }

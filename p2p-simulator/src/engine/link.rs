@@ -30,7 +30,7 @@ pub(crate) struct Link {
     randoms: Vec<(Purpose, Random)>,
     /// Since when nothing passes.
     pub(crate) cut_since: Option<Nanos>,
-    /// Packets of streams that met the cut.
+    /// Packets that wait until something passes again.
     pub(crate) held: Vec<Held>,
 }
 
@@ -41,11 +41,24 @@ pub(crate) struct Held {
     /// When it was sent, counted over all packets.
     pub(crate) order: u64,
     pub(crate) packet: Packet,
+    pub(crate) met: Met,
+}
+
+/// What keeps a packet waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// A cut: it is sent again after the repair.
+    Cut,
+    /// A hold, before it set out.
+    HeldAtStart,
+    /// A hold, when it would have arrived.
+    HeldAtEnd,
 }
 
 /// A profile in the units of the engine. What cannot be is brought to what can.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
+    pub(super) source: LinkProfile,
     latency: CompiledLatency,
     jitter: Nanos,
     loss: Probability,
@@ -98,6 +111,7 @@ impl From<&LinkProfile> for Compiled {
             QueueLimit::Bytes(bytes) => time_to_send(bytes, bandwidth),
         };
         Self {
+            source: profile.clone(),
             latency,
             jitter: nanos(profile.jitter),
             loss: Probability::new(profile.loss),

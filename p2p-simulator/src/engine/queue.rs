@@ -118,6 +118,15 @@ impl<E> EventQueue<E> {
         (self.len > 0).then_some(self.next)
     }
 
+    /// What is going to happen and when, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Nanos, &E)> {
+        let buckets = self.days.iter().chain(self.months.values());
+        let entries = self.sorted.iter().chain(self.late.iter().map(|Reverse(late)| late));
+        entries
+            .chain(buckets.flat_map(|bucket| &bucket.entries))
+            .filter_map(|entry| Some((entry.at, self.slots[entry.slot as usize].as_ref()?)))
+    }
+
     /// The next event, if it is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Nanos) -> Option<(Nanos, E)> {
         if self.len == 0 || self.next > now {

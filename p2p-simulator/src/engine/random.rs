@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Burst = 17,
     Reordering = 18,
     Duplication = 19,
+    FaultDial = 5,
+    Schedule = 6,
 }
 
 /// One stream of randomness.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use p2p_coordinator::door::{Limits, http, tcp};
+use p2p_coordinator::door::{Closing, Limits, http, tcp};
 use p2p_coordinator::service::{Coordinator, Settings};
 use p2p_coordinator::store::MemoryStore;
 use p2p_coordinator::world::{Clock, Randomness};
@@ -12,7 +12,6 @@ use p2p_transport::SecretKey;
 use p2p_transport::coordinator::api::{DefineZone, Timestamp};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 
 use super::{Running, fails, host, joins, program};
 
@@ -22,7 +21,6 @@ struct Service {
     runtime: Runtime,
     coordinator: Coordinator<MemoryStore>,
     address: SocketAddr,
-    _close: watch::Sender<bool>,
 }
 
 impl Service {
@@ -39,10 +37,9 @@ impl Service {
         let coordinator = Coordinator::new(MemoryStore::new(), key, clock, random, settings);
         let listener = runtime.block_on(TcpListener::bind(address)).expect("a port");
         let address = listener.local_addr().expect("bound");
-        let (close, closing) = watch::channel(false);
         let router = http::router(coordinator.clone());
-        runtime.spawn(tcp::run(listener, router, Limits::default(), closing));
-        Self { runtime, coordinator, address, _close: close }
+        runtime.spawn(tcp::run(listener, router, Limits::default(), Closing::new()));
+        Self { runtime, coordinator, address }
     }
 
     fn url(&self) -> String {

@@ -1,4 +1,4 @@
-use p2p_coordinator_api::Timestamp;
+use p2p_coordinator_api::{SessionName, Timestamp};
 use p2p_core::SecretKey;
 
 use super::*;
@@ -12,6 +12,7 @@ fn claims(player: &str, session: u64, nonce: u8) -> JoinClaims {
         host_peer: peer,
         player: player.parse().unwrap(),
         peer,
+        places: 2,
         epoch: 1,
         issued_at: Timestamp::from_millis(1),
         expires_at: Timestamp::from_millis(2),
@@ -53,19 +54,28 @@ fn who_comes_again_replaces_the_one_before() {
 }
 
 #[test]
-fn a_session_begins_with_its_first_guest_and_is_told_until_heard() {
+fn a_session_takes_as_many_as_its_tokens_say() {
     let (mut guests, now) = (Guests::new(9), Instant::now());
-    let first = come(&mut guests, now, claims("a", 1, 1));
-    let session = SessionName::from_bits(1);
-    assert_eq!(guests.take_begun(), std::slice::from_ref(&session));
+    come(&mut guests, now, claims("a", 1, 1));
+    guests.expect(now, credential(2), claims("b", 1, 2));
+    // Two places: one is taken, one is on its way.
+    assert!(guests.crowded(now, &claims("c", 1, 3), None));
+    assert!(!guests.crowded(now, &claims("a", 1, 3), None), "who is here comes again");
+    assert!(!guests.crowded(now, &claims("c", 2, 3), None), "another session has its own places");
+    assert!(guests.crowded(now, &claims("c", 2, 3), Some(2)), "but the host is full");
+    assert!(!guests.crowded(now + ARRIVAL, &claims("c", 1, 3), None), "who was late is no more");
+}
+
+#[test]
+fn whose_place_is_gone_is_no_guest_any_more() {
+    let (mut guests, now) = (Guests::new(9), Instant::now());
+    let here = come(&mut guests, now, claims("a", 1, 1));
     come(&mut guests, now, claims("b", 1, 2));
-    assert_eq!(guests.take_begun(), []);
-    guests.told(&session, true);
-    assert_eq!(guests.take_begun(), std::slice::from_ref(&session));
-    guests.told(&session, false);
-    guests.leave(first.number);
-    come(&mut guests, now, claims("c", 1, 3));
-    assert_eq!(guests.take_begun(), []);
+    guests.expect(now, credential(3), claims("c", 2, 3));
+    let gone = [Nonce([1; 16]), Nonce([3; 16]), Nonce([9; 16])];
+    assert_eq!(guests.evict(&gone), [here.number]);
+    assert_eq!(guests.present(now), [Nonce([2; 16])]);
+    assert_eq!(guests.arrive(now, &credential(3)), None);
 }
 
 #[test]

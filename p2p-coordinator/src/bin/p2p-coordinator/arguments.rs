@@ -12,7 +12,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "p2p-coordinator", version)]
 pub(crate) struct Arguments {
-    /// File with the configuration, in TOML; --check-config prints one with all there is
+    /// File with the configuration, in TOML; --check-config prints what it comes to
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Reads the configuration, prints what it comes to, and ends

@@ -88,6 +88,7 @@ pub(crate) struct LimitsConfig {
     pub(crate) header_seconds: u32,
     pub(crate) body_seconds: u32,
     pub(crate) request_seconds: u32,
+    pub(crate) answer_seconds: u32,
     pub(crate) drain_seconds: u32,
 }
 
@@ -140,6 +141,7 @@ impl Default for LimitsConfig {
             header_seconds: seconds(limits.header_timeout),
             body_seconds: seconds(limits.body_timeout),
             request_seconds: seconds(limits.request_timeout),
+            answer_seconds: seconds(limits.answer_timeout),
             drain_seconds: seconds(limits.drain),
         }
     }
@@ -199,6 +201,7 @@ impl Config {
         }
         if let Some(path) = set("P2P_COORDINATOR_DATABASE") {
             self.store.path = path.into();
+            self.store.kind = StoreKind::Sqlite;
         }
         if let Some(level) = set("LOG_LEVEL") {
             self.log = level;
@@ -238,6 +241,7 @@ impl Config {
             ("limits.header_seconds", u64::from(limits.header_seconds)),
             ("limits.body_seconds", u64::from(limits.body_seconds)),
             ("limits.request_seconds", u64::from(limits.request_seconds)),
+            ("limits.answer_seconds", u64::from(limits.answer_seconds)),
         ];
         if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(Failure::new(format!("{name} has to be at least 1")));
@@ -287,6 +291,7 @@ impl Config {
         limits.header_timeout = whole(self.limits.header_seconds);
         limits.body_timeout = whole(self.limits.body_seconds);
         limits.request_timeout = whole(self.limits.request_seconds);
+        limits.answer_timeout = whole(self.limits.answer_seconds);
         limits.drain = whole(self.limits.drain_seconds);
         limits
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use p2p_coordinator::door::{http, peer, tcp};
+use p2p_coordinator::door::{Closing, http, peer, tcp};
 use p2p_coordinator::service::Coordinator;
 use p2p_coordinator::store::sqlite::SqliteStore;
 use p2p_coordinator::store::{MemoryStore, Store};
@@ -14,7 +14,6 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{Config, StoreKind};
@@ -83,14 +82,14 @@ async fn run<S: Store>(
     let bound = listener.local_addr().map_err(|error| Failure::of(&error))?;
     announce(config, &coordinator, bound, records, peers.as_ref());
 
-    let (close, closing) = watch::channel(false);
+    let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
     let sweeping = tokio::spawn(sweep(coordinator.clone()));
     let tcp = tokio::spawn(tcp::run(listener, router.clone(), limits, closing.clone()));
     let p2p = match &peers {
         Some(node) => {
             let listener = peer::open(node, limits).await.map_err(|error| Failure::of(&error))?;
-            Some(tokio::spawn(peer::run(listener, router, limits, closing)))
+            Some(tokio::spawn(peer::run(listener, router, limits, closing.clone())))
         }
         None => None,
     };
@@ -98,7 +97,7 @@ async fn run<S: Store>(
     stop.requested().await;
     coordinator.drain();
     say("stopping: requests that are being done are finished (Ctrl-C again ends at once)");
-    let _ = close.send(true);
+    closing.close();
     let ended = async {
         let mut clean = tcp.await.unwrap_or(false);
         if let Some(p2p) = p2p {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::super::session::Hold;
-use super::super::{Refusal, SessionRecord};
+use super::super::{Refusal, Seat, SessionRecord};
 use super::START;
 use super::session::{PLACES, fresh, player};
 
@@ -133,7 +133,7 @@ impl Life {
                 let freed = self.session.restart(now);
                 let live = status.is_live();
                 prop_assert_eq!(self.session.epoch, before.epoch + u64::from(live));
-                self.expect_freed(&before, &freed, |hold| hold.is_none())?;
+                self.expect_freed(&before, &freed, is_vouched)?;
             }
             Command::Add(who) => {
                 let done = self.session.add(player(*who), now);
@@ -147,13 +147,22 @@ impl Life {
                 let seat = self.session.seats.iter().find(|seat| seat.player == player(*who));
                 if let Some(hold) = seat.and_then(|seat| seat.hold.as_ref()).filter(|_| reserved) {
                     prop_assert_eq!(hold.nonces.last(), Some(&nonce));
-                    prop_assert_eq!(hold.reserved_until, until);
+                    // One that a server gave stays the server's.
+                    let vouched = before
+                        .seats
+                        .iter()
+                        .any(|seat| seat.player == player(*who) && is_vouched(seat.hold.as_ref()));
+                    prop_assert_eq!(hold.reserved_until, (!vouched).then_some(until));
                 }
             }
             Command::Remove(who, token) => {
                 let nonce = self.nonce_for(&player(*who), *token);
                 let newest = self.nonce_for(&player(*who), Token::Newest);
-                let right = nonce.is_none() || nonce == newest;
+                let vouched = before
+                    .seats
+                    .iter()
+                    .any(|seat| seat.player == player(*who) && is_vouched(seat.hold.as_ref()));
+                let right = nonce.is_none() || (nonce == newest && !vouched);
                 let allowed = status.is_live() && before.seats(&player(*who)) && right;
                 let done = self.session.remove(&player(*who), nonce, now);
                 self.expect(&before, done, allowed)?;
@@ -167,10 +176,17 @@ impl Life {
                     .map(|(_, nonce)| *nonce)
                     .collect();
                 present.sort();
+                let is_there =
+                    |hold: &Hold| hold.nonces.iter().any(|nonce| present.contains(nonce));
+                let begins =
+                    before.seats.iter().any(|seat| seat.hold.as_ref().is_some_and(is_there));
+                if begins && status == SessionStatus::Pending {
+                    self.activated = Some(now);
+                }
                 let freed = self.session.reconcile(&present, now);
                 self.expect_freed(&before, &freed, |hold| {
                     hold.is_none_or(|hold| {
-                        now < hold.reserved_until
+                        hold.reserved_until.is_none_or(|until| now < until)
                             || hold.nonces.iter().any(|nonce| present.contains(nonce))
                     })
                 })?;
@@ -228,7 +244,13 @@ impl Life {
     ) -> Result<(), TestCaseError> {
         let (kept, lost): (Vec<_>, Vec<_>) =
             before.seats.iter().cloned().partition(|seat| stays(seat.hold.as_ref()));
-        prop_assert_eq!(&self.session.seats, &kept);
+        // But for what the host last said of them.
+        let plain = |seats: &[Seat]| {
+            let hold = |hold: &Hold| (hold.nonces.clone(), hold.reserved_until);
+            let plain = |seat: &Seat| (seat.player.clone(), seat.hold.as_ref().map(hold));
+            seats.iter().map(plain).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(plain(&self.session.seats), plain(&kept));
         let lost: Vec<_> = lost.into_iter().map(|seat| seat.player).collect();
         prop_assert_eq!(freed, lost);
         Ok(())
@@ -283,4 +305,9 @@ proptest! {
             life.step(command)?;
         }
     }
+}
+
+/// Whether a server gave the place.
+fn is_vouched(hold: Option<&Hold>) -> bool {
+    hold.is_none_or(|hold| hold.reserved_until.is_none())
 }

@@ -144,22 +144,23 @@ proptest! {
         peer in any::<bool>(),
         avoid in any_avoided(),
     ) {
-        let wish = Wish { player: None, peer, avoid: &avoid };
+        let wish = Wish { peer, avoid: &avoid };
         let zone = &view.zone.value;
         let open = zone.status == ZoneStatus::Enabled && zone.definition.p2p_enabled;
         let enterable: Vec<_> = (view.open.iter())
             .filter(|open| has_room(&open.session.value) && may_be_entered(&open.host, &wish))
             .collect();
         let fit: Vec<_> = view.hosts.iter().filter(|host| may_open(host, zone, &wish)).collect();
-        let stays = view.present.as_ref().is_some_and(|present| {
+        let is_here = view.present.as_ref().filter(|present| {
             let (session, host) = (&present.session.value, &present.host.row.value);
             session.zone == view.zone.id
-                && matches!(session.status, SessionStatus::Pending | SessionStatus::Active)
                 && host.status == HostStatus::Online
                 && START < host.lease_until
                 && (!peer || host.peer.is_some())
                 && !avoid.contains(&host.host_id)
         });
+        let status = is_here.map(|present| present.session.value.status);
+        let stays = matches!(status, Some(SessionStatus::Pending | SessionStatus::Active));
         match place(&view, wish, START) {
             Ok(Placement::Stay(present)) => {
                 prop_assert!(open && stays);
@@ -176,6 +177,9 @@ proptest! {
                 prop_assert!(fit.iter().all(|other| other.host.score() <= chosen.score()));
             }
             Err(refusal) if refusal.reason() == RefusalReason::ZoneClosed => prop_assert!(!open),
+            Err(refusal) if refusal.reason() == RefusalReason::State => {
+                prop_assert!(open && status == Some(SessionStatus::Paused));
+            }
             Err(refusal) => {
                 prop_assert_eq!(refusal.reason(), RefusalReason::NoHost);
                 prop_assert!(open && !stays && enterable.is_empty() && fit.is_empty());
@@ -192,7 +196,7 @@ proptest! {
         peer in any::<bool>(),
         avoid in any_avoided(),
     ) {
-        let wish = Wish { player: None, peer, avoid: &avoid };
+        let wish = Wish { peer, avoid: &avoid };
         let shuffled = PlacementView { open, hosts, ..view.clone() };
         prop_assert_eq!(chosen(place(&view, wish, START)), chosen(place(&shuffled, wish, START)));
     }
@@ -206,7 +210,7 @@ fn equal_hosts_are_told_apart_by_their_names() {
     };
     let hosts = vec![candidate(3), candidate(2), candidate(4)];
     let view = PlacementView { zone: zone(1, PLACES), present: None, open: Vec::new(), hosts };
-    let wish = Wish { player: None, peer: false, avoid: &[] };
+    let wish = Wish { peer: false, avoid: &[] };
     assert_eq!(chosen(place(&view, wish, START)), Ok(("open", 2)));
     assert_eq!(
         chosen(place(&view, wish, LEASE)).unwrap_err().reason(),
@@ -225,6 +229,6 @@ fn of_equally_full_sessions_that_on_the_better_host_is_entered() {
     };
     let open = vec![on(1, 40.0), on(2, 10.0), on(3, 20.0)];
     let view = PlacementView { zone: zone(1, PLACES), present: None, open, hosts: Vec::new() };
-    let wish = Wish { player: None, peer: false, avoid: &[] };
+    let wish = Wish { peer: false, avoid: &[] };
     assert_eq!(chosen(place(&view, wish, START)), Ok(("enter", 2)));
 }

@@ -9,7 +9,10 @@ use super::reply::Failure;
 
 /// A body that is a JSON object.
 #[derive(Debug)]
-pub(super) struct Body(Map<String, Value>);
+pub(super) struct Body {
+    values: Map<String, Value>,
+    echo: Echo,
+}
 
 impl Body {
     /// An object with fields that the contract names.
@@ -38,8 +41,8 @@ impl Body {
         let text = std::str::from_utf8(body).map_err(|_| Failure::Unreadable)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match serde_json::from_str(text) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(other) => Err(not_an_object(other)),
+            Ok(Value::Object(values)) => Ok(Self { values, echo: Echo::of(body.len()) }),
+            Ok(other) => Err(not_an_object(Echo::of(body.len()).input(&other))),
             Err(error) if error.to_string().starts_with("recursion limit") => {
                 Err(Failure::Unreadable)
             }
@@ -56,12 +59,35 @@ impl Body {
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
-        Fields::new("body", &self.0)
+        Fields::new("body", &self.values, self.echo)
     }
 }
 
-/// How much of a wrong body is sent back.
+/// How much of a wrong body that is no JSON is sent back.
 const MAX_ECHO: usize = 1000;
+
+/// Whether what is wrong is sent back with the words. A missing field is told with all the others, so
+/// a large body would be copied once for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Echo {
+    Input,
+    Nothing,
+}
+
+impl Echo {
+    const MAX_BODY: usize = 16 << 10;
+
+    const fn of(bytes: usize) -> Self {
+        if bytes > Self::MAX_BODY { Self::Nothing } else { Self::Input }
+    }
+
+    pub(super) fn input(self, value: &Value) -> Value {
+        match self {
+            Self::Input => value.clone(),
+            Self::Nothing => Value::Null,
+        }
+    }
+}
 
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };

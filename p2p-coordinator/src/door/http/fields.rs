@@ -12,6 +12,7 @@ use p2p_coordinator_api::ids::MAX_CHARS;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::body::Echo;
 use super::numbers;
 
 /// What is wrong with a request: the contract's error objects.
@@ -40,13 +41,14 @@ const MAX_PARSED: usize = 1000;
 pub(super) struct Fields<'a> {
     place: &'static str,
     values: &'a Map<String, Value>,
+    echo: Echo,
     wrong: Vec<Value>,
 }
 
 impl<'a> Fields<'a> {
     /// Those at `place`: `body` or `query`.
-    pub(super) fn new(place: &'static str, values: &'a Map<String, Value>) -> Self {
-        Self { place, values, wrong: Vec::new() }
+    pub(super) fn new(place: &'static str, values: &'a Map<String, Value>, echo: Echo) -> Self {
+        Self { place, values, echo, wrong: Vec::new() }
     }
 
     /// Ends the reading.
@@ -81,8 +83,8 @@ impl<'a> Fields<'a> {
 
     fn missing(&mut self, name: &str) {
         let input = match self.place {
-            "query" => Value::Null,
-            _ => Value::Object(self.values.clone()),
+            "body" if self.echo == Echo::Input => Value::Object(self.values.clone()),
+            _ => Value::Null,
         };
         let loc = json!([self.place, name]);
         self.wrong.push(object("missing", loc, "Field required", input, None));
@@ -97,7 +99,7 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong(&mut self, kind: &str, loc: Value, msg: &str, input: &Value, ctx: Option<Value>) {
-        self.wrong.push(object(kind, loc, msg, input.clone(), ctx));
+        self.wrong.push(object(kind, loc, msg, self.echo.input(input), ctx));
     }
 
     pub(super) fn text(&mut self, name: &str, max: usize) -> String {

@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::host::MAX_PRESENT;
 use p2p_coordinator_api::{
-    Heartbeat, Host, HostProof, HostStatus, IssuedChallenge, RegisterHost, RegisteredHost,
+    Heartbeat, HeartbeatReply, Host, HostProof, HostStatus, IssuedChallenge, RegisterHost,
+    RegisteredHost,
 };
 
 use super::body::Body;
@@ -72,7 +73,7 @@ pub(super) async fn heartbeat<S: Store>(
     path: Path,
     headers: HeaderMap,
     body: Bytes,
-) -> Reply<Host> {
+) -> Reply<HeartbeatReply> {
     let id = path.host()?;
     let body = Body::read(&headers, &body)?;
     let mut fields = body.fields();

@@ -10,6 +10,7 @@ use p2p_coordinator_api::{HostId, RefusalReason, SessionName, ZoneId};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
+use super::body::Echo;
 use super::fields::{Fields, Invalid};
 use super::numbers;
 use super::reply::Failure;
@@ -23,7 +24,7 @@ pub(super) struct Query(Map<String, Value>);
 
 impl Query {
     pub(super) fn fields(&self) -> Fields<'_> {
-        Fields::new("query", &self.0)
+        Fields::new("query", &self.0, Echo::Input)
     }
 }
 

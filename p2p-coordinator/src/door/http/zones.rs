@@ -97,6 +97,18 @@ pub(super) async fn enabled<S: Store>(
     Ok(Json(coordinator.zones(&query).await?))
 }
 
+pub(super) async fn set_status<S: Store>(
+    State(coordinator): State<Coordinator<S>>,
+    path: Path,
+    query: Query,
+) -> Reply<Zone> {
+    let id = path.zone()?;
+    let mut fields = query.fields();
+    let given = fields.text("new_status", 255);
+    fields.finish()?;
+    Ok(Json(coordinator.set_zone_status(&id, status_named(&given)?).await?))
+}
+
 pub(super) async fn enable<S: Store>(
     State(coordinator): State<Coordinator<S>>,
     path: Path,

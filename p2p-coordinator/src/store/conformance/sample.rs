@@ -223,6 +223,7 @@ impl Draw {
             seats,
             max_players: self.number(),
             // As many as can be counted in a year, a million times a second.
+            ends_empty: self.bits() % 2 == 0,
             served: self.bits() >> 19,
             status: self.one_of(&SessionStatus::ALL, SessionStatus::Paused),
             epoch: self.bits(),
@@ -239,7 +240,8 @@ impl Draw {
             let bits = u128::from(self.bits()) << 64 | u128::from(self.bits());
             nonces.push(Nonce(bits.to_be_bytes()));
         }
-        let reserved_until = self.moment().after(Duration::from_millis(1));
-        Hold { nonces, reserved_until }
+        let moment = self.moment().after(Duration::from_millis(1));
+        let (present, reserved_until) = (self.maybe(|_| Nonce([1; 16])), self.maybe(|_| moment));
+        Hold { nonces, present, reserved_until }
     }
 }

@@ -30,6 +30,9 @@ in_paused_time!(
     a_host_that_is_no_peer_has_longer,
     who_is_not_reported_loses_the_place_when_the_reservation_ends,
     a_fresh_start_voids_places_and_raises_the_epoch,
+    a_host_is_told_whose_places_are_gone_and_begins_what_has_players,
+    a_session_that_a_join_opened_ends_with_its_last_player,
+    who_asks_for_many_tokens_keeps_the_place_in_which_a_first_one_is_used,
     a_going_on_after_a_pause_raises_the_epoch,
     a_challenge_is_answered_in_time_or_not_at_all,
 );
@@ -106,18 +109,69 @@ async fn who_is_not_reported_loses_the_place_when_the_reservation_ends(service: 
 }
 
 async fn a_fresh_start_voids_places_and_raises_the_epoch(service: Service) {
-    ready(&service, 2).await;
+    ready(&service, 3).await;
     let first = join(&service, "a").await.is(200);
     join(&service, "b").await.is(200);
-    register(&service, "h", 1, false).await.is(201);
     let id = first["session"]["id"].as_i64().expect("int");
-    assert_eq!(seated(&service.session_now(id).await), "ab", "a lost connection is no new start");
+    service.post(&format!("/sessions/{id}/players"), json!({ "player_id": "s" })).await.is(200);
+    register(&service, "h", 1, false).await.is(201);
+    assert_eq!(seated(&service.session_now(id).await), "abs", "a lost connection is no new start");
     register(&service, "h", 1, true).await.is(201);
-    assert_eq!(seated(&service.session_now(id).await), "");
+    assert_eq!(seated(&service.session_now(id).await), "s", "a server's player has no token");
     let second = join(&service, "a").await.is(200);
     assert_eq!(second["session"]["id"], first["session"]["id"]);
     let epochs = [&first, &second].map(|joined| claims(&service, joined).epoch);
     assert_eq!(epochs, [1, 2]);
+}
+
+async fn a_session_that_a_join_opened_ends_with_its_last_player(service: Service) {
+    ready(&service, 2).await;
+    let first = join(&service, "a").await.is(200);
+    let id = first["session"]["id"].as_i64().expect("int");
+    let nonce = claims(&service, &first).nonce;
+    service.delete(&format!("/sessions/{id}/players/a?nonce={nonce}")).await.is(200);
+    assert_eq!(service.session_now(id).await["status"], "ended");
+    let second = join(&service, "a").await.is(200);
+    assert_ne!(second["session"]["id"], first["session"]["id"]);
+    // One that a server made is the server's to end.
+    let made = json!({ "zone_id": "z", "host_id": "h", "player_ids": ["x"] });
+    let made = service.post("/sessions/", made).await.is(201)["id"].clone();
+    service.delete(&format!("/sessions/{made}/players/x")).await.is(200);
+    let made = made.as_i64().expect("int");
+    assert_eq!(service.session_now(made).await["status"], "pending");
+}
+
+async fn a_host_is_told_whose_places_are_gone_and_begins_what_has_players(service: Service) {
+    ready(&service, 3).await;
+    let (a, b) = (join(&service, "a").await.is(200), join(&service, "b").await.is(200));
+    let id = a["session"]["id"].as_i64().expect("int");
+    let nonces = [&a, &b].map(|joined| claims(&service, joined).nonce.to_string());
+    assert_eq!(service.session_now(id).await["status"], "pending");
+    let reply = present(&service, &nonces).await;
+    assert_eq!(reply["p2p"]["gone"], json!(null), "both are where they should be");
+    assert_eq!(service.session_now(id).await["status"], "active");
+    service.delete(&format!("/sessions/{id}/players/a")).await.is(200);
+    assert_eq!(present(&service, &nonces).await["p2p"]["gone"], json!([nonces[0]]));
+    service.post_nothing(&format!("/sessions/{id}/end")).await.is(200);
+    let mut gone = nonces.clone();
+    gone.sort();
+    assert_eq!(present(&service, &nonces).await["p2p"]["gone"], json!(gone));
+}
+
+async fn who_asks_for_many_tokens_keeps_the_place_in_which_a_first_one_is_used(service: Service) {
+    ready(&service, 2).await;
+    let first = join(&service, "a").await.is(200);
+    let (id, used) =
+        (first["session"]["id"].as_i64().expect("int"), claims(&service, &first).nonce);
+    present(&service, &[used.to_string()]).await;
+    for _ in 0..10 {
+        join(&service, "a").await.is(200);
+    }
+    for _ in 0..10 {
+        pass(10).await;
+        present(&service, &[used.to_string()]).await;
+    }
+    assert_eq!(seated(&service.session_now(id).await), "a");
 }
 
 async fn a_going_on_after_a_pause_raises_the_epoch(service: Service) {

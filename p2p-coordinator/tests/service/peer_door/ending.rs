@@ -19,7 +19,7 @@ fn what_is_being_done_is_answered_and_no_more_is_taken() {
         let slow = guest.ask(request("GET", "/slow", None));
         let close = async {
             sleep(Duration::from_secs(1)).await;
-            door.closing.send(true).expect("the door listens");
+            door.closing.close();
             sleep(Duration::from_millis(200)).await;
             let late = network.host("late").provider(p2p_core::ConnectionConfig::default());
             let refused = door.connect(&late.expect("a host")).await;
@@ -54,7 +54,7 @@ fn half_a_request_does_not_hold_up_the_end() {
         }
         sleep(Duration::from_secs(1)).await;
         let begun = Instant::now();
-        door.closing.send(true).expect("the door listens");
+        door.closing.close();
         assert!(door.ended.await.expect("the door ends"));
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     });
@@ -71,7 +71,7 @@ fn what_takes_longer_than_the_drain_is_cut_off() {
         let slow = guest.ask(request("GET", "/slow", None));
         let close = async {
             sleep(Duration::from_millis(500)).await;
-            door.closing.send(true).expect("the door listens");
+            door.closing.close();
         };
         let (slow, ()) = tokio::join!(slow, close);
         assert!(slow.is_err(), "{slow:?}");
