@@ -10,8 +10,11 @@ use thiserror::Error;
 use crate::engine::fault::{Effect, Spec, probability};
 use crate::profile::{Latency, LinkProfile, ProfileError};
 
+pub use kind::FaultKind;
+
 pub(crate) mod generate;
 pub(crate) mod guard;
+mod kind;
 pub(crate) mod options;
 pub(crate) mod report;
 pub(crate) mod schedule;
@@ -159,6 +162,21 @@ impl Degrade {
         self
     }
 
+    /// Why no link can get worse by so much.
+    pub(crate) const fn check(self) -> Result<(), &'static str> {
+        match self {
+            Self { loss_ppm: 1_000_001.., .. } => {
+                Err("more than a million millionths of all packets cannot be lost")
+            }
+            // Far above all that idle timeouts let live, and far below where times overflow.
+            Self { latency_us: 3_600_000_001.., .. } | Self { jitter_us: 3_600_000_001.., .. } => {
+                Err("no packet is on its way for more than an hour longer")
+            }
+            Self { latency_us: 0, jitter_us: 0, loss_ppm: 0 } => Err("it makes nothing worse"),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn on(self, mut profile: LinkProfile) -> LinkProfile {
         let more = Duration::from_micros(self.latency_us);
         profile.latency = match profile.latency {
@@ -173,50 +191,6 @@ impl Degrade {
         profile.jitter = profile.jitter.saturating_add(Duration::from_micros(self.jitter_us));
         profile.loss = (profile.loss + f64::from(self.loss_ppm) / 1e6).min(1.0);
         profile
-    }
-}
-
-/// What sort of fault one is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FaultKind {
-    /// Less bandwidth.
-    Bandwidth,
-    /// A wrong clock.
-    Clock,
-    /// Attempts to connect fail.
-    ConnectFailures,
-    /// A crash.
-    Crash,
-    /// Worse links.
-    Degrade,
-    /// Packets wait.
-    Hold,
-    /// A cut in one direction.
-    OneWay,
-    /// A cut in both directions.
-    Partition,
-    /// A host stands still.
-    Pause,
-    /// Links of another profile.
-    Profile,
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bandwidth => "bandwidth",
-            Self::Clock => "clock",
-            Self::ConnectFailures => "connect failures",
-            Self::Crash => "crash",
-            Self::Degrade => "degrade",
-            Self::Hold => "hold",
-            Self::OneWay => "one-way cut",
-            Self::Partition => "partition",
-            Self::Pause => "pause",
-            Self::Profile => "profile",
-        })
     }
 }
 
@@ -313,6 +287,10 @@ impl Fault {
 
     /// Whether it can be done to any network; `name` is for the error.
     pub(crate) fn check(&self, name: &str) -> Result<(), FaultError> {
+        let impossible = |why| FaultError::Impossible { fault: name.to_owned(), why };
+        if let Self::Degrade { by, .. } = self {
+            by.check().map_err(impossible)?;
+        }
         let why = match self {
             Self::Bandwidth {
                 limit: Bandwidth::BitsPerSecond(0) | Bandwidth::Permille(0), ..
@@ -320,10 +298,6 @@ impl Fault {
             Self::ConnectFailures { share_ppm: 1_000_001.., .. } => {
                 "more than a million millionths of all attempts cannot fail"
             }
-            Self::Degrade { by: Degrade { loss_ppm: 1_000_001.., .. }, .. } => {
-                "more than a million millionths of all packets cannot be lost"
-            }
-            Self::Degrade { by, .. } if *by == Degrade::new() => "it makes nothing worse",
             Self::Clock { offset_us: 0, drift_ppm: 0, .. } => "it leaves the clock right",
             Self::Clock { drift_ppm: ..-1_000_000, .. } => "a clock cannot run backwards",
             _ => {
@@ -337,7 +311,7 @@ impl Fault {
                 "it needs two groups with hosts in them"
             }
         };
-        Err(FaultError::Impossible { fault: name.to_owned(), why })
+        Err(impossible(why))
     }
 
     /// The fault in terms of a network whose hosts `find` finds by name.

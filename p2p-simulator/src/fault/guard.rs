@@ -160,16 +160,15 @@ impl NamedFault<'_> {
     ///
     /// # Errors
     ///
-    /// [`FaultError::Impossible`] for more than all packets lost.
+    /// [`FaultError::Impossible`] for more than all packets lost, for more than an hour, or for nothing
+    /// at all.
     pub fn degrade<'h>(
         &self,
         a: impl IntoIterator<Item = &'h Host>,
         b: impl IntoIterator<Item = &'h Host>,
         by: Degrade,
     ) -> Result<FaultGuard, FaultError> {
-        if by.loss_ppm > 1_000_000 {
-            return Err(self.impossible("more than a million millionths cannot be lost"));
-        }
+        by.check().map_err(|why| self.impossible(why))?;
         self.begin(self.spec(FaultKind::Degrade, numbers(a), numbers(b), Effect::Degrade(by)))
     }
 

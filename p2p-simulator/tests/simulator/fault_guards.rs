@@ -255,6 +255,8 @@ fn impossible_faults_are_refused_by_name() {
             fault.bandwidth([&alice], [&bob], Bandwidth::Permille(100)),
             fault.connect_failures([&alice], [&bob], 1_000_001),
             fault.degrade([&alice], [&bob], Degrade::new().with_loss_ppm(1_000_001)),
+            fault.degrade([&alice], [&bob], Degrade::new().with_latency_us(u64::MAX)),
+            fault.degrade([&alice], [&bob], Degrade::new()),
         ];
         errors.map(|refused| refused.expect_err("impossible"))
     });
