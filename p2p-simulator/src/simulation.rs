@@ -9,8 +9,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::engine::Engine;
 use crate::engine::trace::{TraceEvent, TraceHash};
+use crate::fault::FaultError;
+use crate::fault::options::FaultOptions;
+use crate::fault::report::FaultReport;
 use crate::network::Network;
-use crate::profile::{LinkProfile, NetworkConfig};
+use crate::profile::{LinkProfile, NetworkConfig, ProfileError};
 use crate::shared::Shared;
 use driver::Driver;
 
@@ -51,6 +54,7 @@ pub struct Simulation {
     config: NetworkConfig,
     time_limit: Duration,
     record: usize,
+    pub(crate) faults: FaultOptions,
 }
 
 impl Simulation {
@@ -62,7 +66,12 @@ impl Simulation {
     /// A network like this.
     pub const fn with_config(config: NetworkConfig) -> Self {
         // A virtual day: nobody waits that long on purpose, and it costs nothing.
-        Self { config, time_limit: Duration::from_secs(24 * 3600), record: 0 }
+        Self {
+            config,
+            time_limit: Duration::from_secs(24 * 3600),
+            record: 0,
+            faults: FaultOptions::new(),
+        }
     }
 
     /// Sets what every link is like of which nothing else is said.
@@ -97,6 +106,10 @@ impl Simulation {
     ///
     /// # Errors
     ///
+    /// - [`SimulationError::ImpossibleNetwork`]: no network can be as it was configured;
+    /// - [`SimulationError::Fault`]: a fault of the schedule cannot be done;
+    /// - [`SimulationError::IdleFault`]: a fault touched nothing;
+    /// - [`SimulationError::Strays`]: with [`Simulation::with_strict`] only;
     /// - [`SimulationError::InsideRuntime`]: call it from a plain thread or `#[test]`;
     /// - [`SimulationError::TimeLimit`]: the program did not end in time; most often everything waits
     ///   for something that never comes;
@@ -109,6 +122,8 @@ impl Simulation {
         if Handle::try_current().is_ok() {
             return Err(SimulationError::InsideRuntime);
         }
+        self.config.check().map_err(|why| SimulationError::ImpossibleNetwork { why })?;
+        self.faults.check()?;
         driver::check_clock()?;
         let place: Arc<OnceLock<Driver>> = Arc::default();
         let runtime = paused_runtime({
@@ -120,7 +135,9 @@ impl Simulation {
             }
         })?;
         let entered = runtime.enter();
-        let shared = Arc::new(Shared::new(Engine::new(&self.config, self.record), None));
+        let mut engine = Engine::new(&self.config, self.record);
+        self.faults.set_up(&mut engine);
+        let shared = Arc::new(Shared::new(engine, None));
         let driver = Driver::new(shared.clone(), self.time_limit);
         let driver = place.get_or_init(|| driver);
         drop(entered);
@@ -134,11 +151,14 @@ impl Simulation {
             trace_hash: network.trace_hash(),
             trace_count: network.trace_count(),
             recorded: network.recorded(),
+            faults: network.fault_report(),
         };
+        let judged = self.faults.judge(&shared, self.config.seed);
         shared.end();
         drop(entered);
         drop(runtime);
-        outcome.within_limit(self.time_limit)
+        let outcome = outcome.within_limit(self.time_limit)?;
+        judged.map(|_| outcome)
     }
 }
 
@@ -170,6 +190,8 @@ pub struct Outcome<T> {
     pub trace_count: u64,
     /// The first of them, as many as were to be recorded.
     pub recorded: Vec<TraceEvent>,
+    /// The faults that were done to the network, and what each touched.
+    pub faults: FaultReport,
 }
 
 impl<T> Outcome<Option<T>> {
@@ -177,8 +199,8 @@ impl<T> Outcome<Option<T>> {
         let Some(output) = self.output else {
             return Err(SimulationError::TimeLimit { limit, seed: self.seed });
         };
-        let Self { seed, elapsed, trace_hash, trace_count, recorded, .. } = self;
-        Ok(Outcome { output, seed, elapsed, trace_hash, trace_count, recorded })
+        let Self { seed, elapsed, trace_hash, trace_count, recorded, faults, .. } = self;
+        Ok(Outcome { output, seed, elapsed, trace_hash, trace_count, recorded, faults })
     }
 }
 
@@ -186,12 +208,42 @@ impl<T> Outcome<Option<T>> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SimulationError {
+    /// No network can be as it was configured.
+    #[error("no network can be like this: {why}")]
+    ImpossibleNetwork {
+        /// What cannot be.
+        why: ProfileError,
+    },
     /// Called inside a tokio runtime, which cannot have another one inside.
     #[error(
         "a simulation runs its own runtime and cannot be started inside another: call it from a \
          plain #[test] or thread, or use Network::live for a network in wall-clock time"
     )]
     InsideRuntime,
+    /// A fault cannot be done: the schedule's version, a host's name, or what it asks for.
+    #[error(transparent)]
+    Fault(FaultError),
+    /// Faults touched nothing, so that the run has not shown what it was to show.
+    #[error(
+        "seed {seed}: a fault touched nothing: {faults} (let a test that may be so say \
+         with_idle_faults(IdleFaults::Report))"
+    )]
+    IdleFault {
+        /// The faults' names.
+        names: Vec<String>,
+        /// What they were.
+        faults: String,
+        /// The seed to repeat it with.
+        seed: u64,
+    },
+    /// Tasks used hosts' endpoints without being the hosts' own.
+    #[error("seed {seed}: not spawned by the host whose network it uses: {strays}")]
+    Strays {
+        /// The tasks, and the hosts whose endpoints they used.
+        strays: String,
+        /// The seed to repeat it with.
+        seed: u64,
+    },
     /// The program did not end in the virtual time allowed.
     #[error("seed {seed}: the program had not ended after {limit:?} of virtual time")]
     TimeLimit {

@@ -6,9 +6,11 @@ use std::task::{Context, Poll};
 
 use p2p_core::{ConnectionConfig, PeerId, SecretKey};
 
+use super::fault::hosts::HostTasks;
 use super::random::{Purpose, Random};
 use super::wakers::WakerSet;
 use super::{ConnId, Engine, Nanos, Side, nanos};
+use crate::clock::ClockState;
 
 /// Inbound connections that may wait at an endpoint; further ones get no answer.
 const MAX_INCOMING: usize = 1024;
@@ -19,6 +21,8 @@ pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) secret: SecretKey,
     pub(crate) down_since: Option<Nanos>,
+    pub(crate) tasks: HostTasks,
+    pub(crate) clock: ClockState,
 }
 
 /// What dials and accepts on a host.
@@ -48,7 +52,13 @@ impl Engine {
             let mut random = Random::new(self.net.seed, Purpose::Identity, number, 0);
             SecretKey::from_bytes(&random.bytes())
         });
-        self.hosts.push(Host { name: name.to_owned(), secret, down_since: None });
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            secret,
+            down_since: None,
+            tasks: HostTasks::default(),
+            clock: ClockState::default(),
+        });
         number
     }
 

@@ -48,6 +48,16 @@ pub enum TraceKind {
     ConnectFailed = 9,
     /// A connection was given up after silence.
     TimedOut = 10,
+    /// A packet of a stream had been lost, and was sent again.
+    Resent = 20,
+    /// A host was paused.
+    Paused = 11,
+    /// A host went on after a pause.
+    Resumed = 12,
+    /// A fault that changes a direction or a host began.
+    FaultBegan = 13,
+    /// It ended.
+    FaultEnded = 14,
 }
 
 /// One thing that happened.

@@ -1,8 +1,12 @@
 //! What the simulator promises beyond the traits: exact time, faults, repeatability.
 
+mod fault_guards;
+mod fault_schedules;
 mod faults;
+mod host_tasks;
 mod links;
 mod live;
+mod model_speed;
 mod repeatable;
 mod runs;
 
