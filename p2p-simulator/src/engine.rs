@@ -297,6 +297,11 @@ impl Engine {
         std::mem::take(&mut self.wakers)
     }
 
+    /// The task to wake after a call, if it is only one.
+    pub(crate) fn take_only_waker(&mut self) -> Option<Waker> {
+        if self.wakers.len() == 1 { self.wakers.pop() } else { None }
+    }
+
     /// When something happens next.
     pub(crate) fn next_event(&self) -> Option<Nanos> {
         self.net.queue.next_at()
@@ -343,7 +348,7 @@ impl Engine {
             Packet::Answer => self.on_answer(now, conn),
             Packet::Confirm => self.on_established(conn, Side::Acceptor),
             Packet::Data { stream, number, bytes, fin } => {
-                self.on_data(now, conn, side, stream, number, bytes, fin);
+                self.on_data(now, route, stream, number, bytes, fin);
             }
             Packet::Reset { stream, code } => self.on_reset(now, conn, side, stream, code),
             Packet::Stop { stream, code } => self.on_stop(now, conn, side, stream, code),

@@ -126,14 +126,11 @@ impl Simulation {
         self.faults.check()?;
         driver::check_clock()?;
         let place: Arc<OnceLock<Driver>> = Arc::default();
-        let runtime = paused_runtime({
-            let place = place.clone();
-            move || {
-                if let Some(driver) = place.get() {
-                    driver.on_park();
-                }
-            }
-        })?;
+        let (parking, unparking) = (place.clone(), place.clone());
+        let runtime = paused_runtime(
+            move || parking.get().into_iter().for_each(Driver::on_park),
+            move || unparking.get().into_iter().for_each(Driver::on_unpark),
+        )?;
         let entered = runtime.enter();
         let mut engine = Engine::new(&self.config, self.record);
         self.faults.set_up(&mut engine);
@@ -163,13 +160,17 @@ impl Simulation {
 }
 
 /// A runtime on this thread whose clock stands still until all tasks wait.
-fn paused_runtime(on_park: impl Fn() + Send + Sync + 'static) -> Result<Runtime, SimulationError> {
+fn paused_runtime(
+    on_park: impl Fn() + Send + Sync + 'static,
+    on_unpark: impl Fn() + Send + Sync + 'static,
+) -> Result<Runtime, SimulationError> {
     Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         // Nothing comes from outside; never look in the middle of the work.
         .event_interval(1 << 20)
         .on_thread_park(on_park)
+        .on_thread_unpark(on_unpark)
         .build()
         .map_err(|error| SimulationError::UnsuitableTokio { detail: error.to_string() })
 }

@@ -2,7 +2,7 @@
 //!
 //! Time is cut into *days* of 2^16 ns (66 us) and *months* of 1024 days (67 ms). The events of the
 //! present day are sorted; those of the other days of this month lie unsorted in a place for each
-//! day; those of later months lie in a heap for each month. Whoever looks up an event touches its
+//! day; those of later months lie unsorted in a place for each month. Whoever looks up an event touches its
 //! day only, so that the cost does not grow with what is pending, as it would with one binary heap.
 //!
 //! Entries have 24 bytes; the events themselves lie in slots and are not moved.
@@ -15,8 +15,6 @@ use super::Nanos;
 const DAY_BITS: u32 = 16;
 const MONTH_BITS: u32 = 10;
 const DAYS: usize = 1 << MONTH_BITS;
-/// A month of so few events is sorted as a whole.
-const QUIET_MONTH: usize = 64;
 
 /// Events by time, and by the order in which they were pushed among those of one time.
 #[derive(Debug)]
@@ -32,6 +30,8 @@ pub(crate) struct EventQueue<E> {
     /// A bit for each day that has events.
     busy: [u64; DAYS / 64],
     months: BTreeMap<u64, Bucket>,
+    /// Room for the entries of a month to come.
+    spare: Vec<Entry>,
     /// When the next event is; `Nanos::MAX` with an empty queue as well.
     next: Nanos,
     len: usize,
@@ -80,6 +80,7 @@ impl<E> EventQueue<E> {
             days: Vec::new(),
             busy: [0; DAYS / 64],
             months: BTreeMap::new(),
+            spare: Vec::new(),
             next: Nanos::MAX,
             len: 0,
             slots: Vec::new(),
@@ -109,7 +110,9 @@ impl<E> EventQueue<E> {
         } else if month(day) == month(self.today) {
             self.put_into_day(day, entry);
         } else {
-            self.months.entry(month(day)).or_insert(Bucket::EMPTY).push(entry);
+            let spare = &mut self.spare;
+            let new = || Bucket { next: Nanos::MAX, entries: std::mem::take(spare) };
+            self.months.entry(month(day)).or_insert_with(new).push(entry);
         }
     }
 
@@ -166,19 +169,19 @@ impl<E> EventQueue<E> {
             self.sort_day(index);
             return;
         }
-        let Some((month, mut bucket)) = self.months.pop_first() else { return };
-        if bucket.entries.len() <= QUIET_MONTH {
-            self.today = month << MONTH_BITS | (DAYS as u64 - 1);
-            self.sorted = bucket.entries;
-            self.sorted.sort_unstable_by_key(|&entry| Reverse(entry));
-            return;
-        }
+        let Some((_, mut bucket)) = self.months.pop_first() else { return };
         let first = day(bucket.next);
         self.today = first;
-        for entry in bucket.entries.drain(..) {
-            self.put_into_day(day(entry.at), entry);
+        if let [_] = bucket.entries[..] {
+            // So that silence interrupted by single events costs little.
+            self.sorted.append(&mut bucket.entries);
+        } else {
+            for entry in bucket.entries.drain(..) {
+                self.put_into_day(day(entry.at), entry);
+            }
+            self.sort_day(first as usize % DAYS);
         }
-        self.sort_day(first as usize % DAYS);
+        self.spare = bucket.entries;
     }
 
     fn put_into_day(&mut self, day: u64, entry: Entry) {

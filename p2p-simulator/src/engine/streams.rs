@@ -12,7 +12,7 @@ use p2p_core::StreamError;
 use p2p_core::transport::LinkClosed;
 
 use super::conn::{Conn, STREAM_WINDOW, forgotten};
-use super::{ConnId, Direction, Engine, Nanos, Packet, Side, StreamId};
+use super::{ConnId, Direction, Engine, Nanos, Packet, Route, Side, StreamId};
 
 /// One end's halves of a stream.
 #[derive(Debug)]
@@ -236,13 +236,13 @@ impl Engine {
     pub(super) fn on_data(
         &mut self,
         now: Nanos,
-        id: ConnId,
-        side: Side,
+        route: Route,
         stream: StreamId,
         number: u64,
         bytes: Bytes,
         fin: bool,
     ) {
+        let (id, side) = (route.conn, route.to);
         let state = self.arriving(id, side, stream).and_then(|stream| stream.recv.as_mut());
         let Some(half) = state else { return };
         let waker = if half.take(number, bytes, fin) { half.waker.take() } else { None };

@@ -36,6 +36,8 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     limit: Nanos,
     gate: Mutex<Gate>,
+    /// Whether tokio was left to move its clock.
+    jumps: AtomicBool,
     root: Arc<Root>,
 }
 
@@ -70,7 +72,13 @@ impl Wake for Root {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, limit: Duration) -> Self {
-        Self { shared, limit: nanos(limit), gate: Mutex::default(), root: Arc::default() }
+        Self {
+            shared,
+            limit: nanos(limit),
+            gate: Mutex::default(),
+            jumps: AtomicBool::new(false),
+            root: Arc::default(),
+        }
     }
 
     /// Runs the program; `None` if its time was over first.
@@ -90,24 +98,36 @@ impl Driver {
     }
 
     fn now(&self) -> Nanos {
-        nanos(self.shared.elapsed())
+        self.shared.read_clock()
+    }
+
+    /// tokio may have let the clock jump to a timer.
+    pub(super) fn on_unpark(&self) {
+        if self.jumps.swap(false, Ordering::Relaxed) {
+            self.now();
+        }
     }
 
     /// No task is ready: goes on to what happens next.
     pub(super) fn on_park(&self) {
+        let mut now = self.now();
         loop {
-            let now = self.now();
             let (woke, next) = self.shared.advance();
             // Even a wake that reaches nobody must not let the clock jump; hence the nudge.
             if woke || now >= self.limit {
                 return self.root.nudge();
             }
             match next {
-                Some(next) if next / MS == now / MS => advance(next - now),
+                Some(next) if next / MS == now / MS => {
+                    advance(next - now);
+                    now = next;
+                    self.shared.set_now(now);
+                }
                 _ => {
                     let grid = now.next_multiple_of(MS);
                     if grid != now {
                         advance(grid - now);
+                        self.shared.set_now(grid);
                     }
                     let event = next.map_or(Nanos::MAX, |next| next / MS * MS);
                     // The limit rounded up: where the clock can stop.
@@ -118,6 +138,7 @@ impl Driver {
     }
 
     fn set_gate(&self, at: Nanos) {
+        self.jumps.store(true, Ordering::Relaxed);
         let mut gate: MutexGuard<'_, Gate> =
             self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         if gate.at.replace(at) == Some(at) {
@@ -147,13 +168,14 @@ pub(super) fn check_clock() -> Result<(), SimulationError> {
 fn look_at_clock() -> Result<(), SimulationError> {
     let unsuitable = |detail: &str| Err(SimulationError::UnsuitableTokio { detail: detail.into() });
     let waiting: Arc<Mutex<Option<Waker>>> = Arc::default();
-    let runtime = paused_runtime({
+    let on_park = {
         let waiting = waiting.clone();
         move || {
             let waker = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
             waker.into_iter().for_each(Waker::wake);
         }
-    })?;
+    };
+    let runtime = paused_runtime(on_park, || ())?;
     runtime.block_on(async {
         let start = Instant::now();
         advance(250_123);

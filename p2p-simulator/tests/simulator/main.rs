@@ -6,6 +6,7 @@ mod faults;
 mod host_tasks;
 mod links;
 mod live;
+mod model;
 mod model_speed;
 mod repeatable;
 mod runs;
@@ -31,6 +32,10 @@ async fn pair(network: Network) -> Result<Pair> {
     let dialled = connect(&providers[0], &providers[1]).await?;
     let accepted = listener.accept().await?;
     Ok(Pair { network, hosts, providers, dialled, accepted })
+}
+
+async fn listen(at: &SimulatorP2P) -> p2p_simulator::SimulatorListener {
+    at.listen(ListenOptions::new(protocol())).await.expect("listening")
 }
 
 async fn connect(from: &SimulatorP2P, to: &SimulatorP2P) -> Result<SimulatorConnection> {
