@@ -23,6 +23,9 @@ pub(crate) struct Shared {
     pub(crate) sooner: Option<Arc<Notify>>,
 }
 
+/// No driver has said what the clock says: whoever needs to know reads it.
+const UNREAD: Nanos = Nanos::MAX;
+
 #[derive(Debug)]
 struct State {
     engine: Engine,
@@ -34,7 +37,12 @@ impl Shared {
     /// Starts the clock now. Inside a runtime: its clock is the one that counts.
     pub(crate) fn new(engine: Engine, sooner: Option<Arc<Notify>>) -> Self {
         let state = State { engine, ended_at: None };
-        Self { state: Mutex::new(state), start: Instant::now(), now: AtomicU64::new(0), sooner }
+        Self {
+            state: Mutex::new(state),
+            start: Instant::now(),
+            now: AtomicU64::new(UNREAD),
+            sooner,
+        }
     }
 
     pub(crate) const fn start(&self) -> Instant {
@@ -59,7 +67,10 @@ impl Shared {
     }
 
     fn now(&self) -> Nanos {
-        if self.sooner.is_some() { nanos(self.elapsed()) } else { self.now.load(Ordering::Relaxed) }
+        match self.now.load(Ordering::Relaxed) {
+            UNREAD => nanos(self.elapsed()),
+            now => now,
+        }
     }
 
     /// Does something with the engine, then wakes whom it concerns.
@@ -103,6 +114,6 @@ impl Shared {
     /// Stops the clock, so that what is dropped after the run cannot read another.
     pub(crate) fn end(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.ended_at = Some(self.read_clock());
+        state.ended_at = Some(nanos(self.elapsed()));
     }
 }
