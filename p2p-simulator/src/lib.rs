@@ -3,9 +3,10 @@
 //! # Layout
 //!
 //! - [`Simulation`]: runs programs in virtual time, exactly and the same each time. Start here.
+//! - [`sim_test!`] and [`run_seeds`]: one program, many seeds, on all cores.
 //! - [`Network`] and [`Host`]: the handles on a network; [`Network::live`] runs one in wall-clock time.
 //! - [`NetworkConfig`] and [`LinkProfile`]: what networks and links are like.
-//! - [`TraceHash`] and [`TraceEvent`]: what happened.
+//! - [`TraceHash`] and [`TraceEvent`]: what happened; [`trace_difference`]: where two traces part.
 //! - [`SimulatorP2P`], [`SimulatorConnection`], [`SimulatorListener`]: the traits' provider, connection
 //!   and listener here, on [`SimTransport`] and [`SimLink`].
 //!
@@ -21,6 +22,7 @@
 //! This crate turns tokio's `test-util` feature on: make it a dev-dependency.
 
 mod engine;
+mod harness;
 mod live;
 mod network;
 mod profile;
@@ -28,10 +30,15 @@ mod shared;
 mod simulation;
 mod transport;
 
-pub use engine::trace::{TraceEvent, TraceHash, TraceKind};
+pub use engine::trace::diff::{TraceDifference, trace_difference};
+pub use engine::trace::{PayloadDigest, TraceEvent, TraceHash, TraceKind};
+pub use harness::{SeedFailure, SeedPlan, SeedRun, SeedSummary, run_seeds, test_seeds};
 pub use network::{Host, Network};
 pub use profile::{LinkProfile, NetworkConfig, SettingError};
-pub use simulation::{Outcome, Simulation, SimulationError};
+pub use simulation::{
+    DeterminismError, Difference, Every, Outcome, RealThreads, Simulation, SimulationBuilder,
+    SimulationError,
+};
 pub use transport::{SimIncoming, SimLink, SimRecvStream, SimSendStream, SimTransport};
 
 /// The simulator's provider.

@@ -8,9 +8,10 @@ use p2p_core::{BoxError, ConnectionConfig, Node, P2PError, PeerId, SecretKey};
 
 use crate::SimulatorP2P;
 use crate::engine::endpoint::BindError;
-use crate::engine::trace::{TraceEvent, TraceHash};
+use crate::engine::trace::{TraceEvent, TraceHash, TraceKind};
 use crate::profile::LinkProfile;
 use crate::shared::Shared;
+use crate::simulation::{Every, Invariant};
 use crate::transport::SimTransport;
 
 /// A simulated network. A handle: clones are the same network.
@@ -32,7 +33,7 @@ impl Network {
     }
 
     fn add_host(&self, name: &str, secret: Option<SecretKey>) -> Host {
-        let number = self.shared.with(|engine, _| engine.add_host(name, secret));
+        let number = self.shared.with(|engine, now| engine.add_host(now, name, secret));
         Host { shared: self.shared.clone(), number }
     }
 
@@ -107,6 +108,31 @@ impl Network {
         self.shared.with(|engine, _| engine.trace().count())
     }
 
+    /// The names of its hosts, by number.
+    pub fn host_names(&self) -> Vec<String> {
+        self.shared.with(|engine, _| engine.hosts.iter().map(|host| host.name.clone()).collect())
+    }
+
+    /// Puts words of the program's own into the trace: what it decided, what it saw. Where two runs
+    /// differ, the first note that differs says more than the packets after it.
+    pub fn note(&self, words: &str) {
+        self.shared.with(|engine, now| engine.trace_mut().words(now, TraceKind::Noted, 0, words));
+    }
+
+    /// From now on `check` must hold, or the run fails with its name, the virtual time and the seed.
+    /// Checked by [`Simulation`](crate::Simulation) only; a [live](Network::live) network never does.
+    ///
+    /// It sees the program between two steps, when all tasks wait. What it looks at is best shared
+    /// by an `Arc<Mutex<_>>` that no task holds locked while it waits.
+    pub fn invariant(
+        &self,
+        name: &str,
+        every: Every,
+        check: impl Fn(&Self) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.shared.add_invariant(Invariant::new(name, every, check));
+    }
+
     /// The first things that happened, as many as the network was told to record.
     pub fn recorded(&self) -> Vec<TraceEvent> {
         self.shared.with(|engine, _| engine.trace().recorded().to_vec())
@@ -161,7 +187,7 @@ impl Host {
     ///
     /// As [`provider`](Host::provider).
     pub fn transport(&self, config: &ConnectionConfig) -> Result<SimTransport, P2PError> {
-        let bound = self.shared.with(|engine, _| engine.bind(self.number, config));
+        let bound = self.shared.with(|engine, now| engine.bind(now, self.number, config));
         let endpoint = bound.map_err(|error| {
             let why = match error {
                 BindError::HostDown => "has crashed: restart it first",

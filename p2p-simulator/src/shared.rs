@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Nanos, nanos};
+use crate::network::Network;
+use crate::simulation::Invariant;
 
 /// A network, its clock, and how its driver is told that something will happen sooner.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Shared {
     /// Waits for the next event, where the driver is a task. The virtual driver looks by itself,
     /// whenever all tasks wait.
     pub(crate) sooner: Option<Arc<Notify>>,
+    /// What must hold all along; looked at by the virtual driver only.
+    invariants: Mutex<Vec<Invariant>>,
 }
 
 #[derive(Debug)]
@@ -30,7 +34,8 @@ impl Shared {
     /// Starts the clock now. Inside a runtime: its clock is the one that counts.
     pub(crate) fn new(engine: Engine, sooner: Option<Arc<Notify>>) -> Self {
         let state = State { engine, ended_at: None };
-        Self { state: Mutex::new(state), start: Instant::now(), sooner }
+        let invariants = Mutex::default();
+        Self { state: Mutex::new(state), start: Instant::now(), sooner, invariants }
     }
 
     pub(crate) const fn start(&self) -> Instant {
@@ -78,5 +83,35 @@ impl Shared {
     pub(crate) fn end(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ended_at = Some(nanos(self.elapsed()));
+        drop(state);
+        // They may hold handles on the network, and so itself.
+        drop(self.take_invariants());
+    }
+
+    pub(crate) fn add_invariant(&self, invariant: Invariant) {
+        self.invariants.lock().unwrap_or_else(PoisonError::into_inner).push(invariant);
+    }
+
+    fn take_invariants(&self) -> Vec<Invariant> {
+        std::mem::take(&mut self.invariants.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Checks what is due. Returns when the next must be looked at although nothing happens, or the
+    /// name and words of one that does not hold.
+    pub(crate) fn check_invariants(
+        self: &Arc<Self>,
+        now: Nanos,
+    ) -> Result<Option<Nanos>, (String, String)> {
+        let mut checked = self.take_invariants();
+        if checked.is_empty() {
+            return Ok(None);
+        }
+        let network = Network { shared: self.clone() };
+        let result = checked.iter_mut().try_for_each(|invariant| invariant.check(now, &network));
+        // A check may have added one.
+        checked.extend(self.take_invariants());
+        let next = checked.iter().filter_map(Invariant::due).min();
+        *self.invariants.lock().unwrap_or_else(PoisonError::into_inner) = checked;
+        result.map(|()| next)
     }
 }

@@ -1,6 +1,9 @@
 //! What the simulator promises beyond the traits: exact time, faults, repeatability.
 
+mod deadlock;
+mod determinism;
 mod faults;
+mod harness;
 mod links;
 mod live;
 mod repeatable;
