@@ -39,7 +39,7 @@ const TAIL: usize = 20;
 ///     if host.name() == "alice" { Ok(()) } else { Err("another name") }
 /// })?;
 /// assert_eq!(summary.runs.len(), 100);
-/// # Ok::<(), p2p_simulator::SeedFailure>(())
+/// # Ok::<(), Box<p2p_simulator::SeedFailure>>(())
 /// ```
 ///
 /// # Errors

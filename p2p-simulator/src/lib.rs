@@ -47,3 +47,8 @@ pub type SimulatorP2P = p2p_core::Node<SimTransport>;
 pub type SimulatorConnection = p2p_core::Connection<SimLink>;
 /// The simulator's listener.
 pub type SimulatorListener = p2p_core::Listener<SimTransport>;
+
+/// The guide's snippets run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/simulating.md")]
+struct Guide;

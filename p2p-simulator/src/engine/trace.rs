@@ -237,7 +237,7 @@ impl Trace {
 
     /// An event that only a comparison of runs sees, for it is none of the network's.
     pub(crate) fn watched(&mut self, at: Nanos, kind: TraceKind) {
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.compares()) {
             let event = TraceEvent::mark(at, kind, 0, 0);
             watch.event(event, &event.canonical(), &[]);
         }

@@ -27,6 +27,8 @@
 ///         Ok(())
 ///     }
 /// }
+/// # hosts_have_different_names();
+/// # it_binds_on_a_lossy_network();
 /// ```
 #[macro_export]
 macro_rules! sim_test {
@@ -49,7 +51,9 @@ macro_rules! sim_test {
         async fn $name:ident($network:ident: $type:ty) -> $output:ty $body:block
     ) => {
         $(#[$attribute])*
-        #[test]
+        // Elsewhere than in tests, as in documentation, it is a function that can be called.
+        #[cfg_attr(test, test)]
+        #[cfg_attr(not(test), allow(dead_code))]
         fn $name() {
             async fn program($network: $type) -> $output $body
             let path = concat!(module_path!(), "::", stringify!($name));

@@ -44,14 +44,14 @@ impl SeedPlan {
 
     /// Begins with another seed than 0.
     #[must_use]
-    pub const fn with_first(mut self, seed: u64) -> Self {
+    pub fn with_first(mut self, seed: u64) -> Self {
         self.first = seed;
         self
     }
 
     /// Runs on so many threads; on as many as there are cores if not set.
     #[must_use]
-    pub const fn with_threads(mut self, threads: NonZeroUsize) -> Self {
+    pub fn with_threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = Some(threads);
         self
     }

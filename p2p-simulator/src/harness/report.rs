@@ -31,7 +31,7 @@ pub struct SeedSummary {
 }
 
 impl SeedSummary {
-    pub(super) const fn new(runs: Vec<SeedRun>, real_time: Duration) -> Self {
+    pub(super) fn new(runs: Vec<SeedRun>, real_time: Duration) -> Self {
         Self { runs, real_time }
     }
 

@@ -55,8 +55,8 @@ impl Invariant {
         if now < self.due {
             return Ok(());
         }
-        if self.interval > 0 {
-            self.due = (now / self.interval + 1).saturating_mul(self.interval);
+        if let Some(intervals) = now.checked_div(self.interval) {
+            self.due = (intervals + 1).saturating_mul(self.interval);
         }
         catch_unwind(AssertUnwindSafe(|| (self.check)(network)))
             .unwrap_or_else(|panic| Err(format!("the check panicked: {}", message_of(&*panic))))

@@ -103,6 +103,11 @@ impl Watch {
         }
     }
 
+    /// Whether it is there to be compared, and not only for its last events.
+    pub(super) const fn compares(&self) -> bool {
+        self.tail == 0
+    }
+
     pub(crate) fn into_last(self) -> Vec<TraceEvent> {
         self.last.into()
     }
