@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::engine::trace::{TraceEvent, TraceHash, Watch};
 use crate::network::Network;
 use crate::simulation::panics::message_of;
-use crate::simulation::{End, Simulation};
+use crate::simulation::{End, Simulation, SimulationError};
 
 pub use plan::SeedPlan;
 pub use report::{SeedFailure, SeedRun, SeedSummary};
@@ -145,7 +145,7 @@ where
     let failed = |why: String| Err(Failed { seed, why });
     let run = match simulation.clone().with_seed(seed).execute(program, watch) {
         Ok(run) => run,
-        Err(error) => return (failed(error.to_string()), Tail::default()),
+        Err(error) => return (failed(without_seed(&error, seed)), Tail::default()),
     };
     let result = match run.end {
         End::Output(outcome) => match outcome.output {
@@ -160,7 +160,7 @@ where
                 outcome.elapsed
             )),
         },
-        End::Error(error) => failed(error.to_string()),
+        End::Error(error) => failed(without_seed(&error, seed)),
         End::Panic { payload, at, place } => {
             let place = place.unwrap_or_else(|| "an unknown place".to_owned());
             let message = message_of(&*payload);
@@ -168,6 +168,12 @@ where
         }
     };
     (result, (run.watch.map(Watch::into_last).unwrap_or_default(), run.hosts))
+}
+
+/// An error's words without the seed, which is said already.
+fn without_seed(error: &SimulationError, seed: u64) -> String {
+    let text = error.to_string();
+    text.strip_prefix(&format!("seed {seed}: ")).map_or(text.clone(), str::to_owned)
 }
 
 /// Runs a seed that failed again, with its trace.

@@ -1,5 +1,7 @@
 //! The engine behind a lock, with a clock: what every handle on a network has in common.
 
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -19,6 +21,9 @@ pub(crate) struct Shared {
     /// Waits for the next event, where the driver is a task. The virtual driver looks by itself,
     /// whenever all tasks wait.
     pub(crate) sooner: Option<Arc<Notify>>,
+    /// The thread it belongs to, and how often another one used it.
+    home: usize,
+    foreign: AtomicU32,
     /// What must hold all along; looked at by the virtual driver only.
     invariants: Mutex<Vec<Invariant>>,
 }
@@ -35,7 +40,8 @@ impl Shared {
     pub(crate) fn new(engine: Engine, sooner: Option<Arc<Notify>>) -> Self {
         let state = State { engine, ended_at: None };
         let invariants = Mutex::default();
-        Self { state: Mutex::new(state), start: Instant::now(), sooner, invariants }
+        let (state, start, home) = (Mutex::new(state), Instant::now(), this_thread());
+        Self { state, start, sooner, home, foreign: AtomicU32::new(0), invariants }
     }
 
     pub(crate) const fn start(&self) -> Instant {
@@ -63,6 +69,9 @@ impl Shared {
     }
 
     fn with_wakes<R>(&self, f: impl FnOnce(&mut Engine, Nanos) -> R) -> (R, bool) {
+        if this_thread() != self.home {
+            self.foreign.fetch_add(1, Ordering::Relaxed);
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = state.ended_at.unwrap_or_else(|| nanos(self.elapsed()));
         let before = state.engine.next_event();
@@ -86,6 +95,11 @@ impl Shared {
         drop(state);
         // They may hold handles on the network, and so itself.
         drop(self.take_invariants());
+    }
+
+    /// Whether a thread used the network on which it does not run. Of no meaning in live networks.
+    pub(crate) fn was_used_elsewhere(&self) -> bool {
+        self.foreign.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn add_invariant(&self, invariant: Invariant) {
@@ -114,4 +128,13 @@ impl Shared {
         *self.invariants.lock().unwrap_or_else(PoisonError::into_inner) = checked;
         result.map(|()| next)
     }
+}
+
+thread_local! {
+    static HERE: Cell<u8> = const { Cell::new(0) };
+}
+
+/// Tells threads apart that live at the same time, in less than a nanosecond. Only ever compared.
+pub(crate) fn this_thread() -> usize {
+    HERE.try_with(|here| std::ptr::from_ref(here).addr()).unwrap_or(0)
 }

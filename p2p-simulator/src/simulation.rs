@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::engine::Engine;
 use crate::engine::trace::{TraceKind, Watch};
+use crate::engine::{Engine, nanos};
 use crate::network::Network;
 use crate::profile::{LinkProfile, NetworkConfig};
 use crate::shared::Shared;
@@ -266,6 +266,9 @@ impl Simulation {
         let hosts = network.host_names();
         let (trace_hash, trace_count) = (network.trace_hash(), network.trace_count());
         let recorded = network.recorded();
+        if shared.was_used_elsewhere() && threads.count() == 0 {
+            threads.saw_one();
+        }
         shared.end();
         drop(entered);
         // A thread that never ends must not hold the run up.
@@ -290,7 +293,7 @@ impl Simulation {
                 End::Error(SimulationError::RealIo { seed, at, place })
             }
             _ if forbid && real_threads > 0 => {
-                let at = Duration::from_nanos(threads.first_at());
+                let at = Duration::from_nanos(threads.first_at(nanos(at)));
                 End::Error(SimulationError::RealThreads { seed, count: real_threads, at })
             }
             (None, Ok(Ok(output))) => End::Output(outcome(output)),
@@ -320,7 +323,7 @@ impl Simulation {
                 SimulationError::RealIo { seed, at: time(at), place: "unknown".to_owned() }
             }
             Stop::RealThread => {
-                let (count, at) = (threads.count(), time(threads.first_at()));
+                let (count, at) = (threads.count(), time(threads.first_at(threads.last_rest())));
                 SimulationError::RealThreads { seed, count, at }
             }
         }

@@ -82,10 +82,13 @@ pub(super) enum Stop {
 }
 
 /// Real threads seen in a run, and when.
+///
+/// tokio's clock does not jump while a thread is at work, so the time when the driver sees the first is
+/// the time when it began, give or take less than a millisecond. The thread itself could not tell.
 #[derive(Debug, Default)]
 pub(super) struct RealThreads {
     count: AtomicU32,
-    first_at: AtomicU64,
+    first_at: OnceLock<Nanos>,
     /// The virtual time when all tasks last waited.
     now: AtomicU64,
 }
@@ -93,17 +96,16 @@ pub(super) struct RealThreads {
 impl RealThreads {
     /// A thread has started.
     pub(super) fn saw_one(&self) {
-        if self.count.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.first_at.store(self.last_rest(), Ordering::Release);
-        }
+        self.count.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn count(&self) -> u32 {
         self.count.load(Ordering::Acquire)
     }
 
-    pub(super) fn first_at(&self) -> Nanos {
-        self.first_at.load(Ordering::Acquire)
+    /// When the first was seen, which is now if none was before.
+    pub(super) fn first_at(&self, now: Nanos) -> Nanos {
+        *self.first_at.get_or_init(|| now)
     }
 
     pub(super) fn last_rest(&self) -> Nanos {
@@ -254,8 +256,14 @@ impl Driver {
 
     /// Looks whether something is wrong, and when it is to be looked again.
     fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
-        if self.forbid_threads && self.threads.count() > 0 {
-            return Err(Stop::RealThread);
+        if self.shared.was_used_elsewhere() && self.threads.count() == 0 {
+            self.threads.saw_one();
+        }
+        if self.threads.count() > 0 {
+            self.threads.first_at(now);
+            if self.forbid_threads {
+                return Err(Stop::RealThread);
+            }
         }
         if panics::saw_real_io() {
             return Err(Stop::RealIo { at: now });

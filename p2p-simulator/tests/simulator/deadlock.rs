@@ -141,6 +141,18 @@ fn a_thread_that_nobody_waits_for_fails_the_run_too() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // That threads are found is the claim.
+fn a_thread_of_the_programs_own_that_uses_the_network_fails_the_run() {
+    let error = failure(async |network| {
+        sleep(Duration::from_millis(3)).await;
+        std::thread::spawn(move || network.trace_count()).join().expect("the thread ends");
+        sleep(Duration::from_millis(3)).await;
+    });
+    let SimulationError::RealThreads { count: 1, at, .. } = error else { panic!("{error}") };
+    assert_eq!(at, Duration::from_millis(3));
+}
+
+#[test]
 fn a_socket_is_named_in_the_program_and_in_its_tasks() {
     let error = failure(async |_| drop(tokio::net::UdpSocket::bind("127.0.0.1:0").await));
     assert!(matches!(error, SimulationError::RealIo { seed: 9, .. }), "{error}");
