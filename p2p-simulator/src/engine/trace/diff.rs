@@ -114,24 +114,27 @@ pub(crate) fn write_event(
 
 impl TraceKind {
     /// Its name in words.
-    const fn words(self) -> &'static str {
+    fn words(self) -> String {
         match self {
-            Self::Sent => "sent",
-            Self::Arrived => "arrived",
-            Self::Lost => "lost",
-            Self::Held => "held by a cut",
-            Self::Cut => "cut",
-            Self::Repaired => "repaired",
-            Self::Crashed => "crashed",
-            Self::Restarted => "restarted",
-            Self::ConnectFailed => "connect failed",
-            Self::TimedOut => "timed out",
-            Self::HostAdded => "host added",
-            Self::Bound => "endpoint started",
-            Self::Unbound => "endpoint ended",
-            Self::Noted => "noted",
-            Self::Rested => "all tasks wait",
-            Self::Ended => "the program ended",
+            Self::Held => "held by a cut".to_owned(),
+            Self::HostAdded => "host added".to_owned(),
+            Self::Bound => "endpoint started".to_owned(),
+            Self::Unbound => "endpoint ended".to_owned(),
+            Self::Rested => "all tasks wait".to_owned(),
+            Self::Ended => "the program ended".to_owned(),
+            other => in_words(&format!("{other:?}")),
         }
     }
+}
+
+/// `ConnectFailed` as "connect failed".
+fn in_words(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
 }
