@@ -11,7 +11,7 @@
 //! - [`endpoint`]: hosts, and what dials and accepts on them;
 //! - [`conn`] and [`streams`]: connections with QUIC's shape on top of packets;
 //! - [`fault`]: cuts, repairs, crashes;
-//! - [`random`] and [`normal`], [`trace`], [`wakers`].
+//! - [`random`] and [`normal`], [`trace`], [`wakers`], [`waits`].
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -29,7 +29,7 @@ use link::{Compiled, Fate, Link, Met};
 use queue::EventQueue;
 use random::Probability;
 use recovery::{Lost, Tries};
-use trace::{Trace, TraceEvent, TraceKind};
+use trace::{PayloadDigest, Trace, TraceEvent, TraceKind};
 
 pub(crate) mod classes;
 pub(crate) mod conn;
@@ -42,6 +42,7 @@ pub(crate) mod random;
 pub(crate) mod recovery;
 pub(crate) mod streams;
 pub(crate) mod trace;
+mod waits;
 pub(crate) mod wakers;
 
 /// Nanoseconds since the network began.
@@ -183,6 +184,29 @@ impl Packet {
         }
     }
 
+    /// The stream it belongs to.
+    const fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Data { stream, .. }
+            | Self::Reset { stream, .. }
+            | Self::Stop { stream, .. }
+            | Self::Window { stream, .. }
+            | Self::Received { stream } => Some(*stream),
+            _ => None,
+        }
+    }
+
+    /// What it says besides stream and payload.
+    const fn value(&self) -> u64 {
+        match self {
+            Self::Data { fin, .. } => *fin as u64,
+            Self::Reset { code, .. } | Self::Stop { code, .. } | Self::Close { code, .. } => *code,
+            Self::Window { bytes, .. } => *bytes,
+            Self::StreamEnded { direction } => *direction as u64,
+            _ => 0,
+        }
+    }
+
     fn payload(&self) -> &[u8] {
         match self {
             Self::Data { bytes, .. } | Self::Datagram(bytes) => bytes,
@@ -309,6 +333,10 @@ impl Engine {
 
     pub(crate) const fn trace(&self) -> &Trace {
         &self.net.trace
+    }
+
+    pub(crate) const fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.net.trace
     }
 
     /// Lets everything happen that is due at `now`, in order.
@@ -453,6 +481,10 @@ impl Net {
             to: route.to_host,
             packet: packet.kind(),
             bytes: payload.len() as u32,
+            connection: Some(route.conn.slot),
+            stream: packet.stream().map(|stream| stream.0),
+            value: packet.value(),
+            payload: PayloadDigest::default(),
         };
         self.trace.event(event, payload);
     }

@@ -61,7 +61,7 @@ impl Host {
     ///
     /// As [`provider`](Host::provider).
     pub fn transport(&self, config: &ConnectionConfig) -> Result<SimTransport, P2PError> {
-        let bound = self.shared.with(|engine, _| engine.bind(self.number, config));
+        let bound = self.shared.with(|engine, now| engine.bind(now, self.number, config));
         let endpoint = bound.map_err(|error| {
             let why = match error {
                 BindError::HostDown => "has crashed: restart it first",

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use p2p_core::SecretKey;
 
-use crate::engine::trace::{TraceEvent, TraceHash};
+use crate::engine::trace::{TraceEvent, TraceHash, TraceKind};
 use crate::fault::report::FaultReport;
 use crate::host::Host;
 use crate::profile::{LinkProfile, ProfileError};
 use crate::shared::Shared;
+use crate::simulation::{Every, Invariant};
 
 /// A simulated network. A handle: clones are the same network.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ impl Network {
     }
 
     fn add_host(&self, name: &str, secret: Option<SecretKey>) -> Host {
-        let number = self.shared.with(|engine, _| engine.add_host(name, secret));
+        let number = self.shared.with(|engine, now| engine.add_host(now, name, secret));
         Host { shared: self.shared.clone(), number }
     }
 
@@ -118,6 +119,31 @@ impl Network {
     /// How many things happened so far.
     pub fn trace_count(&self) -> u64 {
         self.shared.with(|engine, _| engine.trace().count())
+    }
+
+    /// The names of its hosts, by number.
+    pub fn host_names(&self) -> Vec<String> {
+        self.shared.with(|engine, _| engine.hosts.iter().map(|host| host.name.clone()).collect())
+    }
+
+    /// Puts words of the program's own into the trace: what it decided, what it saw. Where two runs
+    /// differ, the first note that differs says more than the packets after it.
+    pub fn note(&self, words: &str) {
+        self.shared.with(|engine, now| engine.trace_mut().words(now, TraceKind::Noted, 0, words));
+    }
+
+    /// From now on `check` must hold, or the run fails with its name, the virtual time and the seed.
+    /// Checked by [`Simulation`](crate::Simulation) only; a [live](Network::live) network never does.
+    ///
+    /// It sees the program between two steps, when all tasks wait. What it looks at is best shared
+    /// by an `Arc<Mutex<_>>` that no task holds locked while it waits.
+    pub fn invariant(
+        &self,
+        name: &str,
+        every: Every,
+        check: impl Fn(&Self) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.shared.add_invariant(Invariant::new(name, every, check));
     }
 
     /// The first things that happened, as many as the network was told to record.

@@ -91,6 +91,15 @@ impl Waiting {
         }
     }
 
+    /// Whether somebody waits for the other side's proof.
+    pub(super) fn establishing(&self) -> bool {
+        !self.established.is_empty()
+    }
+
+    pub(super) fn datagram_waited_for(&self) -> bool {
+        !self.datagram.is_empty()
+    }
+
     fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
         let [accept_uni, accept_bi] = &mut self.accept;
         let [open_uni, open_bi] = &mut self.open;
@@ -175,7 +184,7 @@ impl Conns {
         }
     }
 
-    fn ids(&self) -> Vec<ConnId> {
+    pub(super) fn ids(&self) -> Vec<ConnId> {
         let ids = self.slots.iter().enumerate().filter(|(_, (_, conn))| conn.is_some());
         ids.map(|(slot, (generation, _))| ConnId { slot: slot as u32, generation: *generation })
             .collect()

@@ -126,6 +126,24 @@ impl Stream {
             && self.recv.as_ref().is_none_or(RecvHalf::is_over)
     }
 
+    /// What somebody waits for here, in words; `unread` is what the other side has not read.
+    pub(super) fn waits(&self, number: u64, unread: usize) -> Option<String> {
+        if self.recv.as_ref().is_some_and(|half| half.waker.is_some()) {
+            return Some(format!("data on stream {number}"));
+        }
+        let send = self.send.as_ref().filter(|half| half.waker.is_some())?;
+        Some(if send.finished {
+            format!("the peer to have all of stream {number}")
+        } else {
+            format!("room to write on stream {number}: the peer has {unread} bytes unread")
+        })
+    }
+
+    /// Bytes that have arrived and that nobody has read.
+    pub(super) fn unread(&self) -> usize {
+        self.recv.as_ref().map_or(0, |half| half.chunks.iter().map(Bytes::len).sum())
+    }
+
     pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.send.as_mut().and_then(|half| half.waker.take()));
         wakers.extend(self.recv.as_mut().and_then(|half| half.waker.take()));

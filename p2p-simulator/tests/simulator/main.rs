@@ -1,8 +1,11 @@
 //! What the simulator promises beyond the traits: exact time, faults, repeatability.
 
+mod deadlock;
+mod determinism;
 mod fault_guards;
 mod fault_schedules;
 mod faults;
+mod harness;
 mod host_tasks;
 mod links;
 mod live;
