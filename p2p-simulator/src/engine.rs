@@ -6,11 +6,12 @@
 //! in `live`.
 //!
 //! - [`queue`]: what is going to happen;
-//! - [`link`]: what becomes of a packet;
+//! - [`link`]: what becomes of a packet; [`recovery`]: how a lost one is sent again;
+//! - [`classes`]: which links are like what;
 //! - [`endpoint`]: hosts, and what dials and accepts on them;
 //! - [`conn`] and [`streams`]: connections with QUIC's shape on top of packets;
 //! - [`fault`]: cuts, repairs, crashes;
-//! - [`random`], [`trace`], [`wakers`].
+//! - [`random`] and [`normal`], [`trace`], [`wakers`], [`waits`].
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -20,22 +21,28 @@ use bytes::Bytes;
 use p2p_core::PeerId;
 use p2p_core::transport::LinkClosed;
 
-use crate::profile::{LinkProfile, NetworkConfig};
+use crate::profile::NetworkConfig;
 use conn::Conns;
 use endpoint::{Endpoint, Host};
-use link::{Compiled, Fate, Held, Link};
+use fault::{Effect, FaultId, Faults};
+use link::{Compiled, Fate, Link, Met};
 use queue::EventQueue;
 use random::Probability;
-use trace::{Trace, TraceEvent, TraceKind};
+use recovery::{Lost, Tries};
+use trace::{PayloadDigest, Trace, TraceEvent, TraceKind};
 
+pub(crate) mod classes;
 pub(crate) mod conn;
 pub(crate) mod endpoint;
 pub(crate) mod fault;
 pub(crate) mod link;
+mod normal;
 pub(crate) mod queue;
 pub(crate) mod random;
+pub(crate) mod recovery;
 pub(crate) mod streams;
 pub(crate) mod trace;
+mod waits;
 pub(crate) mod wakers;
 
 /// Nanoseconds since the network began.
@@ -108,6 +115,8 @@ pub(crate) enum Packet {
     Confirm,
     Data {
         stream: StreamId,
+        /// Counts the packets of this half of the stream.
+        number: u64,
         bytes: Bytes,
         fin: bool,
     },
@@ -175,6 +184,29 @@ impl Packet {
         }
     }
 
+    /// The stream it belongs to.
+    const fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Data { stream, .. }
+            | Self::Reset { stream, .. }
+            | Self::Stop { stream, .. }
+            | Self::Window { stream, .. }
+            | Self::Received { stream } => Some(*stream),
+            _ => None,
+        }
+    }
+
+    /// What it says besides stream and payload.
+    const fn value(&self) -> u64 {
+        match self {
+            Self::Data { fin, .. } => *fin as u64,
+            Self::Reset { code, .. } | Self::Stop { code, .. } | Self::Close { code, .. } => *code,
+            Self::Window { bytes, .. } => *bytes,
+            Self::StreamEnded { direction } => *direction as u64,
+            _ => 0,
+        }
+    }
+
     fn payload(&self) -> &[u8] {
         match self {
             Self::Data { bytes, .. } | Self::Datagram(bytes) => bytes,
@@ -197,11 +229,19 @@ enum Event {
         conn: ConnId,
         side: Side,
     },
+    /// A packet of a stream was lost.
+    Recover(Box<Lost>),
     FailDial {
         conn: ConnId,
     },
     GiveDialUp {
         conn: ConnId,
+    },
+    BeginFault {
+        fault: FaultId,
+    },
+    EndFault {
+        fault: FaultId,
     },
 }
 
@@ -223,7 +263,9 @@ pub(crate) struct Engine {
     endpoints: Vec<Endpoint>,
     by_peer: BTreeMap<PeerId, u32>,
     conns: Conns,
-    net: Net,
+    /// What wall clocks showed when the network began, since 1970.
+    pub(crate) epoch: Duration,
+    pub(crate) net: Net,
     wakers: Vec<Waker>,
 }
 
@@ -231,13 +273,20 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct Net {
     seed: u64,
-    default_link: Compiled,
     connect_failures: Probability,
+    /// The default, then those of zones and of single links.
+    profiles: Vec<Compiled>,
+    zones: Vec<String>,
+    zone_of: Vec<u32>,
+    zone_links: BTreeMap<(u32, u32), u32>,
     links: Vec<Link>,
     by_hosts: BTreeMap<(u32, u32), usize>,
     queue: EventQueue<Event>,
     trace: Trace,
+    pub(crate) faults: Faults,
     sent: u64,
+    /// The last packet of each connection's slot and direction that got onto its way.
+    passed: Vec<[u64; 2]>,
 }
 
 impl Engine {
@@ -247,15 +296,21 @@ impl Engine {
             endpoints: Vec::new(),
             by_peer: BTreeMap::new(),
             conns: Conns::default(),
+            epoch: crate::clock::EPOCH,
             net: Net {
                 seed: config.seed,
-                default_link: Compiled::from(&config.link),
                 connect_failures: Probability::new(config.connect_failures),
+                profiles: vec![Compiled::from(&config.link)],
+                zones: Vec::new(),
+                zone_of: Vec::new(),
+                zone_links: BTreeMap::new(),
                 links: Vec::new(),
                 by_hosts: BTreeMap::new(),
                 queue: EventQueue::new(),
                 trace: Trace::new(record),
+                faults: Faults::new(),
                 sent: 0,
+                passed: Vec::new(),
             },
             wakers: Vec::new(),
         }
@@ -264,6 +319,11 @@ impl Engine {
     /// The tasks to wake after a call.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakers)
+    }
+
+    /// The task to wake after a call, if it is only one.
+    pub(crate) fn take_only_waker(&mut self) -> Option<Waker> {
+        if self.wakers.len() == 1 { self.wakers.pop() } else { None }
     }
 
     /// When something happens next.
@@ -275,29 +335,37 @@ impl Engine {
         &self.net.trace
     }
 
+    pub(crate) const fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.net.trace
+    }
+
     /// Lets everything happen that is due at `now`, in order.
     pub(crate) fn advance(&mut self, now: Nanos) {
         while let Some((at, event)) = self.net.queue.pop_due(now) {
             match event {
                 Event::Deliver { route, order, packet } => self.arrive(at, route, order, packet),
                 Event::CheckSilence { conn, side } => self.check_silence(at, conn, side),
+                Event::Recover(lost) => self.on_recover(at, lost),
                 Event::FailDial { conn } => {
                     let message = "the simulated network let it fail".to_owned();
                     self.end(at, conn, Side::Dialler, LinkClosed::Transport { message });
                     self.mark_gone(at, conn, Side::Acceptor);
                 }
                 Event::GiveDialUp { conn } => self.give_dial_up(at, conn),
+                Event::BeginFault { fault } => self.begin_planned(at, fault),
+                Event::EndFault { fault } => self.end_fault(at, fault),
             }
         }
     }
 
     fn arrive(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
-        if self.net.links[route.link].cut_since.is_some() {
-            self.net.meet_cut(now, route, order, packet);
+        if self.net.is_blocked(route) {
+            self.net.meet_block(now, route, order, packet, Met::HeldAtEnd);
             return;
         }
         if self.hosts[route.to_host as usize].down_since.is_some() {
             self.net.trace(now, TraceKind::Lost, route, &packet);
+            self.net.faults.hit_host(route.to_host, 1, |effect| matches!(effect, Effect::Crash));
             self.mark_gone(now, route.conn, route.to);
             return;
         }
@@ -307,8 +375,8 @@ impl Engine {
             Packet::Dial => self.on_dial(now, conn),
             Packet::Answer => self.on_answer(now, conn),
             Packet::Confirm => self.on_established(conn, Side::Acceptor),
-            Packet::Data { stream, bytes, fin } => {
-                self.on_data(now, conn, side, stream, bytes, fin)
+            Packet::Data { stream, number, bytes, fin } => {
+                self.on_data(now, route, stream, number, bytes, fin);
             }
             Packet::Reset { stream, code } => self.on_reset(now, conn, side, stream, code),
             Packet::Stop { stream, code } => self.on_stop(now, conn, side, stream, code),
@@ -324,40 +392,23 @@ impl Engine {
 }
 
 impl Net {
-    /// The link from one host to another, made at first use.
-    pub(crate) fn link(&mut self, from: u32, to: u32) -> usize {
-        if let Some(&link) = self.by_hosts.get(&(from, to)) {
-            return link;
-        }
-        self.links.push(Link::new(self.seed, from, to));
-        self.by_hosts.insert((from, to), self.links.len() - 1);
-        self.links.len() - 1
-    }
-
-    pub(crate) fn set_link(&mut self, from: u32, to: u32, profile: Option<&LinkProfile>) {
-        let link = self.link(from, to);
-        self.links[link].set_profile(profile);
-    }
-
     /// The round trip over a route, as its ends estimate it.
     pub(crate) fn round_trip(&self, route: Route) -> Duration {
-        let one_way = |link: usize| self.links[link].profile(&self.default_link).one_way_estimate();
-        one_way(route.link) + one_way(route.back)
+        Duration::from_nanos(self.round_trip_estimate(route).mean)
     }
 
     pub(crate) fn mtu(&self, route: Route) -> usize {
-        self.links[route.link].profile(&self.default_link).mtu
+        self.profile(route.link).mtu
     }
 
-    /// Sends a packet, to arrive no sooner than `not_before`. Returns when it arrives, as far as
-    /// that is known.
-    fn send(&mut self, now: Nanos, route: Route, packet: Packet, not_before: Nanos) -> Nanos {
+    fn send(&mut self, now: Nanos, route: Route, packet: Packet) {
         self.sent += 1;
         let order = self.sent;
         self.trace(now, TraceKind::Sent, route, &packet);
-        self.transmit(now, route, order, packet, not_before)
+        self.put_on_link(now, route, order, packet, 0, Tries::first(now));
     }
 
+    /// Sends a packet that had to wait, to arrive no sooner than `not_before`.
     fn transmit(
         &mut self,
         now: Nanos,
@@ -365,38 +416,59 @@ impl Net {
         order: u64,
         packet: Packet,
         not_before: Nanos,
-    ) -> Nanos {
-        if self.links[route.link].cut_since.is_some() {
-            self.meet_cut(now, route, order, packet);
-            return not_before;
+    ) {
+        self.put_on_link(now, route, order, packet, not_before, Tries::first(now));
+    }
+
+    /// Sends a packet that was lost again. For its sender it is a new one (RFC 9002, section 3).
+    fn resend(&mut self, now: Nanos, route: Route, packet: Packet, tries: Tries) {
+        self.sent += 1;
+        let order = self.sent;
+        self.trace(now, TraceKind::Resent, route, &packet);
+        self.put_on_link(now, route, order, packet, 0, tries);
+    }
+
+    fn put_on_link(
+        &mut self,
+        now: Nanos,
+        route: Route,
+        order: u64,
+        packet: Packet,
+        not_before: Nanos,
+        tries: Tries,
+    ) {
+        if self.is_blocked(route) {
+            self.meet_block(now, route, order, packet, Met::HeldAtStart);
+            return;
         }
-        let rtt = nanos(self.round_trip(route));
-        let reliable = packet.delivery() != Delivery::Once;
-        let bytes = packet.payload().len();
+        self.faults.pass(route);
         let link = &mut self.links[route.link];
-        match link.transmit(now, bytes, reliable, rtt, &self.default_link) {
+        let once = packet.delivery() == Delivery::Once;
+        let profile = &self.profiles[link.profile as usize];
+        match link.transmit(now, self.seed, packet.payload().len(), once, profile) {
             Fate::Arrives(at) => {
-                let at = at.max(not_before);
-                self.queue.push(at, Event::Deliver { route, order, packet });
-                at
+                self.note_passed(route, order);
+                self.queue.push(at.max(not_before), Event::Deliver { route, order, packet });
             }
-            Fate::Lost => {
+            Fate::Twice(at, again) => {
+                self.note_passed(route, order);
+                let copy = packet.clone();
+                self.queue.push(at, Event::Deliver { route, order, packet });
+                self.queue.push(again, Event::Deliver { route, order, packet: copy });
+            }
+            Fate::Lost { .. } | Fate::Dropped { .. } if once => {
                 self.trace(now, TraceKind::Lost, route, &packet);
-                not_before
+            }
+            Fate::Lost { waited } => self.recover(now, route, order, packet, tries, waited),
+            Fate::Dropped { ahead } => {
+                self.recover_from_overflow(now, route, order, packet, tries, ahead);
             }
         }
     }
 
-    /// A packet meets a cut: one of a stream waits for the repair.
-    fn meet_cut(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
-        match packet.delivery() {
-            Delivery::Reliable => {
-                self.trace(now, TraceKind::Held, route, &packet);
-                self.links[route.link].held.push(Held { route, order, packet });
-            }
-            Delivery::Farewell | Delivery::Once => {
-                self.trace(now, TraceKind::Lost, route, &packet);
-            }
+    fn note_passed(&mut self, route: Route, order: u64) {
+        if let Some(passed) = self.passed.get_mut(route.conn.slot as usize) {
+            passed[route.to as usize] = order;
         }
     }
 
@@ -409,6 +481,10 @@ impl Net {
             to: route.to_host,
             packet: packet.kind(),
             bytes: payload.len() as u32,
+            connection: Some(route.conn.slot),
+            stream: packet.stream().map(|stream| stream.0),
+            value: packet.value(),
+            payload: PayloadDigest::default(),
         };
         self.trace.event(event, payload);
     }

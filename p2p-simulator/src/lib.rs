@@ -3,9 +3,14 @@
 //! # Layout
 //!
 //! - [`Simulation`]: runs programs in virtual time, exactly and the same each time. Start here.
+//! - [`sim_test!`] and [`run_seeds`]: one program, many seeds, on all cores.
 //! - [`Network`] and [`Host`]: the handles on a network; [`Network::live`] runs one in wall-clock time.
-//! - [`NetworkConfig`] and [`LinkProfile`]: what networks and links are like.
-//! - [`TraceHash`] and [`TraceEvent`]: what happened.
+//! - [`NetworkConfig`], [`LinkProfile`] and [`Preset`]: what networks and links are like; [`Zone`]: groups
+//!   of hosts between which links are alike.
+//! - [`Network::fault`]: faults by hand; [`FaultSchedule`]: faults as data; [`FaultReport`]: what they
+//!   touched.
+//! - [`HostTask`] and [`HostClock`]: what runs on a host, and the time of day there.
+//! - [`TraceHash`] and [`TraceEvent`]: what happened; [`trace_difference`]: where two traces part.
 //! - [`SimulatorP2P`], [`SimulatorConnection`], [`SimulatorListener`]: the traits' provider, connection
 //!   and listener here, on [`SimTransport`] and [`SimLink`].
 //!
@@ -15,24 +20,47 @@
 //! # What is simulated
 //!
 //! Packets, one by one: of streams, datagrams, flow control and closing, with QUIC's shape. Loss costs
-//! a stream time and a datagram its life; the model of recovery is described in `engine::link`. What is
+//! a stream time and a datagram its life; the model of links and of recovery is described in `docs/simulator-model.md`. What is
 //! not simulated: congestion control, the bytes of a handshake, NATs and relays.
 //!
 //! This crate turns tokio's `test-util` feature on: make it a dev-dependency.
 
+mod clock;
 mod engine;
+mod fault;
+mod harness;
+mod host;
 mod live;
 mod network;
 mod profile;
 mod shared;
 mod simulation;
 mod transport;
+mod zone;
 
-pub use engine::trace::{TraceEvent, TraceHash, TraceKind};
-pub use network::{Host, Network};
-pub use profile::{LinkProfile, NetworkConfig, SettingError};
-pub use simulation::{Outcome, Simulation, SimulationError};
+pub use clock::HostClock;
+pub use engine::trace::diff::{TraceDifference, trace_difference};
+pub use engine::trace::{PayloadDigest, TraceEvent, TraceHash, TraceKind};
+pub use fault::generate::FaultProfile;
+pub use fault::guard::{FaultGuard, InFlight, NamedFault};
+pub use fault::options::IdleFaults;
+pub use fault::report::{FaultRecord, FaultReport, Stray};
+pub use fault::schedule::{FaultSchedule, ScheduledFault};
+pub use fault::{Bandwidth, Degrade, Fault, FaultError, FaultKind};
+pub use harness::{SeedFailure, SeedPlan, SeedRun, SeedSummary, run_seeds, test_seeds};
+pub use host::Host;
+pub use host::task::{HostTask, HostTaskError};
+pub use network::Network;
+pub use profile::{
+    BurstLoss, Latency, LinkProfile, NetworkConfig, Preset, ProfileError, QueueLimit, Reordering,
+    SettingError,
+};
+pub use simulation::{
+    DeterminismError, Difference, Every, Outcome, RealThreads, Simulation, SimulationBuilder,
+    SimulationError,
+};
 pub use transport::{SimIncoming, SimLink, SimRecvStream, SimSendStream, SimTransport};
+pub use zone::Zone;
 
 /// The simulator's provider.
 pub type SimulatorP2P = p2p_core::Node<SimTransport>;
@@ -40,3 +68,8 @@ pub type SimulatorP2P = p2p_core::Node<SimTransport>;
 pub type SimulatorConnection = p2p_core::Connection<SimLink>;
 /// The simulator's listener.
 pub type SimulatorListener = p2p_core::Listener<SimTransport>;
+
+/// The guide's snippets run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/simulating.md")]
+struct Guide;

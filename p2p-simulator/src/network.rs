@@ -1,17 +1,16 @@
-//! The handles that programs and tests hold: a network, and the hosts on it.
+//! The handle that programs and tests hold on a network.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2p_core::{BoxError, ConnectionConfig, Node, P2PError, PeerId, SecretKey};
+use p2p_core::SecretKey;
 
-use crate::SimulatorP2P;
-use crate::engine::endpoint::BindError;
-use crate::engine::trace::{TraceEvent, TraceHash};
-use crate::profile::LinkProfile;
+use crate::engine::trace::{TraceEvent, TraceHash, TraceKind};
+use crate::fault::report::FaultReport;
+use crate::host::Host;
+use crate::profile::{LinkProfile, ProfileError};
 use crate::shared::Shared;
-use crate::transport::SimTransport;
+use crate::simulation::{Every, Invariant};
 
 /// A simulated network. A handle: clones are the same network.
 #[derive(Clone, Debug)]
@@ -32,20 +31,35 @@ impl Network {
     }
 
     fn add_host(&self, name: &str, secret: Option<SecretKey>) -> Host {
-        let number = self.shared.with(|engine, _| engine.add_host(name, secret));
+        let number = self.shared.with(|engine, now| engine.add_host(now, name, secret));
         Host { shared: self.shared.clone(), number }
     }
 
     /// Sets what the links between two hosts are like, in both directions, for packets sent from now
     /// on.
-    pub fn set_link(&self, a: &Host, b: &Host, profile: &LinkProfile) {
-        self.set_link_one_way(a, b, profile);
-        self.set_link_one_way(b, a, profile);
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`]: a link cannot be like that. Nothing is changed then.
+    pub fn set_link(&self, a: &Host, b: &Host, profile: &LinkProfile) -> Result<(), ProfileError> {
+        self.set_link_one_way(a, b, profile)?;
+        self.set_link_one_way(b, a, profile)
     }
 
     /// The same for one direction.
-    pub fn set_link_one_way(&self, from: &Host, to: &Host, profile: &LinkProfile) {
+    ///
+    /// # Errors
+    ///
+    /// As [`set_link`](Network::set_link).
+    pub fn set_link_one_way(
+        &self,
+        from: &Host,
+        to: &Host,
+        profile: &LinkProfile,
+    ) -> Result<(), ProfileError> {
+        profile.check()?;
         self.shared.with(|engine, _| engine.set_link(from.number, to.number, Some(profile)));
+        Ok(())
     }
 
     /// Cuts the hosts of one group off from those of the other, in both directions, also for what is
@@ -107,86 +121,38 @@ impl Network {
         self.shared.with(|engine, _| engine.trace().count())
     }
 
+    /// The names of its hosts, by number.
+    pub fn host_names(&self) -> Vec<String> {
+        self.shared.with(|engine, _| engine.hosts.iter().map(|host| host.name.clone()).collect())
+    }
+
+    /// Puts words of the program's own into the trace: what it decided, what it saw. Where two runs
+    /// differ, the first note that differs says more than the packets after it.
+    pub fn note(&self, words: &str) {
+        self.shared.with(|engine, now| engine.trace_mut().words(now, TraceKind::Noted, 0, words));
+    }
+
+    /// From now on `check` must hold, or the run fails with its name, the virtual time and the seed.
+    /// Checked by [`Simulation`](crate::Simulation) only; a [live](Network::live) network never does.
+    ///
+    /// It sees the program between two steps, when all tasks wait. What it looks at is best shared
+    /// by an `Arc<Mutex<_>>` that no task holds locked while it waits.
+    pub fn invariant(
+        &self,
+        name: &str,
+        every: Every,
+        check: impl Fn(&Self) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.shared.add_invariant(Invariant::new(name, every, check));
+    }
+
     /// The first things that happened, as many as the network was told to record.
     pub fn recorded(&self) -> Vec<TraceEvent> {
         self.shared.with(|engine, _| engine.trace().recorded().to_vec())
     }
-}
 
-/// A machine on a simulated network. A handle: clones are the same machine.
-#[derive(Clone)]
-pub struct Host {
-    shared: Arc<Shared>,
-    number: u32,
-}
-
-impl Host {
-    /// What it was called.
-    pub fn name(&self) -> String {
-        self.shared.with(|engine, _| engine.hosts[self.number as usize].name.clone())
-    }
-
-    /// Its number in traces: hosts are counted from 0.
-    pub const fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// Its identity's secret half, for what is to be signed outside the network.
-    pub fn secret_key(&self) -> SecretKey {
-        self.shared.with(|engine, _| engine.hosts[self.number as usize].secret.clone())
-    }
-
-    /// Its identity.
-    pub fn peer_id(&self) -> PeerId {
-        self.secret_key().peer_id()
-    }
-
-    /// Starts the host's endpoint. It has one at a time.
-    ///
-    /// # Errors
-    ///
-    /// [`P2PError::Network`] if it has one, or has crashed.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn provider(&self, config: ConnectionConfig) -> Result<SimulatorP2P, P2PError> {
-        Ok(Node::new(self.transport(&config)?, config, []))
-    }
-
-    /// Starts the host's endpoint without the connection engine on top: for engines of one's own, and
-    /// to measure the network alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`provider`](Host::provider).
-    pub fn transport(&self, config: &ConnectionConfig) -> Result<SimTransport, P2PError> {
-        let bound = self.shared.with(|engine, _| engine.bind(self.number, config));
-        let endpoint = bound.map_err(|error| {
-            let why = match error {
-                BindError::HostDown => "has crashed: restart it first",
-                BindError::InUse => "has an endpoint already: shut that down first",
-            };
-            let what = format!("simulated host '{}' {why}", self.name());
-            P2PError::Network { what, source: None::<BoxError> }
-        })?;
-        Ok(SimTransport::new(self.shared.clone(), endpoint))
-    }
-
-    /// Ends everything the host has on the network at once, without a word to anybody: its peers
-    /// find out by silence. Its tasks go on, and find their connections gone.
-    pub fn crash(&self) {
-        self.shared.with(|engine, now| engine.crash(now, self.number));
-    }
-
-    /// Starts it again after a crash, with its identity and without an endpoint.
-    pub fn restart(&self) {
-        self.shared.with(|engine, now| engine.restart(now, self.number));
-    }
-}
-
-impl fmt::Debug for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Host").field(&self.name()).finish()
+    /// The faults until now, and what each has touched.
+    pub fn fault_report(&self) -> FaultReport {
+        self.shared.with(|engine, _| FaultReport::of(engine))
     }
 }

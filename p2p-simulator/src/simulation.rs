@@ -1,20 +1,36 @@
 //! A run in virtual time: exact, and the same each time.
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::engine::Engine;
-use crate::engine::trace::{TraceEvent, TraceHash};
+use crate::engine::trace::{TraceKind, Watch};
+use crate::engine::{Engine, nanos};
+use crate::fault::options::FaultOptions;
 use crate::network::Network;
 use crate::profile::{LinkProfile, NetworkConfig};
 use crate::shared::Shared;
-use driver::Driver;
+use driver::{Driver, RealThreads as Threads, Stop};
 
+pub use builder::SimulationBuilder;
+pub use determinism::{DeterminismError, Difference};
+pub use error::SimulationError;
+pub use invariant::Every;
+pub(crate) use invariant::Invariant;
+pub use outcome::Outcome;
+
+mod builder;
+mod determinism;
 mod driver;
+mod error;
+mod invariant;
+mod outcome;
+pub(crate) mod panics;
+mod watchdog;
 
 /// Runs programs on a simulated network, in virtual time.
 ///
@@ -50,7 +66,21 @@ mod driver;
 pub struct Simulation {
     config: NetworkConfig,
     time_limit: Duration,
+    real_time_limit: Duration,
+    real_threads: RealThreads,
     record: usize,
+    pub(crate) faults: FaultOptions,
+    invariants: Vec<Invariant>,
+}
+
+/// What becomes of a run in which a real thread was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RealThreads {
+    /// The run goes on. [`Outcome::real_threads`] counts them, and the seed may not repeat it.
+    Allow,
+    /// The run fails.
+    #[default]
+    Forbid,
 }
 
 impl Simulation {
@@ -59,10 +89,36 @@ impl Simulation {
         Self::with_config(NetworkConfig::new(seed))
     }
 
+    /// Begins with everything that can be set, to be checked in one place.
+    pub const fn builder() -> SimulationBuilder {
+        SimulationBuilder::new()
+    }
+
     /// A network like this.
     pub const fn with_config(config: NetworkConfig) -> Self {
-        // A virtual day: nobody waits that long on purpose, and it costs nothing.
-        Self { config, time_limit: Duration::from_secs(24 * 3600), record: 0 }
+        Self {
+            config,
+            // A virtual day: nobody waits that long on purpose, and it costs nothing.
+            time_limit: Duration::from_secs(24 * 3600),
+            // Much more than a test may take.
+            real_time_limit: Duration::from_secs(600),
+            real_threads: RealThreads::Forbid,
+            record: 0,
+            faults: FaultOptions::new(),
+            invariants: Vec::new(),
+        }
+    }
+
+    /// The seed that all randomness follows from.
+    pub const fn seed(&self) -> u64 {
+        self.config.seed
+    }
+
+    /// Sets the seed that all randomness follows from.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
     }
 
     /// Sets what every link is like of which nothing else is said.
@@ -74,7 +130,7 @@ impl Simulation {
 
     /// Sets how many of all attempts to connect fail, from 0 to 1.
     #[must_use]
-    pub const fn with_connect_failures(mut self, share: f64) -> Self {
+    pub fn with_connect_failures(mut self, share: f64) -> Self {
         self.config.connect_failures = share;
         self
     }
@@ -86,10 +142,37 @@ impl Simulation {
         self
     }
 
+    /// Sets how much real time a run may take; ten minutes if not set.
+    #[must_use]
+    pub fn with_real_time_limit(mut self, limit: Duration) -> Self {
+        self.real_time_limit = limit;
+        self
+    }
+
+    /// Sets what becomes of a run in which a real thread was seen; it fails if not set.
+    #[must_use]
+    pub fn with_real_threads(mut self, real_threads: RealThreads) -> Self {
+        self.real_threads = real_threads;
+        self
+    }
+
     /// Keeps the first `events` of the trace, besides the hash over all of it.
     #[must_use]
-    pub const fn with_recording(mut self, events: usize) -> Self {
+    pub fn with_recording(mut self, events: usize) -> Self {
         self.record = events;
+        self
+    }
+
+    /// Lets every run fail in which `check` does not hold all along: see [`Network::invariant`],
+    /// for those that look at what the program of one run does.
+    #[must_use]
+    pub fn with_invariant(
+        mut self,
+        name: &str,
+        every: Every,
+        check: impl Fn(&Network) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.invariants.push(Invariant::new(name, every, check));
         self
     }
 
@@ -97,11 +180,44 @@ impl Simulation {
     ///
     /// # Errors
     ///
+    /// - [`SimulationError::ImpossibleNetwork`]: no network can be as it was configured;
+    /// - [`SimulationError::Fault`]: a fault of the schedule cannot be done;
+    /// - [`SimulationError::IdleFault`]: a fault touched nothing;
+    /// - [`SimulationError::Strays`]: with [`Simulation::with_strict`] only;
     /// - [`SimulationError::InsideRuntime`]: call it from a plain thread or `#[test]`;
-    /// - [`SimulationError::TimeLimit`]: the program did not end in time; most often everything waits
-    ///   for something that never comes;
+    /// - [`SimulationError::Deadlock`]: nothing is going to happen any more; it says who waits for
+    ///   what;
+    /// - [`SimulationError::TimeLimit`] and [`SimulationError::RealTimeLimit`]: the program did not
+    ///   end in time;
+    /// - [`SimulationError::Invariant`]: something does not hold that should;
+    /// - [`SimulationError::RealIo`] and [`SimulationError::RealThreads`]: the program looked outside;
     /// - [`SimulationError::UnsuitableTokio`]: this version of tokio has another clock.
+    ///
+    /// # Panics
+    ///
+    /// As the program does; the seed is printed.
     pub fn run<P, F>(&self, program: P) -> Result<Outcome<F::Output>, SimulationError>
+    where
+        P: FnOnce(Network) -> F,
+        F: Future,
+    {
+        match self.execute(program, None)?.end {
+            End::Output(outcome) => Ok(outcome),
+            End::Error(error) => Err(error),
+            End::Panic { payload, at, .. } => {
+                let seed = self.config.seed;
+                eprintln!("the simulation of seed {seed} panicked at {at:?} of virtual time");
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// Runs it, under the eyes of `watch` if there is one.
+    pub(crate) fn execute<P, F>(
+        &self,
+        program: P,
+        watch: Option<Watch>,
+    ) -> Result<Run<F::Output>, SimulationError>
     where
         P: FnOnce(Network) -> F,
         F: Future,
@@ -109,101 +225,167 @@ impl Simulation {
         if Handle::try_current().is_ok() {
             return Err(SimulationError::InsideRuntime);
         }
+        self.config.check().map_err(|why| SimulationError::ImpossibleNetwork { why })?;
+        self.faults.check()?;
         driver::check_clock()?;
         let place: Arc<OnceLock<Driver>> = Arc::default();
-        let runtime = paused_runtime({
-            let place = place.clone();
-            move || {
-                if let Some(driver) = place.get() {
-                    driver.on_park();
-                }
-            }
-        })?;
+        let threads: Arc<Threads> = Arc::default();
+        let (parking, unparking) = (place.clone(), place.clone());
+        let on_thread = {
+            let threads = threads.clone();
+            move || threads.saw_one()
+        };
+        let runtime = paused_runtime(
+            self.config.seed,
+            move || parking.get().into_iter().for_each(Driver::on_park),
+            move || unparking.get().into_iter().for_each(Driver::on_unpark),
+            on_thread,
+        )?;
         let entered = runtime.enter();
-        let shared = Arc::new(Shared::new(Engine::new(&self.config, self.record), None));
-        let driver = Driver::new(shared.clone(), self.time_limit);
+        let mut engine = Engine::new(&self.config, self.record);
+        self.faults.set_up(&mut engine);
+        let shared = Arc::new(Shared::new(engine, None));
+        let forbid = self.real_threads == RealThreads::Forbid;
+        let watched = watch.is_some();
+        let driver = Driver::new(shared.clone(), self.time_limit, threads.clone(), forbid, watched);
         let driver = place.get_or_init(|| driver);
         drop(entered);
+        if let Some(watch) = watch {
+            shared.with(|engine, _| engine.trace_mut().set_watch(watch));
+        }
+        self.invariants.iter().for_each(|invariant| shared.add_invariant(invariant.clone()));
         let network = Network { shared: shared.clone() };
-        let output = runtime.block_on(async { driver.run(program(network.clone())).await });
+        let guarded = watchdog::guard(self.real_time_limit, self.config.seed, {
+            let root = driver.root().clone();
+            move || root.stop(Stop::Expired)
+        });
+        panics::listen();
+        // What is broken by the panic is dropped with the run.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(async { driver.run(program(network.clone())).await })
+        }));
+        let seen = panics::stop_listening();
+        drop(guarded);
         let entered = runtime.enter();
-        let outcome = Outcome {
-            output,
-            seed: self.config.seed,
-            elapsed: network.elapsed(),
-            trace_hash: network.trace_hash(),
-            trace_count: network.trace_count(),
-            recorded: network.recorded(),
-        };
+        let at = network.elapsed();
+        let watch = shared.with(|engine, now| {
+            engine.trace_mut().watched(now, TraceKind::Ended);
+            engine.trace_mut().take_watch()
+        });
+        let hosts = network.host_names();
+        let (trace_hash, trace_count) = (network.trace_hash(), network.trace_count());
+        let recorded = network.recorded();
+        let judged = self.faults.judge(&shared, self.config.seed);
+        if shared.was_used_elsewhere() && threads.count() == 0 {
+            threads.saw_one();
+        }
         shared.end();
         drop(entered);
-        drop(runtime);
-        outcome.within_limit(self.time_limit)
+        // A thread that never ends must not hold the run up.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        let (seed, real_threads) = (self.config.seed, threads.count());
+        let outcome = |output, faults| Outcome {
+            output,
+            seed,
+            elapsed: at,
+            trace_hash,
+            trace_count,
+            recorded,
+            hosts: hosts.clone(),
+            real_threads,
+            faults,
+        };
+        let end = match (seen.real_io, ended) {
+            (Some(place), ended) => {
+                let at = match ended {
+                    Ok(Err(Stop::RealIo { at })) => Duration::from_nanos(at),
+                    _ => at,
+                };
+                End::Error(SimulationError::RealIo { seed, at, place })
+            }
+            _ if forbid && real_threads > 0 => {
+                let at = Duration::from_nanos(threads.first_at(nanos(at)));
+                End::Error(SimulationError::RealThreads { seed, count: real_threads, at })
+            }
+            (None, Ok(Ok(output))) => match judged {
+                Ok(faults) => End::Output(outcome(output, faults)),
+                Err(error) => End::Error(error),
+            },
+            (None, Ok(Err(stop))) => End::Error(self.stopped(stop, &threads)),
+            (None, Err(payload)) => End::Panic { payload, at, place: seen.last },
+        };
+        Ok(Run { end, watch, hosts })
+    }
+
+    fn stopped(&self, stop: Stop, threads: &Threads) -> SimulationError {
+        let seed = self.config.seed;
+        let time = Duration::from_nanos;
+        match stop {
+            Stop::Deadlock { at, waits } => SimulationError::Deadlock { seed, at: time(at), waits },
+            Stop::Invariant { at, name, detail } => {
+                SimulationError::Invariant { seed, name, at: time(at), detail }
+            }
+            Stop::TimeLimit { waits } => {
+                SimulationError::TimeLimit { limit: self.time_limit, seed, waits }
+            }
+            Stop::Expired => {
+                let (limit, at) = (self.real_time_limit, time(threads.last_rest()));
+                SimulationError::RealTimeLimit { seed, limit, at }
+            }
+            // Both are known by what was seen; it is said here only for completeness.
+            Stop::RealIo { at } => {
+                SimulationError::RealIo { seed, at: time(at), place: "unknown".to_owned() }
+            }
+            Stop::RealThread => {
+                let (count, at) = (threads.count(), time(threads.first_at(threads.last_rest())));
+                SimulationError::RealThreads { seed, count, at }
+            }
+        }
     }
 }
 
+/// A run that is over.
+pub(crate) struct Run<T> {
+    pub(crate) end: End<T>,
+    pub(crate) watch: Option<Watch>,
+    /// The hosts' names.
+    pub(crate) hosts: Vec<String>,
+}
+
+/// How it ended.
+pub(crate) enum End<T> {
+    Output(Outcome<T>),
+    Error(SimulationError),
+    Panic { payload: Box<dyn Any + Send>, at: Duration, place: Option<String> },
+}
+
 /// A runtime on this thread whose clock stands still until all tasks wait.
-fn paused_runtime(on_park: impl Fn() + Send + Sync + 'static) -> Result<Runtime, SimulationError> {
-    Builder::new_current_thread()
+fn paused_runtime(
+    seed: u64,
+    on_park: impl Fn() + Send + Sync + 'static,
+    on_unpark: impl Fn() + Send + Sync + 'static,
+    on_thread: impl Fn() + Send + Sync + 'static,
+) -> Result<Runtime, SimulationError> {
+    let mut builder = Builder::new_current_thread();
+    builder
         .enable_time()
         .start_paused(true)
         // Nothing comes from outside; never look in the middle of the work.
         .event_interval(1 << 20)
         .on_thread_park(on_park)
-        .build()
-        .map_err(|error| SimulationError::UnsuitableTokio { detail: error.to_string() })
+        .on_thread_unpark(on_unpark)
+        // The only threads that such a runtime starts are those that block.
+        .on_thread_start(on_thread);
+    seed_choices(&mut builder, seed);
+    builder.build().map_err(|error| SimulationError::UnsuitableTokio { detail: error.to_string() })
 }
 
-/// What came of a run.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome<T> {
-    /// What the program returned.
-    pub output: T,
-    /// The seed it ran with.
-    pub seed: u64,
-    /// How much virtual time it took.
-    pub elapsed: Duration,
-    /// The hash over everything that happened.
-    pub trace_hash: TraceHash,
-    /// How many things happened.
-    pub trace_count: u64,
-    /// The first of them, as many as were to be recorded.
-    pub recorded: Vec<TraceEvent>,
+/// Lets `select!` and `watch` choose by the seed.
+#[cfg(tokio_unstable)]
+fn seed_choices(builder: &mut Builder, seed: u64) {
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
 }
 
-impl<T> Outcome<Option<T>> {
-    fn within_limit(self, limit: Duration) -> Result<Outcome<T>, SimulationError> {
-        let Some(output) = self.output else {
-            return Err(SimulationError::TimeLimit { limit, seed: self.seed });
-        };
-        let Self { seed, elapsed, trace_hash, trace_count, recorded, .. } = self;
-        Ok(Outcome { output, seed, elapsed, trace_hash, trace_count, recorded })
-    }
-}
-
-/// Why a run did not come to its end.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SimulationError {
-    /// Called inside a tokio runtime, which cannot have another one inside.
-    #[error(
-        "a simulation runs its own runtime and cannot be started inside another: call it from a \
-         plain #[test] or thread, or use Network::live for a network in wall-clock time"
-    )]
-    InsideRuntime,
-    /// The program did not end in the virtual time allowed.
-    #[error("seed {seed}: the program had not ended after {limit:?} of virtual time")]
-    TimeLimit {
-        /// The time allowed.
-        limit: Duration,
-        /// The seed to repeat it with.
-        seed: u64,
-    },
-    /// tokio's paused clock does not behave as the virtual driver needs.
-    #[error("this version of tokio cannot drive a simulation (1.54 can): {detail}")]
-    UnsuitableTokio {
-        /// What was found.
-        detail: String,
-    },
-}
+/// `select!` and `watch` draw from the system: tokio lets nobody seed them without the flag.
+#[cfg(not(tokio_unstable))]
+const fn seed_choices(_builder: &mut Builder, _seed: u64) {}

@@ -10,6 +10,7 @@ use p2p_core::{P2PError, PeerAddr, PeerId};
 
 use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side};
+use crate::host::task::note_stray;
 use crate::shared::Shared;
 
 mod link;
@@ -54,6 +55,8 @@ impl Transport for SimTransport {
 
     async fn dial(&self, peer: &PeerAddr) -> Result<SimLink, P2PError> {
         let peer = peer.id();
+        let host = self.shared.with(|engine, _| engine.host_of(self.endpoint));
+        note_stray(&self.shared, host);
         let conn = self.shared.with(|engine, now| engine.dial(now, self.endpoint, peer));
         let conn = conn.ok_or(P2PError::PeerNotFound { peer })?;
         // From here on dropping the future drops the link, which closes it.

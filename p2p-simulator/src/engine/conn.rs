@@ -48,7 +48,7 @@ pub(super) struct End {
     pub(super) closed: Option<LinkClosed>,
     /// Since when it says nothing any more.
     gone_since: Option<Nanos>,
-    idle_timeout: Nanos,
+    pub(super) idle_timeout: Nanos,
     /// How many streams of each direction the other side lets this one have open.
     pub(super) may_open: [u32; 2],
     pub(super) opened: [u64; 2],
@@ -89,6 +89,15 @@ impl Waiting {
             Wait::Datagram => &mut self.datagram,
             Wait::Closed => &mut self.closed,
         }
+    }
+
+    /// Whether somebody waits for the other side's proof.
+    pub(super) fn establishing(&self) -> bool {
+        !self.established.is_empty()
+    }
+
+    pub(super) fn datagram_waited_for(&self) -> bool {
+        !self.datagram.is_empty()
     }
 
     fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
@@ -175,7 +184,7 @@ impl Conns {
         }
     }
 
-    fn ids(&self) -> Vec<ConnId> {
+    pub(super) fn ids(&self) -> Vec<ConnId> {
         let ids = self.slots.iter().enumerate().filter(|(_, (_, conn))| conn.is_some());
         ids.map(|(slot, (generation, _))| ConnId { slot: slot as u32, generation: *generation })
             .collect()
@@ -214,16 +223,19 @@ impl Engine {
         let conn = self.conns.get_mut(id)?;
         conn.ends[Side::Dialler as usize].handles = 1;
         let route = conn.route(id, Side::Dialler);
+        if self.net.passed.len() <= id.slot as usize {
+            self.net.passed.resize(id.slot as usize + 1, [0; 2]);
+        }
         let failures = self.net.connect_failures;
         if dialler.closed {
             let message = "its endpoint was closed".to_owned();
             self.end(now, id, Side::Dialler, LinkClosed::Transport { message });
-        } else if self.net.links[route.link].connect_failures.happens(failures) {
+        } else if self.dial_fails(route) || self.net.connect_fails(route, failures) {
             let trip = nanos(self.net.round_trip(route));
             self.net.trace.mark(now, super::TraceKind::ConnectFailed, hosts[0], hosts[1]);
             self.net.queue.push(now + trip, Event::FailDial { conn: id });
         } else {
-            self.net.send(now, route, Packet::Dial, 0);
+            self.net.send(now, route, Packet::Dial);
             // Should no answer ever come, as from an endpoint that is gone.
             self.net.queue.push(now + idle, Event::GiveDialUp { conn: id });
         }
@@ -234,7 +246,7 @@ impl Engine {
     pub(crate) fn answer(&mut self, now: Nanos, id: ConnId) {
         if let Some(conn) = self.conns.get(id) {
             let route = conn.route(id, Side::Acceptor);
-            self.net.send(now, route, Packet::Answer, 0);
+            self.net.send(now, route, Packet::Answer);
         }
     }
 
@@ -242,7 +254,7 @@ impl Engine {
         self.on_established(id, Side::Dialler);
         if let Some(conn) = self.conns.get(id) {
             let route = conn.route(id, Side::Dialler);
-            self.net.send(now, route, Packet::Confirm, 0);
+            self.net.send(now, route, Packet::Confirm);
         }
     }
 
@@ -311,7 +323,7 @@ impl Engine {
         if datagram.len() > max {
             return Err(DatagramError::TooLarge { max });
         }
-        self.net.send(now, route, Packet::Datagram(datagram), 0);
+        self.net.send(now, route, Packet::Datagram(datagram));
         Ok(())
     }
 
@@ -354,7 +366,7 @@ impl Engine {
         }
         let route = conn.route(id, side);
         let message = message.to_owned();
-        self.net.send(now, route, Packet::Close { code, message: message.clone() }, 0);
+        self.net.send(now, route, Packet::Close { code, message: message.clone() });
         // A cut swallows the word: then the other side finds silence.
         if self.net.links[route.link].cut_since.is_some() {
             self.expect_silence_of(now, id, side);
@@ -444,12 +456,14 @@ impl Engine {
         let silent_since = [
             self.net.links[route.back].cut_since,
             self.hosts[route.to_host as usize].down_since,
+            self.hosts[route.to_host as usize].tasks.paused_since,
             conn.ends[side.other() as usize].gone_since,
         ];
         let end = &conn.ends[side as usize];
         let since = silent_since.into_iter().flatten().min();
         if end.closed.is_none() && since.is_some_and(|since| now - since >= end.idle_timeout) {
             self.net.trace.mark(now, super::TraceKind::TimedOut, route.to_host, route.from_host);
+            self.net.faults.hit_silence(route.to_host, route.from_host);
             self.expect_silence_of(now, id, side);
             self.end(now, id, side, LinkClosed::TimedOut);
         }

@@ -6,9 +6,12 @@ use std::task::{Context, Poll};
 
 use p2p_core::{ConnectionConfig, PeerId, SecretKey};
 
+use super::fault::hosts::HostTasks;
 use super::random::{Purpose, Random};
+use super::trace::TraceKind;
 use super::wakers::WakerSet;
 use super::{ConnId, Engine, Nanos, Side, nanos};
+use crate::clock::ClockState;
 
 /// Inbound connections that may wait at an endpoint; further ones get no answer.
 const MAX_INCOMING: usize = 1024;
@@ -19,6 +22,8 @@ pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) secret: SecretKey,
     pub(crate) down_since: Option<Nanos>,
+    pub(crate) tasks: HostTasks,
+    pub(crate) clock: ClockState,
 }
 
 /// What dials and accepts on a host.
@@ -33,6 +38,13 @@ pub(super) struct Endpoint {
     accept: WakerSet,
 }
 
+impl Endpoint {
+    /// Whether somebody waits for inbound connections.
+    pub(super) fn is_waited_at(&self) -> bool {
+        !self.accept.is_empty()
+    }
+}
+
 /// Why an endpoint cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BindError {
@@ -42,18 +54,30 @@ pub(crate) enum BindError {
 
 impl Engine {
     /// A new host, with this identity or one that follows from the seed and its number.
-    pub(crate) fn add_host(&mut self, name: &str, secret: Option<SecretKey>) -> u32 {
+    pub(crate) fn add_host(&mut self, now: Nanos, name: &str, secret: Option<SecretKey>) -> u32 {
         let number = self.hosts.len() as u32;
         let secret = secret.unwrap_or_else(|| {
             let mut random = Random::new(self.net.seed, Purpose::Identity, number, 0);
             SecretKey::from_bytes(&random.bytes())
         });
-        self.hosts.push(Host { name: name.to_owned(), secret, down_since: None });
+        self.net.trace.words(now, TraceKind::HostAdded, number, name);
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            secret,
+            down_since: None,
+            tasks: HostTasks::default(),
+            clock: ClockState::default(),
+        });
         number
     }
 
     /// Starts an endpoint with the host's identity.
-    pub(crate) fn bind(&mut self, host: u32, config: &ConnectionConfig) -> Result<u32, BindError> {
+    pub(crate) fn bind(
+        &mut self,
+        now: Nanos,
+        host: u32,
+        config: &ConnectionConfig,
+    ) -> Result<u32, BindError> {
         let Host { secret, down_since: None, .. } = &self.hosts[host as usize] else {
             return Err(BindError::HostDown);
         };
@@ -64,6 +88,7 @@ impl Engine {
         }
         let number = self.endpoints.len() as u32;
         self.by_peer.insert(peer, number);
+        self.net.trace.mark(now, TraceKind::Bound, host, host);
         self.endpoints.push(Endpoint {
             host,
             peer,
@@ -88,6 +113,9 @@ impl Engine {
     /// Ends an endpoint and all its connections, with a word to their peers if it has the time.
     pub(crate) fn unbind(&mut self, now: Nanos, endpoint: u32) {
         let place = &mut self.endpoints[endpoint as usize];
+        if !place.closed {
+            self.net.trace.mark(now, TraceKind::Unbound, place.host, place.host);
+        }
         place.closed = true;
         place.accept.wake_all(&mut self.wakers);
         place.incoming.clear();

@@ -2,38 +2,35 @@
 //!
 //! # The model
 //!
-//! A packet waits until those before it have been sent (bandwidth), is on its way for the latency
-//! and some of the jitter, and is lost with the probability that the profile says. For a *datagram*
-//! that is the end. A packet of a *stream* costs time instead: its sender notices after 9/8 of a
-//! round trip (the time threshold of RFC 9002, section 6.1.2) and sends it again, which may be lost
-//! too. Order within a stream is kept by whoever sends: see `streams`.
+//! A packet waits until those before it have been sent (bandwidth) or finds the queue full and is
+//! dropped. On its way it may be lost, by itself or in a burst; else it takes the latency, some of the
+//! jitter, and longer if it is held back. A datagram may arrive twice. Each of these draws from a
+//! stream of randomness of its own, and not at all where the profile leaves it no choice.
 //!
-//! Left out: congestion control; acknowledgement delay; the probe timeout and its back-off (section
-//! 6.2), as if there were always later packets by whose acknowledgement a loss is noticed; and that a
-//! retransmission takes bandwidth.
-
-use std::time::Duration;
+//! What a loss means is not decided here: see `recovery`.
 
 use super::random::{Probability, Purpose, Random};
 use super::{Nanos, Packet, Route, nanos};
-use crate::profile::LinkProfile;
+use crate::profile::{Latency, LinkProfile, QueueLimit};
 
 /// Bytes on the wire besides the payload: IPv4, UDP and a short QUIC header with its tag.
 const OVERHEAD: u64 = 20 + 8 + 30;
-/// How often in a row one packet can be lost: so that a link that loses everything still ends.
-const MAX_LOSSES: u32 = 10;
 
 /// One direction between two hosts.
 #[derive(Debug)]
 pub(crate) struct Link {
-    profile: Option<Compiled>,
+    places: [u32; 2],
+    /// What it is like: an index into the network's profiles.
+    pub(super) profile: u32,
+    /// Whether the profile is its own, or that of its zones.
+    pub(super) own_profile: bool,
+    burst: bool,
     free_at: Nanos,
-    loss: Random,
-    jitter: Random,
-    pub(crate) connect_failures: Random,
+    /// Made when first drawn from: a link that leaves nothing to chance has none.
+    randoms: Vec<(Purpose, Random)>,
     /// Since when nothing passes.
     pub(crate) cut_since: Option<Nanos>,
-    /// Packets of streams that met the cut.
+    /// Packets that wait until something passes again.
     pub(crate) held: Vec<Held>,
 }
 
@@ -44,36 +41,111 @@ pub(crate) struct Held {
     /// When it was sent, counted over all packets.
     pub(crate) order: u64,
     pub(crate) packet: Packet,
+    pub(crate) met: Met,
 }
 
-/// A profile in the units of the engine.
+/// What keeps a packet waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// A cut: it is sent again after the repair.
+    Cut,
+    /// A hold, before it set out.
+    HeldAtStart,
+    /// A hold, when it would have arrived.
+    HeldAtEnd,
+}
+
+/// A profile in the units of the engine. What cannot be is brought to what can.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
-    pub(crate) latency: Nanos,
+    pub(super) source: LinkProfile,
+    latency: CompiledLatency,
     jitter: Nanos,
     loss: Probability,
+    burst: Option<CompiledBurst>,
+    held_back: Probability,
+    held_back_by: Nanos,
+    twice: Probability,
+    /// 0 is no bound.
     bandwidth: u64,
     queue: Nanos,
     pub(crate) mtu: usize,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum CompiledLatency {
+    Fixed(Nanos),
+    Normal { mean: Nanos, deviation: Nanos },
+    Uniform { min: Nanos, width: Nanos },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CompiledBurst {
+    to_bad: Probability,
+    to_good: Probability,
+    good_loss: Probability,
+    bad_loss: Probability,
+}
+
 impl From<&LinkProfile> for Compiled {
     fn from(profile: &LinkProfile) -> Self {
+        let latency = match profile.latency {
+            Latency::Fixed(latency) => CompiledLatency::Fixed(nanos(latency)),
+            Latency::Normal { mean, deviation } => {
+                CompiledLatency::Normal { mean: nanos(mean), deviation: nanos(deviation) }
+            }
+            Latency::Uniform { min, max } => CompiledLatency::Uniform {
+                min: nanos(min),
+                width: nanos(max).saturating_sub(nanos(min)),
+            },
+        };
+        let burst = profile.burst_loss.map(|burst| CompiledBurst {
+            to_bad: Probability::new(burst.to_bad),
+            to_good: Probability::new(burst.to_good),
+            good_loss: Probability::new(burst.good_loss),
+            bad_loss: Probability::new(burst.bad_loss),
+        });
+        let bandwidth = profile.bandwidth.unwrap_or(0);
+        let queue = match profile.queue {
+            QueueLimit::Time(time) => nanos(time),
+            QueueLimit::Bytes(bytes) => time_to_send(bytes, bandwidth),
+        };
         Self {
-            latency: nanos(profile.latency),
+            source: profile.clone(),
+            latency,
             jitter: nanos(profile.jitter),
             loss: Probability::new(profile.loss),
-            bandwidth: profile.bandwidth,
-            queue: nanos(profile.queue),
+            burst,
+            held_back: Probability::new(profile.reordering.map_or(0.0, |held| held.share)),
+            held_back_by: profile.reordering.map_or(0, |held| nanos(held.by)),
+            twice: Probability::new(profile.duplication),
+            bandwidth,
+            queue,
             mtu: profile.mtu.max(LinkProfile::MIN_MTU),
         }
     }
 }
 
 impl Compiled {
-    /// The round trip that a sender would estimate if both directions were like this.
-    pub(crate) fn one_way_estimate(&self) -> Duration {
-        Duration::from_nanos(self.latency + self.jitter / 2)
+    /// The mean of the time on the way, as a sender comes to know it.
+    pub(super) const fn mean(&self) -> Nanos {
+        let latency = match self.latency {
+            CompiledLatency::Fixed(latency) => latency,
+            CompiledLatency::Normal { mean, .. } => mean,
+            CompiledLatency::Uniform { min, width } => min.saturating_add(width / 2),
+        };
+        latency.saturating_add(self.jitter / 2)
+    }
+
+    /// The mean deviation from that mean: a quarter of the width of an even distribution, and 0.8
+    /// standard deviations of a normal one.
+    pub(super) const fn variation(&self) -> Nanos {
+        let latency = match self.latency {
+            CompiledLatency::Fixed(_) => 0,
+            CompiledLatency::Normal { deviation, .. } => deviation / 5 * 4,
+            CompiledLatency::Uniform { width, .. } => width / 4,
+        };
+        latency.saturating_add(self.jitter / 4)
     }
 }
 
@@ -81,128 +153,128 @@ impl Compiled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Arrives(Nanos),
-    Lost,
+    Twice(Nanos, Nanos),
+    /// Lost on the way, after having waited this long for those before it.
+    Lost {
+        waited: Nanos,
+    },
+    /// The queue was full, with this much before it.
+    Dropped {
+        ahead: Nanos,
+    },
 }
 
 impl Link {
-    pub(crate) fn new(seed: u64, from: u32, to: u32) -> Self {
+    pub(crate) const fn new(from: u32, to: u32, profile: u32) -> Self {
         Self {
-            profile: None,
+            places: [from, to],
+            profile,
+            own_profile: false,
+            burst: false,
             free_at: 0,
-            loss: Random::new(seed, Purpose::Loss, from, to),
-            jitter: Random::new(seed, Purpose::Jitter, from, to),
-            connect_failures: Random::new(seed, Purpose::ConnectFailure, from, to),
+            randoms: Vec::new(),
             cut_since: None,
             held: Vec::new(),
         }
     }
 
-    pub(crate) fn set_profile(&mut self, profile: Option<&LinkProfile>) {
-        self.profile = profile.map(Compiled::from);
+    pub(super) const fn places(&self) -> [u32; 2] {
+        self.places
     }
 
-    pub(crate) fn profile<'a>(&'a self, default: &'a Compiled) -> &'a Compiled {
-        self.profile.as_ref().unwrap_or(default)
+    fn random(&mut self, seed: u64, purpose: Purpose) -> &mut Random {
+        let known = self.randoms.iter().position(|(known, _)| *known == purpose);
+        let index = known.unwrap_or_else(|| {
+            let [from, to] = self.places;
+            self.randoms.reserve_exact(1);
+            self.randoms.push((purpose, Random::new(seed, purpose, from, to)));
+            self.randoms.len() - 1
+        });
+        &mut self.randoms[index].1
     }
 
-    /// Puts a packet of `bytes` on the link. `rtt` is what its sender believes the round trip to be.
+    /// Whether something of this probability happens. No draw where there is no question.
+    pub(super) fn happens(&mut self, seed: u64, purpose: Purpose, share: Probability) -> bool {
+        share.is_possible() && self.random(seed, purpose).happens(share)
+    }
+
+    /// Puts a packet with `bytes` of payload on the link.
     pub(crate) fn transmit(
         &mut self,
         now: Nanos,
+        seed: u64,
         bytes: usize,
-        reliable: bool,
-        rtt: Nanos,
-        default: &Compiled,
+        may_double: bool,
+        profile: &Compiled,
     ) -> Fate {
-        let profile = self.profile.as_ref().unwrap_or(default);
         let mut sent = now;
+        let mut ahead = 0;
         if profile.bandwidth > 0 {
-            let start = now.max(self.free_at);
-            let bits = (bytes as u64 + OVERHEAD) * 8;
-            let takes = u128::from(bits) * 1_000_000_000 / u128::from(profile.bandwidth);
-            sent = start.saturating_add(u64::try_from(takes).unwrap_or(Nanos::MAX));
-            if !reliable && sent - now > profile.queue {
-                return Fate::Lost;
+            ahead = self.free_at.saturating_sub(now);
+            let takes = time_to_send(bytes as u64 + OVERHEAD, profile.bandwidth);
+            if ahead > 0 && ahead.saturating_add(takes) > profile.queue {
+                return Fate::Dropped { ahead };
             }
+            sent = now.saturating_add(ahead).saturating_add(takes);
             self.free_at = sent;
         }
-        let mut arrives =
-            sent.saturating_add(profile.latency).saturating_add(self.jitter.up_to(profile.jitter));
-        let mut losses = 0;
-        while self.loss.happens(profile.loss) {
-            if !reliable {
-                return Fate::Lost;
-            }
-            // At least the timer granularity of section 6.1.2.
-            let notice = (rtt / 8 * 9).max(1_000_000);
-            arrives = arrives.saturating_add(notice);
-            losses += 1;
-            if losses == MAX_LOSSES {
-                break;
-            }
+        if self.loses(seed, profile) {
+            return Fate::Lost { waited: ahead };
         }
-        Fate::Arrives(arrives)
+        let first = sent.saturating_add(self.way(seed, profile));
+        if may_double && self.happens(seed, Purpose::Duplication, profile.twice) {
+            return Fate::Twice(first, sent.saturating_add(self.way(seed, profile)));
+        }
+        Fate::Arrives(first)
+    }
+
+    fn loses(&mut self, seed: u64, profile: &Compiled) -> bool {
+        let mut lost = false;
+        if let Some(burst) = profile.burst {
+            let turn = if self.burst { burst.to_good } else { burst.to_bad };
+            self.burst ^= self.happens(seed, Purpose::Burst, turn);
+            let loss = if self.burst { burst.bad_loss } else { burst.good_loss };
+            lost = self.happens(seed, Purpose::Burst, loss);
+        }
+        // Drawn even if the packet is lost already: one property's draws do not move another's.
+        lost | self.happens(seed, Purpose::Loss, profile.loss)
+    }
+
+    /// How long a packet is on its way.
+    fn way(&mut self, seed: u64, profile: &Compiled) -> Nanos {
+        let mut way = match profile.latency {
+            CompiledLatency::Fixed(latency) => latency,
+            CompiledLatency::Normal { mean, deviation } => {
+                self.random(seed, Purpose::Latency).normal(mean, deviation)
+            }
+            CompiledLatency::Uniform { min, width } => {
+                min.saturating_add(self.random(seed, Purpose::Latency).up_to(width))
+            }
+        };
+        if profile.jitter > 0 {
+            way = way.saturating_add(self.random(seed, Purpose::Jitter).up_to(profile.jitter));
+        }
+        if self.happens(seed, Purpose::Reordering, profile.held_back) {
+            way = way.saturating_add(profile.held_back_by);
+        }
+        way
+    }
+}
+
+/// How long so many bytes take at a bandwidth in bits per second: not at all without a bound.
+fn time_to_send(bytes: u64, bandwidth: u64) -> Nanos {
+    if bandwidth == 0 {
+        return 0;
+    }
+    // Packets fit into 64 bits; a queue's limit may not.
+    match bytes.checked_mul(8_000_000_000) {
+        Some(scaled) => scaled / bandwidth,
+        None => {
+            let time = u128::from(bytes) * 8_000_000_000 / u128::from(bandwidth);
+            u64::try_from(time).unwrap_or(Nanos::MAX)
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Nanos = 1_000_000;
-
-    fn send(profile: &LinkProfile, reliable: bool, count: usize) -> Vec<Fate> {
-        let compiled = Compiled::from(profile);
-        let mut link = Link::new(7, 1, 2);
-        (0..count).map(|_| link.transmit(0, 1192, reliable, 80 * MS, &compiled)).collect()
-    }
-
-    #[test]
-    fn latency_is_exact() {
-        let profile = LinkProfile::new().with_latency(Duration::from_nanos(12_345_678));
-        assert_eq!(send(&profile, true, 2), [Fate::Arrives(12_345_678); 2]);
-    }
-
-    #[test]
-    fn bandwidth_queues_packets_behind_each_other() {
-        // 1250 bytes on the wire at 10 Mbit/s take 1 ms each.
-        let profile = LinkProfile::new().with_latency(Duration::ZERO).with_bandwidth(10_000_000);
-        let expected = [1, 2, 3].map(|ms| Fate::Arrives(ms * MS));
-        assert_eq!(send(&profile, true, 3), expected);
-    }
-
-    #[test]
-    fn a_full_queue_drops_datagrams_and_delays_streams() {
-        let profile =
-            LinkProfile::new().with_bandwidth(10_000_000).with_queue(Duration::from_millis(5));
-        let arrived = |fates: Vec<Fate>| fates.iter().filter(|fate| **fate != Fate::Lost).count();
-        assert_eq!(arrived(send(&profile, false, 20)), 5);
-        assert_eq!(arrived(send(&profile, true, 20)), 20);
-    }
-
-    #[test]
-    fn loss_takes_datagrams_and_only_delays_streams() {
-        let profile = LinkProfile::new().with_latency(Duration::from_millis(40)).with_loss(0.5);
-        let fates = send(&profile, false, 10_000);
-        let lost = fates.iter().filter(|fate| **fate == Fate::Lost).count();
-        // 5000 expected, standard deviation 50; five of them.
-        assert!((4750..=5250).contains(&lost), "{lost}");
-        // Each loss costs 9/8 of the round trip of 80 ms: 90 ms.
-        let fates = send(&profile, true, 10_000);
-        for expected in [40, 40 + 90, 40 + 2 * 90] {
-            assert!(fates.contains(&Fate::Arrives(expected * MS)));
-        }
-        assert!(!fates.contains(&Fate::Lost));
-    }
-
-    #[test]
-    fn jitter_stays_within_its_bound() {
-        let jitter = Duration::from_millis(3);
-        let profile =
-            LinkProfile::new().with_latency(Duration::from_millis(40)).with_jitter(jitter);
-        for fate in send(&profile, true, 1000) {
-            let Fate::Arrives(at) = fate else { panic!("nothing is lost") };
-            assert!((40 * MS..=43 * MS).contains(&at));
-        }
-    }
-}
+mod tests;

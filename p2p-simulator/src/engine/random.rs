@@ -6,6 +6,8 @@
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::normal;
+
 /// What a stream of randomness is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -13,6 +15,12 @@ pub(crate) enum Purpose {
     Loss = 2,
     Jitter = 3,
     ConnectFailure = 4,
+    Latency = 16,
+    Burst = 17,
+    Reordering = 18,
+    Duplication = 19,
+    FaultDial = 5,
+    Schedule = 6,
 }
 
 /// One stream of randomness.
@@ -40,6 +48,20 @@ impl Random {
         probability.0 > 0 && u64::from(self.0.next_u32()) < probability.0
     }
 
+    /// From the normal distribution with this mean and deviation, truncated at 0.
+    pub(crate) fn normal(&mut self, mean: u64, deviation: u64) -> u64 {
+        // At least half of all draws are on the mean's upper side, so that 64 in vain do not happen.
+        for _ in 0..64 {
+            let scaled = i128::from(normal::standard(self.0.next_u64())) * i128::from(deviation);
+            // Rounded to the nearest.
+            let value = i128::from(mean) + ((scaled + (1 << 27)) >> 28);
+            if let Ok(value) = u64::try_from(value) {
+                return value;
+            }
+        }
+        mean
+    }
+
     /// Evenly from 0 to `max`, both included.
     pub(crate) fn up_to(&mut self, max: u64) -> u64 {
         if max == 0 {
@@ -54,6 +76,10 @@ impl Random {
 pub(crate) struct Probability(u64);
 
 impl Probability {
+    pub(crate) const fn is_possible(self) -> bool {
+        self.0 > 0
+    }
+
     pub(crate) fn new(share: f64) -> Self {
         // One multiplication and one rounding, both exact in IEEE 754.
         Self((share.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64)

@@ -1,10 +1,10 @@
 //! Streams: ordered, reliable, with flow control.
 //!
-//! Order within a stream is kept at the sending end: no packet of a stream is let to arrive before
-//! the one sent before it. So a lost packet holds up its own stream, and no other (head-of-line
-//! blocking as in QUIC), and the receiving end needs no reassembly.
+//! The packets of a stream are counted, and the receiving end keeps those that come early until the
+//! one before has come. So a lost packet holds up its own stream, and no other (head-of-line blocking
+//! as in QUIC). What is kept is bounded by the window: a writer is never further ahead of the reader.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use p2p_core::StreamError;
 use p2p_core::transport::LinkClosed;
 
 use super::conn::{Conn, STREAM_WINDOW, forgotten};
-use super::{ConnId, Direction, Engine, Nanos, Packet, Side, StreamId};
+use super::{ConnId, Direction, Engine, Nanos, Packet, Route, Side, StreamId};
 
 /// One end's halves of a stream.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub(super) struct Stream {
 pub(super) struct SendHalf {
     /// Bytes that the reader has room for.
     room: u64,
-    /// No packet of this stream arrives before.
-    pub(super) not_before: Nanos,
+    /// How many packets were sent.
+    sent: u64,
     finished: bool,
     /// The reader's transport has all.
     received: bool,
@@ -42,9 +42,15 @@ pub(super) struct SendHalf {
 #[derive(Debug, Default)]
 struct RecvHalf {
     chunks: VecDeque<Bytes>,
+    /// The number of the packet that comes next.
+    next: u64,
+    /// Later ones that are there already: their bytes, and whether they are the last.
+    early: BTreeMap<u64, (Bytes, bool)>,
     /// Bytes read since the writer was last told of room.
     read: u64,
     finished: bool,
+    /// The writer was told that all has come.
+    confirmed: bool,
     reset: Option<u64>,
     stopped: bool,
     waker: Option<Waker>,
@@ -54,7 +60,7 @@ impl SendHalf {
     const fn new() -> Self {
         Self {
             room: STREAM_WINDOW,
-            not_before: 0,
+            sent: 0,
             finished: false,
             received: false,
             reset: false,
@@ -69,6 +75,35 @@ impl SendHalf {
 }
 
 impl RecvHalf {
+    /// Takes a packet in. Returns whether the reader has something new.
+    fn take(&mut self, number: u64, bytes: Bytes, fin: bool) -> bool {
+        if self.stopped || self.reset.is_some() {
+            return false;
+        }
+        if number != self.next {
+            self.early.insert(number, (bytes, fin));
+            return false;
+        }
+        self.append(bytes, fin);
+        while let Some((bytes, fin)) = self.early.remove(&self.next) {
+            self.append(bytes, fin);
+        }
+        true
+    }
+
+    fn append(&mut self, bytes: Bytes, fin: bool) {
+        self.next += 1;
+        if !bytes.is_empty() {
+            self.chunks.push_back(bytes);
+        }
+        self.finished |= fin;
+    }
+
+    fn give_up(&mut self) {
+        self.chunks.clear();
+        self.early.clear();
+    }
+
     fn is_over(&self) -> bool {
         self.stopped || self.reset.is_some() || (self.finished && self.chunks.is_empty())
     }
@@ -89,6 +124,24 @@ impl Stream {
     fn is_over(&self) -> bool {
         self.send.as_ref().is_none_or(SendHalf::is_over)
             && self.recv.as_ref().is_none_or(RecvHalf::is_over)
+    }
+
+    /// What somebody waits for here, in words; `unread` is what the other side has not read.
+    pub(super) fn waits(&self, number: u64, unread: usize) -> Option<String> {
+        if self.recv.as_ref().is_some_and(|half| half.waker.is_some()) {
+            return Some(format!("data on stream {number}"));
+        }
+        let send = self.send.as_ref().filter(|half| half.waker.is_some())?;
+        Some(if send.finished {
+            format!("the peer to have all of stream {number}")
+        } else {
+            format!("room to write on stream {number}: the peer has {unread} bytes unread")
+        })
+    }
+
+    /// Bytes that have arrived and that nobody has read.
+    pub(super) fn unread(&self) -> usize {
+        self.recv.as_ref().map_or(0, |half| half.chunks.iter().map(Bytes::len).sum())
     }
 
     pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
@@ -201,22 +254,21 @@ impl Engine {
     pub(super) fn on_data(
         &mut self,
         now: Nanos,
-        id: ConnId,
-        side: Side,
+        route: Route,
         stream: StreamId,
+        number: u64,
         bytes: Bytes,
         fin: bool,
     ) {
-        self.change_recv(id, side, stream, |half| {
-            if half.stopped || half.reset.is_some() {
-                return;
-            }
-            if !bytes.is_empty() {
-                half.chunks.push_back(bytes);
-            }
-            half.finished |= fin;
-        });
-        if fin {
+        let (id, side) = (route.conn, route.to);
+        let state = self.arriving(id, side, stream).and_then(|stream| stream.recv.as_mut());
+        let Some(half) = state else { return };
+        let waker = if half.take(number, bytes, fin) { half.waker.take() } else { None };
+        // All has come, or will not be missed.
+        let complete = half.finished || (fin && half.is_over());
+        let all = complete && !std::mem::replace(&mut half.confirmed, complete);
+        self.wakers.extend(waker);
+        if all {
             self.reply(now, id, side, Packet::Received { stream });
             // All before it may have been read already.
             self.settle(now, id, side, stream);
@@ -235,7 +287,7 @@ impl Engine {
             // If all has arrived, there is nothing left to give up.
             if !half.finished {
                 half.reset = Some(code);
-                half.chunks.clear();
+                half.give_up();
             }
         });
         self.settle(now, id, side, stream);
@@ -277,7 +329,7 @@ impl Engine {
     fn reply(&mut self, now: Nanos, id: ConnId, side: Side, packet: Packet) {
         let open = |conn: &&Conn| conn.ends[side as usize].closed.is_none();
         if let Some(conn) = self.conns.get(id).filter(open) {
-            self.net.send(now, conn.route(id, side), packet, 0);
+            self.net.send(now, conn.route(id, side), packet);
         }
     }
 
@@ -338,8 +390,9 @@ impl Engine {
             let room = usize::try_from(half.room).unwrap_or(usize::MAX);
             let bytes = data.split_to(data.len().min(mtu).min(room));
             half.room -= bytes.len() as u64;
-            let packet = Packet::Data { stream, bytes, fin: false };
-            half.not_before = self.net.send(now, route, packet, half.not_before);
+            let packet = Packet::Data { stream, number: half.sent, bytes, fin: false };
+            half.sent += 1;
+            self.net.send(now, route, packet);
         }
         Poll::Ready(Ok(()))
     }
@@ -360,8 +413,9 @@ impl Engine {
         };
         half.finished = true;
         if end.closed.is_none() {
-            let packet = Packet::Data { stream, bytes: Bytes::new(), fin: true };
-            half.not_before = self.net.send(now, route, packet, half.not_before);
+            let (number, bytes) = (half.sent, Bytes::new());
+            half.sent += 1;
+            self.net.send(now, route, Packet::Data { stream, number, bytes, fin: true });
         }
         Ok(())
     }
@@ -467,7 +521,7 @@ impl Engine {
         let half = end.streams.get_mut(&stream).and_then(|stream| stream.recv.as_mut());
         if let Some(half) = half.filter(|half| !half.is_over()) {
             half.stopped = true;
-            half.chunks.clear();
+            half.give_up();
             self.reply(now, id, side, Packet::Stop { stream, code });
             self.settle(now, id, side, stream);
         }

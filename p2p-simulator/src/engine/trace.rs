@@ -2,9 +2,14 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::Nanos;
+pub(crate) use watch::{Verdict, Watch};
+
+pub(crate) mod diff;
+pub(crate) mod json;
+mod watch;
 
 /// The 128-bit hash over everything that happened: times, places, kinds and payloads. Same seed and
 /// same program, same hash, in every process and build.
@@ -48,6 +53,55 @@ pub enum TraceKind {
     ConnectFailed = 9,
     /// A connection was given up after silence.
     TimedOut = 10,
+    /// A packet of a stream had been lost, and was sent again.
+    Resent = 20,
+    /// A host was paused.
+    Paused = 11,
+    /// A host went on after a pause.
+    Resumed = 12,
+    /// A fault that changes a direction or a host began.
+    FaultBegan = 13,
+    /// It ended.
+    FaultEnded = 14,
+    /// A host came to be. Its name is the payload.
+    HostAdded = 240,
+    /// A host's endpoint started.
+    Bound = 241,
+    /// A host's endpoint ended.
+    Unbound = 242,
+    /// The program noted something: see [`Network::note`](crate::Network::note).
+    Noted = 243,
+    /// All tasks waited. Only where determinism is checked: then timers are seen too.
+    Rested = 244,
+    /// The program ended. Only where determinism is checked.
+    Ended = 245,
+}
+
+/// What a packet carried, as far as a recording keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PayloadDigest {
+    /// A hash over all of it; 0 in what was not recorded.
+    pub hash: u64,
+    start: [u8; Self::KEPT],
+    kept: u8,
+}
+
+impl PayloadDigest {
+    /// Enough to recognise a message by.
+    const KEPT: usize = 32;
+
+    fn of(payload: &[u8]) -> Self {
+        let kept = payload.len().min(Self::KEPT);
+        let mut start = [0; Self::KEPT];
+        start[..kept].copy_from_slice(&payload[..kept]);
+        Self { hash: xxh3_64(payload), start, kept: kept as u8 }
+    }
+
+    /// Its first bytes.
+    pub fn start(&self) -> &[u8] {
+        &self.start[..usize::from(self.kept)]
+    }
 }
 
 /// One thing that happened.
@@ -66,13 +120,79 @@ pub struct TraceEvent {
     pub packet: u8,
     /// Bytes of payload.
     pub bytes: u32,
+    /// The number of the connection's slot, where there is one. Slots are used again.
+    pub connection: Option<u32>,
+    /// The number of the packet's stream, as QUIC counts streams.
+    pub stream: Option<u64>,
+    /// What else the packet says: 1 at a stream's end, a code, a window's bytes, a direction.
+    pub value: u64,
+    /// What it carried. Kept in recordings only; the trace hash is over all of it.
+    pub payload: PayloadDigest,
+}
+
+impl TraceEvent {
+    /// Something that is no packet.
+    pub(crate) const fn mark(at: Nanos, kind: TraceKind, from: u32, to: u32) -> Self {
+        Self {
+            at_ns: at,
+            kind,
+            from,
+            to,
+            packet: 0,
+            bytes: 0,
+            connection: None,
+            stream: None,
+            value: 0,
+            payload: PayloadDigest { hash: 0, start: [0; PayloadDigest::KEPT], kept: 0 },
+        }
+    }
+
+    /// What kind of packet it is about.
+    pub const fn packet_name(&self) -> Option<&'static str> {
+        Some(match self.packet {
+            1 => "dial",
+            2 => "answer",
+            3 => "confirm",
+            4 => "data",
+            5 => "reset",
+            6 => "stop",
+            7 => "window",
+            8 => "received",
+            9 => "stream-ended",
+            10 => "datagram",
+            11 => "close",
+            _ => return None,
+        })
+    }
+
+    /// Canonical bytes: fixed width, little endian. The payload follows them; its length is among
+    /// them.
+    fn canonical(&self) -> [u8; 43] {
+        let mut bytes = [0; 43];
+        bytes[..8].copy_from_slice(&self.at_ns.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.from.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.to.to_le_bytes());
+        bytes[16] = self.kind as u8;
+        bytes[17] = self.packet;
+        bytes[18..22].copy_from_slice(&self.bytes.to_le_bytes());
+        // One flag byte, so that "none" is not the same as 0.
+        bytes[22] = u8::from(self.connection.is_some()) | u8::from(self.stream.is_some()) << 1;
+        bytes[23..27].copy_from_slice(&self.connection.unwrap_or(0).to_le_bytes());
+        bytes[27..35].copy_from_slice(&self.stream.unwrap_or(0).to_le_bytes());
+        bytes[35..].copy_from_slice(&self.value.to_le_bytes());
+        bytes
+    }
 }
 
 impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (at, kind, bytes) = (self.at_ns as f64 / 1e6, self.kind, self.bytes);
-        write!(f, "{at:.6} ms {kind:?} {}->{} {} {bytes} B", self.from, self.to, self.packet)
+        diff::write_event(f, self, &[])
     }
+}
+
+/// How many events before a difference are shown.
+pub(crate) const fn watch_context() -> u64 {
+    watch::CONTEXT
 }
 
 /// The running hash, and the first events if they are recorded.
@@ -81,34 +201,56 @@ pub(crate) struct Trace {
     count: u64,
     recorded: Vec<TraceEvent>,
     record: usize,
+    /// Where two runs are compared.
+    watch: Option<Box<Watch>>,
 }
 
 impl Trace {
     /// Keeps the first `record` events besides the hash.
     pub(crate) fn new(record: usize) -> Self {
-        Self { hash: Xxh3Default::new(), count: 0, recorded: Vec::new(), record }
+        Self { hash: Xxh3Default::new(), count: 0, recorded: Vec::new(), record, watch: None }
+    }
+
+    /// Watches what follows closely.
+    pub(crate) fn set_watch(&mut self, watch: Watch) {
+        self.watch = Some(Box::new(watch));
+    }
+
+    pub(crate) fn take_watch(&mut self) -> Option<Watch> {
+        self.watch.take().map(|watch| *watch)
     }
 
     pub(crate) fn event(&mut self, event: TraceEvent, payload: &[u8]) {
-        // Canonical bytes: fixed width, little endian, then the payload, whose length is among them.
-        let mut bytes = [0; 22];
-        bytes[..8].copy_from_slice(&event.at_ns.to_le_bytes());
-        bytes[8..12].copy_from_slice(&event.from.to_le_bytes());
-        bytes[12..16].copy_from_slice(&event.to.to_le_bytes());
-        bytes[16] = event.kind as u8;
-        bytes[17] = event.packet;
-        bytes[18..].copy_from_slice(&event.bytes.to_le_bytes());
+        let bytes = event.canonical();
         self.hash.update(&bytes);
         self.hash.update(payload);
         self.count += 1;
         if self.recorded.len() < self.record {
-            self.recorded.push(event);
+            self.recorded.push(TraceEvent { payload: PayloadDigest::of(payload), ..event });
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.event(event, &bytes, payload);
         }
     }
 
     /// An event that is no packet.
     pub(crate) fn mark(&mut self, at: Nanos, kind: TraceKind, from: u32, to: u32) {
-        self.event(TraceEvent { at_ns: at, kind, from, to, packet: 0, bytes: 0 }, &[]);
+        self.event(TraceEvent::mark(at, kind, from, to), &[]);
+    }
+
+    /// An event that is no packet but has words.
+    pub(crate) fn words(&mut self, at: Nanos, kind: TraceKind, host: u32, words: &str) {
+        let bytes = words.len() as u32;
+        let event = TraceEvent { bytes, ..TraceEvent::mark(at, kind, host, host) };
+        self.event(event, words.as_bytes());
+    }
+
+    /// An event that only a comparison of runs sees, for it is none of the network's.
+    pub(crate) fn watched(&mut self, at: Nanos, kind: TraceKind) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.compares()) {
+            let event = TraceEvent::mark(at, kind, 0, 0);
+            watch.event(event, &event.canonical(), &[]);
+        }
     }
 
     pub(crate) fn hash(&self) -> TraceHash {
@@ -138,9 +280,9 @@ mod tests {
     fn the_payload_is_part_of_the_hash() {
         let hash = |payload: &[u8]| {
             let mut trace = Trace::new(0);
-            let kind = TraceKind::Arrived;
             let bytes = payload.len() as u32;
-            trace.event(TraceEvent { at_ns: 1, kind, from: 0, to: 1, packet: 2, bytes }, payload);
+            let mark = TraceEvent::mark(1, TraceKind::Arrived, 0, 1);
+            trace.event(TraceEvent { packet: 4, bytes, ..mark }, payload);
             trace.hash()
         };
         assert_ne!(hash(b"a"), hash(b"b"));
@@ -151,7 +293,7 @@ mod tests {
     fn the_hash_is_the_same_on_every_machine() {
         let mut trace = Trace::new(1);
         trace.mark(5, TraceKind::Cut, 1, 2);
-        assert_eq!(trace.hash().to_string(), "1d938935aa16594d241e5b40e1d396e6");
+        assert_eq!(trace.hash().to_string(), "3a23fc79f25cf94ca97096e5bb6cbce4");
         assert_eq!(trace.recorded().len(), 1);
     }
 }

@@ -26,6 +26,11 @@ impl WakerSet {
         }
     }
 
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Waits no longer.
     pub(crate) fn leave(&mut self, ticket: u64) {
         self.waiting.remove(&ticket);

@@ -11,32 +11,108 @@
 //!    one, and a timer of our own, the *gate*, is set to the event's millisecond. tokio then jumps to
 //!    its next timer, be it the gate or one of the program's.
 //!
+//! On the way it looks whether the run has to stop: at its limit of virtual time, because an
+//! invariant does not hold, a real thread has started or real I/O was tried, and for a *deadlock*. When
+//! the network has nothing to do any more, tokio does not say whether a timer is left. So at the limit
+//! the gate is set a year further: if nothing comes before it, nothing ever will.
+//!
 //! That the first poll of `tokio::time::advance` moves the clock, and that a hook that wakes the
 //! program keeps the clock from jumping, are facts of tokio 1.54 that no document promises:
 //! [`check_clock`] looks whether they still hold.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::{SimulationError, paused_runtime};
+use super::{SimulationError, panics, paused_runtime};
+use crate::engine::trace::TraceKind;
 use crate::engine::{Nanos, nanos};
 use crate::shared::Shared;
 
 /// tokio's resolution.
 const MS: Nanos = 1_000_000;
+/// How far behind the limit a timer is looked for. tokio's timers reach a little over two years.
+const PROBE: Nanos = 365 * 24 * 3600 * 1_000_000_000;
+/// How often in a row the clock stops for invariants alone.
+const MAX_IDLE_CHECKS: u32 = 100_000;
+/// How often the clock may stop on the way to the probe: tokio's wheel of timers has 6 levels, and
+/// stops where it goes from one to the next. More stops than these are timers of the program's.
+const MAX_PROBES: u32 = 16;
 
 #[derive(Debug)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
     limit: Nanos,
     gate: Mutex<Gate>,
+    /// Whether tokio was left to move its clock.
+    jumps: AtomicBool,
     root: Arc<Root>,
+    threads: Arc<RealThreads>,
+    forbid_threads: bool,
+    /// Another run is compared to this one.
+    watched: bool,
+    /// The limit was reached, and it is looked whether there are timers behind it.
+    probing: AtomicBool,
+}
+
+/// Why a run stops before its program has ended.
+#[derive(Clone, Debug)]
+pub(super) enum Stop {
+    Deadlock {
+        at: Nanos,
+        waits: Vec<String>,
+    },
+    Invariant {
+        at: Nanos,
+        name: String,
+        detail: String,
+    },
+    /// Of real time.
+    Expired,
+    RealIo {
+        at: Nanos,
+    },
+    RealThread,
+    TimeLimit {
+        waits: Vec<String>,
+    },
+}
+
+/// Real threads seen in a run, and when.
+///
+/// tokio's clock does not jump while a thread is at work, so the time when the driver sees the first is
+/// the time when it began, give or take less than a millisecond. The thread itself could not tell.
+#[derive(Debug, Default)]
+pub(super) struct RealThreads {
+    count: AtomicU32,
+    first_at: OnceLock<Nanos>,
+    /// The virtual time when all tasks last waited.
+    now: AtomicU64,
+}
+
+impl RealThreads {
+    /// A thread has started.
+    pub(super) fn saw_one(&self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// When the first was seen, which is now if none was before.
+    pub(super) fn first_at(&self, now: Nanos) -> Nanos {
+        *self.first_at.get_or_init(|| now)
+    }
+
+    pub(super) fn last_rest(&self) -> Nanos {
+        self.now.load(Ordering::Acquire)
+    }
 }
 
 /// The timer that keeps tokio's clock from jumping past the next network event.
@@ -44,13 +120,21 @@ pub(super) struct Driver {
 struct Gate {
     timer: Option<Pin<Box<Sleep>>>,
     at: Option<Nanos>,
+    /// Since when nobody was woken by the network, and the program did nothing.
+    quiet_since: Option<Nanos>,
+    idle_checks: u32,
+    probes: u32,
 }
 
 /// Tells why the future that the runtime blocks on was woken: for the program's sake, or only to let
 /// tasks run before time goes on.
 #[derive(Debug, Default)]
-struct Root {
+pub(super) struct Root {
     program_woken: AtomicBool,
+    /// The program did something since all tasks last waited.
+    active: AtomicBool,
+    stopped: AtomicBool,
+    stop: Mutex<Option<Stop>>,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -58,6 +142,13 @@ impl Root {
     fn nudge(&self) {
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends the run, unless something else ends it already. Also from other threads.
+    pub(super) fn stop(&self, stop: Stop) {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+        self.stopped.store(true, Ordering::Release);
+        self.nudge();
     }
 }
 
@@ -69,57 +160,185 @@ impl Wake for Root {
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, limit: Duration) -> Self {
-        Self { shared, limit: nanos(limit), gate: Mutex::default(), root: Arc::default() }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        limit: Duration,
+        threads: Arc<RealThreads>,
+        forbid_threads: bool,
+        watched: bool,
+    ) -> Self {
+        Self {
+            shared,
+            limit: nanos(limit),
+            gate: Mutex::default(),
+            jumps: AtomicBool::new(false),
+            root: Arc::default(),
+            threads,
+            forbid_threads,
+            watched,
+            probing: AtomicBool::new(false),
+        }
     }
 
-    /// Runs the program; `None` if its time was over first.
-    pub(super) async fn run<F: Future>(&self, program: F) -> Option<F::Output> {
+    pub(super) const fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    /// Runs the program to its end, or until something stops it.
+    pub(super) async fn run<F: Future>(&self, program: F) -> Result<F::Output, Stop> {
         let mut program = pin!(program);
         let waker = Waker::from(self.root.clone());
         self.root.program_woken.store(true, Ordering::Relaxed);
         poll_fn(|cx| {
             let waiting = Some(cx.waker().clone());
             *self.root.waker.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
-            if self.root.program_woken.swap(false, Ordering::Relaxed) {
-                return program.as_mut().poll(&mut Context::from_waker(&waker)).map(Some);
+            if self.root.stopped.load(Ordering::Acquire) {
+                let stop = self.root.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+                return Poll::Ready(Err(stop.unwrap_or(Stop::Expired)));
             }
-            if self.now() >= self.limit { Poll::Ready(None) } else { Poll::Pending }
+            if self.root.program_woken.swap(false, Ordering::Relaxed) {
+                // A timer behind the limit has fired, which nobody may see.
+                if self.probing.load(Ordering::Relaxed) && self.now() > self.edge() {
+                    return Poll::Ready(Err(self.time_limit()));
+                }
+                self.root.active.store(true, Ordering::Relaxed);
+                return program.as_mut().poll(&mut Context::from_waker(&waker)).map(Ok);
+            }
+            Poll::Pending
         })
         .await
     }
 
     fn now(&self) -> Nanos {
-        nanos(self.shared.elapsed())
+        self.shared.read_clock()
+    }
+
+    /// tokio may have let the clock jump to a timer.
+    pub(super) fn on_unpark(&self) {
+        if self.jumps.swap(false, Ordering::Relaxed) {
+            self.now();
+        }
+    }
+
+    /// The limit rounded up: where the clock can stop.
+    const fn edge(&self) -> Nanos {
+        self.limit.next_multiple_of(MS)
     }
 
     /// No task is ready: goes on to what happens next.
     pub(super) fn on_park(&self) {
+        if self.root.stopped.load(Ordering::Acquire) {
+            return self.root.nudge();
+        }
+        let mut now = self.now();
         loop {
-            let now = self.now();
+            self.threads.now.store(now, Ordering::Release);
+            if self.watched {
+                self.shared.with(|engine, now| engine.trace_mut().watched(now, TraceKind::Rested));
+            }
             let (woke, next) = self.shared.advance();
             // Even a wake that reaches nobody must not let the clock jump; hence the nudge.
-            if woke || now >= self.limit {
+            if woke {
+                self.root.active.store(true, Ordering::Relaxed);
                 return self.root.nudge();
             }
+            let check_at = match self.look(now) {
+                Ok(check_at) => check_at,
+                Err(stop) => return self.root.stop(stop),
+            };
+            if now >= self.limit {
+                return self.at_limit(now, next);
+            }
             match next {
-                Some(next) if next / MS == now / MS => advance(next - now),
+                Some(next) if next / MS == now / MS => {
+                    advance(next - now);
+                    now = next;
+                    self.shared.set_now(now);
+                }
                 _ => {
                     let grid = now.next_multiple_of(MS);
                     if grid != now {
                         advance(grid - now);
+                        self.shared.set_now(grid);
                     }
                     let event = next.map_or(Nanos::MAX, |next| next / MS * MS);
-                    // The limit rounded up: where the clock can stop.
-                    return self.set_gate(event.min(self.limit.next_multiple_of(MS)).max(grid));
+                    let check_at = self.next_check(now, next.is_none(), check_at);
+                    return self.set_gate(event.min(check_at).min(self.edge()).max(grid));
                 }
             }
         }
     }
 
+    /// Looks whether something is wrong, and when it is to be looked again.
+    fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
+        if self.shared.was_used_elsewhere() && self.threads.count() == 0 {
+            self.threads.saw_one();
+        }
+        if self.threads.count() > 0 {
+            self.threads.first_at(now);
+            if self.forbid_threads {
+                return Err(Stop::RealThread);
+            }
+        }
+        if panics::saw_real_io() {
+            return Err(Stop::RealIo { at: now });
+        }
+        let checked = self.shared.check_invariants(now);
+        checked.map_err(|(name, detail)| Stop::Invariant { at: now, name, detail })
+    }
+
+    /// All tasks wait at the limit, or behind it.
+    fn at_limit(&self, now: Nanos, next: Option<Nanos>) {
+        let probe = self.edge() + PROBE;
+        self.next_check(now, next.is_none(), None);
+        let probes = {
+            let mut gate = self.lock_gate();
+            gate.probes += 1;
+            gate.probes
+        };
+        if next.is_none() && now < probe && probes <= MAX_PROBES {
+            self.probing.store(true, Ordering::Relaxed);
+            return self.set_gate(probe);
+        }
+        if next.is_none() && now >= probe {
+            let at = self.lock_gate().quiet_since.unwrap_or(now);
+            return self.root.stop(Stop::Deadlock { at, waits: self.waits() });
+        }
+        self.root.stop(self.time_limit());
+    }
+
+    fn time_limit(&self) -> Stop {
+        Stop::TimeLimit { waits: self.waits() }
+    }
+
+    fn waits(&self) -> Vec<String> {
+        let mut waits = self.shared.with(|engine, _| engine.waits());
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        waits.push(format!("spawned tasks that have not ended, the library's among them: {tasks}"));
+        waits
+    }
+
+    fn lock_gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the clock has to stop for the sake of an invariant.
+    fn next_check(&self, now: Nanos, quiet: bool, check_at: Option<Nanos>) -> Nanos {
+        let mut gate = self.lock_gate();
+        if self.root.active.swap(false, Ordering::Relaxed) {
+            gate.quiet_since = None;
+            gate.idle_checks = 0;
+        }
+        // An event may still come that concerns nobody, such as a dial's time running out.
+        gate.quiet_since.get_or_insert(now);
+        gate.idle_checks += u32::from(quiet);
+        let check_at = check_at.filter(|_| gate.idle_checks < MAX_IDLE_CHECKS);
+        check_at.map_or(Nanos::MAX, |at| at.next_multiple_of(MS))
+    }
+
     fn set_gate(&self, at: Nanos) {
-        let mut gate: MutexGuard<'_, Gate> =
-            self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.jumps.store(true, Ordering::Relaxed);
+        let mut gate = self.lock_gate();
         if gate.at.replace(at) == Some(at) {
             return;
         }
@@ -147,13 +366,14 @@ pub(super) fn check_clock() -> Result<(), SimulationError> {
 fn look_at_clock() -> Result<(), SimulationError> {
     let unsuitable = |detail: &str| Err(SimulationError::UnsuitableTokio { detail: detail.into() });
     let waiting: Arc<Mutex<Option<Waker>>> = Arc::default();
-    let runtime = paused_runtime({
+    let on_park = {
         let waiting = waiting.clone();
         move || {
             let waker = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
             waker.into_iter().for_each(Waker::wake);
         }
-    })?;
+    };
+    let runtime = paused_runtime(0, on_park, || (), || ())?;
     runtime.block_on(async {
         let start = Instant::now();
         advance(250_123);

@@ -13,6 +13,7 @@ use p2p_core::{PathEvents, PathInfo, PeerId};
 use super::{SimRecvStream, SimSendStream, WaitAtEnd};
 use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamId};
+use crate::host::task::note_stray;
 use crate::shared::Shared;
 
 /// One end of a simulated connection. Dropping it closes the connection.
@@ -58,6 +59,13 @@ impl SimLink {
         })
     }
 
+    fn note_stray(&self) {
+        let (conn, side) = (self.conn, self.side);
+        if let Some(host) = self.shared.with(|engine, _| engine.host_at(conn, side)) {
+            note_stray(&self.shared, host);
+        }
+    }
+
     fn accept(
         &self,
         direction: Direction,
@@ -94,6 +102,7 @@ impl Link for SimLink {
     }
 
     async fn open_bi(&self) -> Result<(SimSendStream, SimRecvStream), LinkClosed> {
+        self.note_stray();
         let stream = self.open(Direction::Bi).await?;
         Ok((self.send_stream(stream), self.recv_stream(stream)))
     }
@@ -104,6 +113,7 @@ impl Link for SimLink {
     }
 
     fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
+        self.note_stray();
         self.with(|engine, now, conn, side| engine.send_datagram(now, conn, side, datagram))
     }
 

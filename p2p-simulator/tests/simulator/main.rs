@@ -1,8 +1,16 @@
 //! What the simulator promises beyond the traits: exact time, faults, repeatability.
 
+mod deadlock;
+mod determinism;
+mod fault_guards;
+mod fault_schedules;
 mod faults;
+mod harness;
+mod host_tasks;
 mod links;
 mod live;
+mod model;
+mod model_speed;
 mod repeatable;
 mod runs;
 
@@ -27,6 +35,10 @@ async fn pair(network: Network) -> Result<Pair> {
     let dialled = connect(&providers[0], &providers[1]).await?;
     let accepted = listener.accept().await?;
     Ok(Pair { network, hosts, providers, dialled, accepted })
+}
+
+async fn listen(at: &SimulatorP2P) -> p2p_simulator::SimulatorListener {
+    at.listen(ListenOptions::new(protocol())).await.expect("listening")
 }
 
 async fn connect(from: &SimulatorP2P, to: &SimulatorP2P) -> Result<SimulatorConnection> {

@@ -15,12 +15,15 @@ fn inside_a_runtime_it_says_so() {
 }
 
 #[test]
-fn a_program_that_waits_for_nothing_ends_at_the_limit() {
+fn a_program_that_waits_for_nothing_is_at_a_deadlock() {
     let limit = Duration::from_secs(7);
     let run = Simulation::new(3).with_time_limit(limit).run(async |_| {
         std::future::pending::<()>().await;
     });
-    assert_eq!(run.map(|_| ()), Err(SimulationError::TimeLimit { limit, seed: 3 }));
+    let Err(SimulationError::Deadlock { seed: 3, at, .. }) = run.map(|_| ()) else {
+        panic!("a deadlock");
+    };
+    assert_eq!(at, Duration::ZERO, "it waited from the start");
 }
 
 #[test]

@@ -1,0 +1,162 @@
+//! Ways that nothing passes: cut, where datagrams are lost and streams are sent again after the
+//! repair; or held, where everything waits and then goes on as if nothing had been.
+
+use super::super::link::{Held, Met};
+use super::super::nanos;
+use super::super::trace::TraceKind;
+use super::super::{Delivery, Engine, Event, Nanos, Net, Packet, Route};
+use super::table::Effect;
+
+/// Datagrams and farewells that one direction can hold; more are lost.
+const MAX_HELD: usize = 1 << 16;
+
+impl Engine {
+    /// Cuts the way from one host to another, also for what is on it now.
+    pub(crate) fn cut(&mut self, now: Nanos, from: u32, to: u32) {
+        self.net.faults.cut_by_hand.insert((from, to));
+        self.block(now, from, to, TraceKind::Cut);
+    }
+
+    /// Repairs what [`Engine::cut`] cut.
+    pub(crate) fn repair(&mut self, now: Nanos, from: u32, to: u32) {
+        self.net.faults.cut_by_hand.remove(&(from, to));
+        self.unblock(now, from, to);
+    }
+
+    pub(super) fn block(&mut self, now: Nanos, from: u32, to: u32, kind: TraceKind) {
+        let link = self.net.link(from, to);
+        if self.net.links[link].cut_since.is_none() {
+            self.net.links[link].cut_since = Some(now);
+            self.net.trace.mark(now, kind, from, to);
+            self.expect_silence(now, from, to);
+        }
+    }
+
+    /// Opens the way again, if nothing else closes it.
+    pub(super) fn unblock(&mut self, now: Nanos, from: u32, to: u32) {
+        let faults = &self.net.faults;
+        let closes = |effect: &Effect| matches!(effect, Effect::Cut | Effect::Hold);
+        if faults.cut_by_hand.contains(&(from, to)) || faults.stands((from, to), closes) {
+            return;
+        }
+        let link = self.net.link(from, to);
+        if self.net.links[link].cut_since.take().is_some() {
+            self.net.trace.mark(now, TraceKind::Repaired, from, to);
+            self.flush(now, from, to);
+        }
+    }
+
+    /// Lets go on what waits between two hosts. What met a cut is sent again, after as long as a
+    /// sender's probe takes: one round trip (RFC 9002, section 6.2, without the back-off). What was
+    /// held on its way arrives now, and what was held at its start sets out now.
+    pub(super) fn flush(&mut self, now: Nanos, from: u32, to: u32) {
+        let link = self.net.link(from, to);
+        if self.net.links[link].cut_since.is_some() || self.net.faults.is_paused(from, to) {
+            return;
+        }
+        let mut held = std::mem::take(&mut self.net.links[link].held);
+        // A packet that was on its way met the cut later than one that was sent into it.
+        held.sort_by_key(|held| held.order);
+        for Held { route, order, packet, met } in held {
+            if self.conns.get(route.conn).is_none() {
+                continue;
+            }
+            let not_before = match met {
+                Met::Cut => now + nanos(self.net.round_trip(route)),
+                Met::HeldAtStart => now,
+                Met::HeldAtEnd => {
+                    self.net.queue.push(now, Event::Deliver { route, order, packet });
+                    continue;
+                }
+            };
+            self.net.transmit(now, route, order, packet, not_before);
+        }
+    }
+}
+
+impl Net {
+    /// Whether nothing passes on this route now.
+    pub(crate) fn is_blocked(&self, route: Route) -> bool {
+        self.links[route.link].cut_since.is_some()
+            || self.faults.is_paused(route.from_host, route.to_host)
+    }
+
+    /// A packet meets a closed way, at its start or at its end.
+    pub(crate) fn meet_block(
+        &mut self,
+        now: Nanos,
+        route: Route,
+        order: u64,
+        packet: Packet,
+        held: Met,
+    ) {
+        let pair = (route.from_host, route.to_host);
+        let cut = |effect: &Effect| matches!(effect, Effect::Cut);
+        let is_cut = self.faults.cut_by_hand.contains(&pair) || self.faults.stands(pair, cut);
+        if is_cut {
+            self.faults.hit(pair, cut);
+        } else {
+            self.faults.hit(pair, |effect| matches!(effect, Effect::Hold));
+            for host in [pair.0, pair.1] {
+                self.faults.hit_host(host, 1, |effect| matches!(effect, Effect::Pause));
+            }
+        }
+        let met = if is_cut { Met::Cut } else { held };
+        let waiting = &mut self.links[route.link].held;
+        let waits = match packet.delivery() {
+            Delivery::Reliable => true,
+            Delivery::Farewell | Delivery::Once => !is_cut && waiting.len() < MAX_HELD,
+        };
+        let kind = if waits { TraceKind::Held } else { TraceKind::Lost };
+        self.trace(now, kind, route, &packet);
+        if waits {
+            self.links[route.link].held.push(Held { route, order, packet, met });
+        }
+    }
+}
+
+impl super::Faults {
+    pub(super) fn is_paused(&self, from: u32, to: u32) -> bool {
+        !self.paused.is_empty() && (self.paused.contains(&from) || self.paused.contains(&to))
+    }
+
+    /// Counts a connection that was given up because nothing passed.
+    pub(crate) fn hit_silence(&mut self, from: u32, to: u32) {
+        self.hit((from, to), |effect| matches!(effect, Effect::Cut | Effect::Hold));
+        self.hit_host(from, 1, |effect| matches!(effect, Effect::Crash | Effect::Pause));
+    }
+}
+
+/// A packet between two hosts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flying {
+    pub(crate) order: u64,
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    pub(crate) kind: u8,
+    pub(crate) bytes: usize,
+    /// `None`: it waits for a repair or a release.
+    pub(crate) arrives_at: Option<Nanos>,
+}
+
+impl Engine {
+    /// What is between hosts now, in the order in which it was sent.
+    pub(crate) fn in_flight(&self) -> Vec<Flying> {
+        let mut found = Vec::new();
+        for (at, event) in self.net.queue.iter() {
+            if let Event::Deliver { route, order, packet } = event {
+                found.push(flying(*route, *order, packet, Some(at)));
+            }
+        }
+        for held in self.net.links.iter().flat_map(|link| &link.held) {
+            found.push(flying(held.route, held.order, &held.packet, None));
+        }
+        found.sort_by_key(|flying| (flying.order, flying.arrives_at));
+        found
+    }
+}
+
+fn flying(route: Route, order: u64, packet: &Packet, arrives_at: Option<Nanos>) -> Flying {
+    let (from, to) = (route.from_host, route.to_host);
+    Flying { order, from, to, kind: packet.kind(), bytes: packet.payload().len(), arrives_at }
+}

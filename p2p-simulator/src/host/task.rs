@@ -1,0 +1,187 @@
+//! Tasks that belong to a host: they end when it crashes, and stand still when it is paused.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+use super::Host;
+use crate::engine::fault::hosts::Gate;
+use crate::shared::Shared;
+
+thread_local! {
+    /// The host whose task is being polled on this thread: the network it is of, and its number.
+    static CURRENT: Cell<Option<(usize, u32)>> = const { Cell::new(None) };
+}
+
+impl Host {
+    /// Runs a future as a task of this host, as a process runs on a machine: when the host crashes,
+    /// the task is dropped at that time, and [`HostTaskError::Crashed`] is what comes of it; while the
+    /// host is paused, the task is not polled, and goes on afterwards, late for its timers.
+    ///
+    /// A task of plain `tokio::spawn` belongs to no host: after a crash it still runs, though it finds
+    /// its connections gone. As soon as a run has spawned one task here, others that dial, open a
+    /// two-way stream or send a datagram at a host's endpoint are *strays*: counted, named in the
+    /// [`FaultReport`](crate::FaultReport), and an error in a simulation that is
+    /// [strict](crate::Simulation::with_strict). The program that the simulation runs is none: it plays
+    /// fate. Messages and one-way streams are not looked at, for connections have tasks of their own.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn spawn<F>(&self, future: F) -> HostTask<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (shared, host) = (self.shared.clone(), self.number);
+        let life = shared.with(|engine, _| engine.enter_task(host));
+        let future = life.map(|_| Box::pin(future));
+        let life = life.unwrap_or(0);
+        let task = tokio::spawn(Gated { shared, host, life, ticket: None, future });
+        HostTask { task, host: self.name() }
+    }
+}
+
+/// Waits for a task of a host: a future. Dropping it lets the task go on.
+#[derive(Debug)]
+pub struct HostTask<T> {
+    task: JoinHandle<Option<T>>,
+    host: String,
+}
+
+impl<T> HostTask<T> {
+    /// Drops the task where it is.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Whether it is over.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl<T> Future for HostTask<T> {
+    type Output = Result<T, HostTaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.task).poll(cx).map(|joined| match joined {
+            Ok(Some(output)) => Ok(output),
+            Ok(None) => Err(HostTaskError::Crashed { host: self.host.clone() }),
+            Err(error) if error.is_panic() => {
+                Err(HostTaskError::Panicked { host: self.host.clone(), what: error.to_string() })
+            }
+            Err(_) => Err(HostTaskError::Aborted),
+        })
+    }
+}
+
+/// Why a task of a host gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HostTaskError {
+    /// It was aborted.
+    #[error("the task was aborted")]
+    Aborted,
+    /// Its host crashed.
+    #[error("the task's host '{host}' crashed")]
+    Crashed {
+        /// The host's name.
+        host: String,
+    },
+    /// It panicked.
+    #[error("a task of host '{host}' panicked: {what}")]
+    Panicked {
+        /// The host's name.
+        host: String,
+        /// What it said.
+        what: String,
+    },
+}
+
+/// A future that runs only while its host does.
+struct Gated<F> {
+    shared: Arc<Shared>,
+    host: u32,
+    life: u64,
+    ticket: Option<u64>,
+    /// `None` when it is over.
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Future for Gated<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { shared, host, life, ticket, future } = &mut *self;
+        let Some(running) = future else { return Poll::Ready(None) };
+        let gate = shared.with(|engine, _| engine.poll_gate(*host, *life, ticket, cx));
+        let marked = Marked::new(shared, *host);
+        match gate {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Gate::Run) => {
+                let Poll::Ready(output) = running.as_mut().poll(cx) else { return Poll::Pending };
+                *future = None;
+                drop(marked);
+                return Poll::Ready(Some(output));
+            }
+            Poll::Ready(Gate::Ended) => {}
+        }
+        // What the task held is dropped as the host's own.
+        *future = None;
+        Poll::Ready(None)
+    }
+}
+
+impl<F> Drop for Gated<F> {
+    fn drop(&mut self) {
+        let (host, life, ticket) = (self.host, self.life, self.ticket);
+        self.shared.with(|engine, _| engine.leave_task(host, life, ticket));
+    }
+}
+
+/// Marks what runs on this thread as a host's until it is dropped.
+struct Marked(Option<(usize, u32)>);
+
+impl Marked {
+    fn new(shared: &Arc<Shared>, host: u32) -> Self {
+        Self(CURRENT.replace(Some((Arc::as_ptr(shared) as usize, host))))
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+/// Counts the present task as a stray if it is not one of the host's.
+pub(crate) fn note_stray(shared: &Arc<Shared>, host: u32) {
+    let current = CURRENT.get().filter(|(network, _)| *network == Arc::as_ptr(shared) as usize);
+    let Some(task) = tokio::task::try_id() else { return };
+    if current.is_some_and(|(_, of)| of == host) {
+        return;
+    }
+    shared.with(|engine, _| {
+        if !engine.net.faults.has_host_tasks {
+            return;
+        }
+        let task = match current {
+            Some((_, of)) => format!("a task of '{}'", engine.hosts[of as usize].name),
+            None => engine.net.faults.number_of(task),
+        };
+        engine.net.faults.stray(host, task);
+    });
+}
+
+impl<F> fmt::Debug for Gated<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gated").field("host", &self.host).finish_non_exhaustive()
+    }
+}
