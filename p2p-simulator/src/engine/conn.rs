@@ -220,6 +220,9 @@ impl Engine {
             hosts,
             links,
         });
+        self.note_conn(from, id);
+        self.note_conn(to, id);
+        let dialler = &self.endpoints[from as usize];
         let conn = self.conns.get_mut(id)?;
         conn.ends[Side::Dialler as usize].handles = 1;
         let route = conn.route(id, Side::Dialler);

@@ -36,6 +36,10 @@ pub(super) struct Endpoint {
     pub(super) max_streams: u32,
     incoming: VecDeque<ConnId>,
     accept: WakerSet,
+    /// Its connections, in the order of dialling; some of them may be gone.
+    conns: Vec<ConnId>,
+    /// With how many of them those that are gone are looked for.
+    full: usize,
 }
 
 impl Endpoint {
@@ -44,6 +48,9 @@ impl Endpoint {
         !self.accept.is_empty()
     }
 }
+
+/// So few are not worth looking at.
+const MIN_FULL: usize = 16;
 
 /// Why an endpoint cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +104,8 @@ impl Engine {
             max_streams: config.max_streams,
             incoming: VecDeque::new(),
             accept: WakerSet::default(),
+            conns: Vec::new(),
+            full: MIN_FULL,
         });
         Ok(number)
     }
@@ -119,9 +128,24 @@ impl Engine {
         place.closed = true;
         place.accept.wake_all(&mut self.wakers);
         place.incoming.clear();
-        for (conn, side) in self.ends_where(|_, end| end.endpoint == endpoint) {
-            self.close(now, conn, side, 0, "");
+        for id in std::mem::take(&mut self.endpoints[endpoint as usize].conns) {
+            for side in [Side::Dialler, Side::Acceptor] {
+                let conn = self.conns.get(id);
+                if conn.is_some_and(|conn| conn.ends[side as usize].endpoint == endpoint) {
+                    self.close(now, id, side, 0, "");
+                }
+            }
         }
+    }
+
+    /// An endpoint has one more connection.
+    pub(super) fn note_conn(&mut self, endpoint: u32, id: ConnId) {
+        let (place, conns) = (&mut self.endpoints[endpoint as usize], &self.conns);
+        if place.conns.len() >= place.full {
+            place.conns.retain(|id| conns.get(*id).is_some());
+            place.full = (2 * place.conns.len()).max(MIN_FULL);
+        }
+        place.conns.push(id);
     }
 
     /// Ends all endpoints of a host, without a word.
