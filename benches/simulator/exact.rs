@@ -23,8 +23,8 @@ pub(crate) fn error<W: Wire>(plan: Plan) -> Result<Vec<f64>> {
             let latency =
                 move |way: u64| Duration::from_nanos(300_007 + (2 * number + way) * 1_299_721);
             let (a, b) = (network.host("a"), network.host("b"));
-            network.set_link_one_way(&a, &b, &LinkProfile::new().with_latency(latency(0)));
-            network.set_link_one_way(&b, &a, &LinkProfile::new().with_latency(latency(1)));
+            network.set_link_one_way(&a, &b, &LinkProfile::new().with_latency(latency(0)))?;
+            network.set_link_one_way(&b, &a, &LinkProfile::new().with_latency(latency(1)))?;
             let (a, b) = (W::endpoint(&a).await?, W::endpoint(&b).await?);
             let (near, far) = W::connect(&a, &b).await?;
             let ((mut requests, mut replies), (mut replying, mut requested)) =
