@@ -108,6 +108,55 @@ fn a_peer_has_so_many_requests_at_once_and_others_their_own() {
 }
 
 #[test]
+fn a_peer_that_asks_nothing_for_long_makes_room_for_others() {
+    let run = simulation(7).run(async |network| {
+        let mut limits = Limits::default();
+        limits.connections = 1;
+        let door = Door::open(&network, limits, 1).await;
+        // Both sides keep the connection alive; only asking counts.
+        let quiet = door.guest(&network, "quiet").await;
+        tokio::time::sleep(limits.header_timeout / 2).await;
+        quiet.ask(request("GET", "/ready", None)).await.expect("an answer").is(200);
+        let asked = Instant::now();
+        let reason = quiet.connection.closed().await;
+        assert!(reason.message.contains("connect again"), "{reason}");
+        let waited = asked.elapsed();
+        assert!(waited >= limits.header_timeout - Duration::from_secs(1), "{waited:?}");
+        assert!(waited < limits.header_timeout + Duration::from_secs(1), "{waited:?}");
+        let next = door.guest(&network, "next").await;
+        next.ask(request("GET", "/ready", None)).await.expect("an answer").is(200);
+    });
+    run.expect("a run");
+}
+
+#[test]
+fn a_peer_that_takes_no_answer_is_given_up() {
+    let run = simulation(8).run(async |network| {
+        let mut limits = Limits::default();
+        limits.body = 8 << 20;
+        let door = Door::open(&network, limits, 1).await;
+        let guest = door.guest(&network, "guest").await;
+        let mut stream = guest.stream().await;
+        // Many requests on one stream, whose answers together are more than any window.
+        let begun = Instant::now();
+        let requests = b"GET /nope HTTP/1.1\r\nhost: c\r\n\r\n".repeat(1000);
+        let written = async {
+            loop {
+                if stream.write_all(&requests).await.is_err() {
+                    break;
+                }
+            }
+        };
+        // The coordinator reads no more while its answers wait; then it gives up.
+        let patience = limits.answer_timeout + Duration::from_secs(30);
+        timeout(patience, written).await.expect("the stream ends");
+        assert!(begun.elapsed() >= limits.answer_timeout, "{:?}", begun.elapsed());
+        guest.ask(request("GET", "/ready", None)).await.expect("an answer").is(200);
+    });
+    run.expect("a run");
+}
+
+#[test]
 fn peers_past_the_bound_are_refused_until_one_leaves() {
     let run = simulation(6).run(async |network| {
         let mut limits = Limits::default();
