@@ -35,7 +35,7 @@ struct Epoch {
 }
 
 impl Doorkeeper {
-    /// For the host `host` with the peer id `host_peer`, which honours tokens of `issuer` made at
+    /// For the host `host` with the peer id `host_peer`, which honours tokens of `issuer` made
     /// after `not_before`. It remembers at most `max_remembered` tokens that were used and have
     /// not expired, and as many sessions.
     pub const fn new(
@@ -59,7 +59,7 @@ impl Doorkeeper {
         }
     }
 
-    /// Honours tokens of `issuer` from now on, and of nobody else; of a new one those made at
+    /// Honours tokens of `issuer` from now on, and of nobody else; of a new one those made
     /// after `not_before`. Says whether it is a new one: then all that is known of tokens, times
     /// included, was about the old one's and is forgotten. For the same, nothing changes.
     pub fn set_issuer(&mut self, issuer: PeerId, not_before: Timestamp) -> bool {

@@ -38,7 +38,7 @@ pub enum Preset {
     /// A geostationary satellite: 25 and 3 Mbit/s, a round trip of 600 ms.
     ///
     /// RFC 2488, section 2: one way up and down takes 239.6 ms at best and up to 279 ms, so that a
-    /// round trip has 558 ms before any processing. The speeds were the FCC's minimum for broadband
+    /// round trip has up to 558 ms before any processing. The speeds were the FCC's minimum for broadband
     /// from 2015 to 2024.
     GeoSatellite,
     /// Copper at home: 25 and 5 Mbit/s, a round trip of 38 ms.

@@ -10,7 +10,6 @@ mod host_tasks;
 mod links;
 mod live;
 mod model;
-mod model_speed;
 mod repeatable;
 mod runs;
 
