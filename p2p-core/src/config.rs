@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::frame;
+use crate::protocol::Capabilities;
+use crate::reconnect::ReconnectPolicy;
 
 /// The timers and bounds that every backend keeps. [`ConnectionConfig::default`] is a sane start.
 ///
@@ -31,11 +33,21 @@ pub struct ConnectionConfig {
     /// The largest message accepted, and, as the peer has such a bound too, sent. Bytes; default
     /// 1 MiB, at most [`ConnectionConfig::MAX_MESSAGE_SIZE`].
     pub max_message_size: usize,
-    /// Bytes of messages that may be between the peer's `send` and this side's `recv`, each message
-    /// counted with 64 bytes besides its own; then the peer's `send` waits (up to one message more,
-    /// so that a message may be larger than this). It bounds the messages' speed to this much per
-    /// round trip. Default 1 MiB; less than 16 KiB counts as that.
+    /// Bytes of messages that may be between the peer's `send` and this side's `recv`, for each
+    /// [`Priority`](crate::Priority), each message counted with 64 bytes besides its own; then the
+    /// peer's `send` waits (up to one message more, so that a message may be larger than this). It
+    /// bounds the messages' speed to this much per round trip, and the memory of both sides to four
+    /// times this much, once each. Default 1 MiB; less than 16 KiB counts as that.
     pub receive_window: usize,
+    /// Bytes of messages of each priority that may be waiting for the transport before `send` waits
+    /// and `try_send` fails; the message that crosses it is taken. Default 64 KiB.
+    pub send_queue: usize,
+    /// From which size on messages are packed with LZ4, if the peer understands that; those that do
+    /// not shrink go as they are. Bytes; default `None`: never.
+    pub compress_from: Option<usize>,
+    /// Whether connections outlive their links; both sides must want it. Default
+    /// [`ReconnectPolicy::Off`].
+    pub reconnect: ReconnectPolicy,
     /// Streams that a peer may have open at once, of either kind. Default 128.
     pub max_streams: u32,
     /// Inbound connections that may be between their first packet and admission at once; further
@@ -95,6 +107,35 @@ impl ConnectionConfig {
         self
     }
 
+    /// Sets how many bytes of messages of each priority may wait for the transport.
+    #[must_use]
+    pub const fn with_send_queue(mut self, bytes: usize) -> Self {
+        self.send_queue = bytes;
+        self
+    }
+
+    /// Packs messages from this size on.
+    #[must_use]
+    pub const fn with_compress_from(mut self, bytes: usize) -> Self {
+        self.compress_from = Some(bytes);
+        self
+    }
+
+    /// Sets whether connections outlive their links.
+    #[must_use]
+    pub const fn with_reconnect(mut self, policy: ReconnectPolicy) -> Self {
+        self.reconnect = policy;
+        self
+    }
+
+    /// What this side can do.
+    pub(crate) const fn capabilities(&self) -> Capabilities {
+        match self.reconnect {
+            ReconnectPolicy::Off => Capabilities::ALL.without(Capabilities::RESUME),
+            ReconnectPolicy::Resume(_) => Capabilities::ALL,
+        }
+    }
+
     /// Sets how many streams a peer may have open at once.
     #[must_use]
     pub const fn with_max_streams(mut self, streams: u32) -> Self {
@@ -114,6 +155,9 @@ impl Default for ConnectionConfig {
             keep_alive_interval: Duration::from_secs(5),
             max_message_size: 1 << 20,
             receive_window: 1 << 20,
+            send_queue: 64 * 1024,
+            compress_from: None,
+            reconnect: ReconnectPolicy::Off,
             max_streams: 128,
             max_handshakes: 256,
             max_listeners: Self::MAX_LISTENERS,

@@ -19,8 +19,12 @@ use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::priority::Priority;
 use crate::protocol::ProtocolName;
-use crate::provider::{ConnectionStats, P2PConnection, P2PListener, P2PProvider, PeerInfo};
+use crate::provider::{
+    ConnectionStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo,
+};
+use crate::reconnect::{ConnectionState, StateEvents};
 use crate::stream::{RecvStream, SendStream};
 
 /// [`P2PProvider`] behind a pointer; each method does what its namesake does.
@@ -68,10 +72,14 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     fn peer_id(&self) -> PeerId;
     /// See [`P2PConnection::peer`].
     fn peer(&self) -> &PeerInfo;
-    /// See [`P2PConnection::send`].
-    async fn send(&self, message: Bytes) -> Result<()>;
-    /// See [`P2PConnection::recv`].
-    async fn recv(&self) -> Result<Bytes>;
+    /// See [`P2PConnection::send_with`].
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()>;
+    /// See [`P2PConnection::try_send`].
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
+    /// See [`P2PConnection::queue_depth`].
+    fn queue_depth(&self, priority: Priority) -> usize;
+    /// See [`P2PConnection::recv_message`].
+    async fn recv_message(&self) -> Result<Message>;
     /// See [`P2PConnection::send_datagram`].
     fn send_datagram(&self, datagram: Bytes) -> Result<()>;
     /// See [`P2PConnection::recv_datagram`].
@@ -84,6 +92,10 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     async fn accept_stream(&self) -> Result<(AnySendStream, AnyRecvStream)>;
     /// See [`P2PConnection::is_connected`].
     fn is_connected(&self) -> bool;
+    /// See [`P2PConnection::state`].
+    fn state(&self) -> ConnectionState;
+    /// See [`P2PConnection::state_events`].
+    fn state_events(&self) -> StateEvents;
     /// See [`P2PConnection::path`].
     fn path(&self) -> PathInfo;
     /// See [`P2PConnection::path_events`].
@@ -106,12 +118,20 @@ impl<C: P2PConnection> DynConnection for C {
         P2PConnection::peer(self)
     }
 
-    async fn send(&self, message: Bytes) -> Result<()> {
-        P2PConnection::send(self, message).await
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
+        P2PConnection::send_with(self, priority, message).await
     }
 
-    async fn recv(&self) -> Result<Bytes> {
-        P2PConnection::recv(self).await
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
+        P2PConnection::try_send(self, priority, message)
+    }
+
+    fn queue_depth(&self, priority: Priority) -> usize {
+        P2PConnection::queue_depth(self, priority)
+    }
+
+    async fn recv_message(&self) -> Result<Message> {
+        P2PConnection::recv_message(self).await
     }
 
     fn send_datagram(&self, datagram: Bytes) -> Result<()> {
@@ -138,6 +158,14 @@ impl<C: P2PConnection> DynConnection for C {
 
     fn is_connected(&self) -> bool {
         P2PConnection::is_connected(self)
+    }
+
+    fn state(&self) -> ConnectionState {
+        P2PConnection::state(self)
+    }
+
+    fn state_events(&self) -> StateEvents {
+        P2PConnection::state_events(self)
     }
 
     fn path(&self) -> PathInfo {
@@ -325,12 +353,20 @@ impl P2PConnection for AnyConnection {
         self.0.peer()
     }
 
-    async fn send(&self, message: Bytes) -> Result<()> {
-        self.0.send(message).await
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
+        self.0.send_with(priority, message).await
     }
 
-    async fn recv(&self) -> Result<Bytes> {
-        self.0.recv().await
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
+        self.0.try_send(priority, message)
+    }
+
+    fn queue_depth(&self, priority: Priority) -> usize {
+        self.0.queue_depth(priority)
+    }
+
+    async fn recv_message(&self) -> Result<Message> {
+        self.0.recv_message().await
     }
 
     fn send_datagram(&self, datagram: Bytes) -> Result<()> {
@@ -355,6 +391,14 @@ impl P2PConnection for AnyConnection {
 
     fn is_connected(&self) -> bool {
         self.0.is_connected()
+    }
+
+    fn state(&self) -> ConnectionState {
+        self.0.state()
+    }
+
+    fn state_events(&self) -> StateEvents {
+        self.0.state_events()
     }
 
     fn path(&self) -> PathInfo {

@@ -2,24 +2,36 @@
 //!
 //! On a link, each side opens unidirectional streams, and the first byte of each says what it is
 //! ([`StreamKind`]). The first stream of each side is its *control* stream and begins with its
-//! [`Hello`](hello::Hello); then come [`control`] frames. Messages travel on a *lane*, a stream of
-//! length-delimited frames ([`frame`]), as many as the other side has [`credit`] and
-//! room for [`packets`]. Bidirectional streams are the program's own, after one byte that makes them visible
-//! to the peer.
+//! [`Hello`](hello::Hello); then come [`control`] frames. Messages travel on *lanes*, one for each
+//! priority: a lane is a sequence of length-delimited [`frame`]s, some of them [`pack`]ed, which a
+//! stream carries from some offset on ([`send_lane`], [`recv_lane`]), as many as the other side has
+//! [`credit`] and room for [`packets`]. When a link is lost, a stream of the next one goes on where
+//! the receiving lane stands: so a lane loses nothing and doubles nothing. [`backoff`] says when to
+//! try for a next link. Bidirectional streams are
+//! the program's own, after one byte that makes them visible to the peer.
 
+pub(crate) mod backoff;
 pub(crate) mod control;
 pub(crate) mod credit;
 pub(crate) mod frame;
 pub(crate) mod hello;
+pub(crate) mod pack;
 pub(crate) mod packets;
+pub(crate) mod recv_lane;
+pub(crate) mod send_lane;
+
+#[cfg(test)]
+mod lane_tests;
+
+use crate::priority::Priority;
 
 /// What a stream is for: its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamKind {
     /// Hello, then what the engines say to each other.
     Control,
-    /// Messages. Others of 0x10..=0x1f are for further lanes.
-    Lane,
+    /// Messages of one priority.
+    Lane(Priority),
     /// The program's own.
     Program,
 }
@@ -28,16 +40,16 @@ impl StreamKind {
     pub(crate) const fn to_byte(self) -> u8 {
         match self {
             Self::Control => 0x00,
-            Self::Lane => 0x10,
+            Self::Lane(priority) => 0x10 + priority.to_byte(),
             Self::Program => 0x20,
         }
     }
 
     /// `None` is a kind of a later version: such a stream is stopped and otherwise ignored.
-    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0x00 => Some(Self::Control),
-            0x10 => Some(Self::Lane),
+            0x10..=0x1f => Priority::from_byte(byte - 0x10).map(Self::Lane),
             0x20 => Some(Self::Program),
             _ => None,
         }

@@ -144,6 +144,8 @@ pub enum Limit {
     Listeners,
     /// Bytes of a message: the smaller of both sides' bounds.
     Message,
+    /// Bytes of messages of one priority that wait for the transport.
+    SendQueue,
     /// Bytes read to the end of a stream.
     StreamContent,
 }
@@ -155,6 +157,7 @@ impl fmt::Display for Limit {
             Self::Datagram => "bytes in a datagram",
             Self::Listeners => "listeners of a node",
             Self::Message => "bytes in a message",
+            Self::SendQueue => "bytes of messages that wait to be sent",
             Self::StreamContent => "bytes in this stream",
         })
     }
@@ -203,6 +206,9 @@ pub enum StreamError {
     /// The connection under it ended.
     #[error("{0}")]
     Closed(CloseReason),
+    /// The link under it was lost; the connection may go on with another, but streams do not.
+    #[error("the link under the stream was lost: open another once the connection has resumed")]
+    LinkReplaced,
     /// This side finished or reset it before.
     #[error("this side of the stream has ended already")]
     Finished,

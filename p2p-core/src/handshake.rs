@@ -11,13 +11,15 @@
 
 use std::sync::{Arc, Weak};
 
+use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
-use crate::connection::{Connection, Parts};
+use crate::connection::relink::{Redial, RedialError, Relinked};
+use crate::connection::{Connection, Core, Parts};
 use crate::engine::StreamKind;
 use crate::engine::control::ControlFrame;
 use crate::engine::frame::FrameDecoder;
@@ -27,10 +29,15 @@ use crate::identity::PeerId;
 use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
 use crate::options::{Applicant, ConnectOptions, ConnectReady, Denied};
-use crate::protocol::ProtocolName;
+use crate::priority::Priority;
+use crate::protocol::{Capabilities, ProtocolName};
 use crate::provider::PeerInfo;
+use crate::reconnect::LostReason;
 use crate::stream::{RecvStream, SendStream};
 use crate::transport::{Incoming, Link, LinkClosed, Transport};
+
+/// What the transport is told about the control stream: reports go before what they are about.
+const CONTROL_PRIORITY: i32 = 4;
 
 /// The peer's control stream, cut into frames.
 #[derive(Debug)]
@@ -50,7 +57,7 @@ impl<R: RecvStream> ControlReader<R> {
         let violation = |detail: &str| ProtocolError::Violation { detail: detail.to_owned() };
         loop {
             match self.decoder.next() {
-                Ok(Some(frame)) => return Ok(frame),
+                Ok(Some(frame)) => return Ok(frame.payload),
                 Ok(None) => {}
                 Err(error) => return Err(violation(&format!("control stream: {error}")).into()),
             }
@@ -103,6 +110,26 @@ impl HandshakeError {
             Self::Link(reason) => P2PError::from_failed_connect(peer, protocol, reason),
             Self::Protocol(error) => error.into(),
             Self::Stream(error) => error.into(),
+        }
+    }
+
+    /// For the side that dialled once more.
+    fn into_redial_error(self, peer: PeerId, protocol: Option<&ProtocolName>) -> RedialError {
+        let Self::Link(reason) = self else {
+            let error = match (self, protocol) {
+                (error, Some(protocol)) => error.into_connect_error(peer, protocol).to_string(),
+                _ => String::new(),
+            };
+            return RedialError::Later(error);
+        };
+        match reason.cause {
+            _ if reason.by != ClosedBy::Peer => RedialError::Later(reason.to_string()),
+            CloseCause::NotResumable => RedialError::Never(LostReason::PeerRestarted),
+            CloseCause::IncompatibleVersion
+            | CloseCause::ProtocolViolation
+            | CloseCause::UnknownProtocol
+            | CloseCause::AdmissionDenied => RedialError::Never(LostReason::Refused(reason)),
+            _ => RedialError::Later(reason.to_string()),
         }
     }
 
@@ -163,25 +190,26 @@ pub(crate) async fn outbound<T: Transport>(
     peer: &PeerAddr,
     options: ConnectOptions,
 ) -> Result<Connection<T::Link>> {
-    let link = shared.transport.dial(peer).await?;
-    let unfinished = Unfinished(&link);
-    let id = link.peer_id();
-    if id != peer.id() {
-        let reason = format!("it is {}", id.fmt_short());
-        return Err(P2PError::AuthenticationFailed { peer: peer.id(), reason });
-    }
     let protocol = options.protocol;
-    let ours = Hello::new(&shared.config, vec![protocol.clone()], options.credential);
+    let mut ours = Hello::new(&shared.config, vec![protocol.clone()], options.credential);
+    ours.claim.number = shared.next_claim();
+    let link = dial(shared, peer).await?;
+    let id = link.peer_id();
+    let unfinished = Unfinished(&link);
     match greet(&link, &ours, options.ready).await {
         Ok((control_out, control_in, agreement)) => {
             unfinished.finish();
+            let resumes = agreement.capabilities.contains(Capabilities::RESUME);
+            let redial = resumes.then(|| -> Box<dyn Redial<T::Link>> {
+                Box::new(Redialler { shared: shared.clone(), peer: peer.clone(), hello: ours })
+            });
             shared.remember(|number| {
                 Connection::new(Parts {
-                    link,
+                    linked: Relinked { link, control: (control_out, control_in), standing: None },
                     peer: peer_info(id, protocol, agreement, Bytes::new()),
                     agreement,
-                    control: (control_out, control_in),
-                    close_timeout: shared.config.close_timeout,
+                    config: &shared.config,
+                    redial,
                     place: None,
                     number,
                     registry: shared.clone(),
@@ -197,6 +225,56 @@ pub(crate) async fn outbound<T: Transport>(
     }
 }
 
+/// A link to `peer`, which has proven to be it.
+async fn dial<T: Transport>(shared: &Shared<T>, peer: &PeerAddr) -> Result<T::Link> {
+    let link = shared.transport.dial(peer).await?;
+    let id = link.peer_id();
+    if id != peer.id() {
+        refuse(&link, CloseCause::Dropped, "");
+        let reason = format!("it is {}", id.fmt_short());
+        return Err(P2PError::AuthenticationFailed { peer: peer.id(), reason });
+    }
+    Ok(link)
+}
+
+/// Dials once more for a connection that has lost its link.
+struct Redialler<T: Transport> {
+    shared: Arc<Shared<T>>,
+    peer: PeerAddr,
+    hello: Hello,
+}
+
+#[async_trait]
+impl<T: Transport> Redial<T::Link> for Redialler<T> {
+    async fn redial(
+        &self,
+        attempt: u32,
+        standing: [(u64, u64); Priority::COUNT],
+    ) -> Result<Relinked<T::Link>, RedialError> {
+        let later = |error: P2PError| RedialError::Later(error.to_string());
+        let mut ours = self.hello.clone();
+        ours.claim.attempt = attempt;
+        ours.claim.standing = standing.to_vec();
+        let link = dial(&self.shared, &self.peer).await.map_err(later)?;
+        let unfinished = Unfinished(&link);
+        match greet(&link, &ours, ConnectReady::Answered).await {
+            Ok((control_out, control_in, _)) => {
+                unfinished.finish();
+                Ok(Relinked { link, control: (control_out, control_in), standing: None })
+            }
+            Err(error) => {
+                let (cause, message) = error.refusal();
+                refuse(&link, cause, message);
+                Err(error.into_redial_error(self.peer.id(), ours.protocols.first()))
+            }
+        }
+    }
+
+    fn random(&self) -> u64 {
+        self.shared.transport.random()
+    }
+}
+
 type Control<L> = (<L as Link>::SendStream, ControlReader<<L as Link>::RecvStream>, Agreement);
 
 async fn greet<L: Link>(
@@ -205,12 +283,14 @@ async fn greet<L: Link>(
     ready: ConnectReady,
 ) -> Result<Control<L>, HandshakeError> {
     let mut control_out = link.open_uni().await?;
+    control_out.set_priority(CONTROL_PRIORITY);
     control_out.write_all(ours.encode()).await?;
     let mut control_in = ControlReader::new(link.accept_uni().await?);
     let theirs = Hello::decode(&control_in.next().await?)?;
     let agreement = ours.agree(&theirs)?;
     for name in &ours.protocols {
-        if !theirs.protocols.contains(name) {
+        // Who comes back need not be served anew.
+        if ours.claim.attempt == 0 && !theirs.protocols.contains(name) {
             return Err(ProtocolError::UnknownProtocol { name: name.clone() }.into());
         }
     }
@@ -233,7 +313,10 @@ pub(crate) async fn inbound<T: Transport>(
     let Some(Ok(Some((link, ours, mut control_out)))) = proven.await else { return };
     let judged = judge(shared, &link, &ours, &mut control_out);
     match shared.unless_shut_down(timeout_at(deadline, judged)).await {
-        Some(Ok(Some(judged))) => judged.connect(shared, owner, link, control_out),
+        Some(Ok(Some(Verdict::Admitted(judged)))) => {
+            judged.connect(shared, owner, link, control_out);
+        }
+        Some(Ok(Some(Verdict::Resumes(resumed)))) => resumed.connect(link, control_out),
         // The refusal has been sent.
         Some(Ok(None)) => {}
         Some(Err(_)) => refuse(&link, CloseCause::TimedOut, "the handshake took too long"),
@@ -248,9 +331,24 @@ async fn prove<T: Transport>(
 ) -> Option<(T::Link, Hello, <T::Link as Link>::SendStream)> {
     let ours = Hello::new(&shared.config, shared.protocols(), Bytes::new());
     let mut control_out = incoming.open_early().await.ok()?;
+    control_out.set_priority(CONTROL_PRIORITY);
     control_out.write_all(ours.encode()).await.ok()?;
     let link = incoming.authenticated().await.ok()?;
     Some((link, ours, control_out))
+}
+
+/// What becomes of an applicant who is not refused.
+enum Verdict<L: Link> {
+    Admitted(Judged<L>),
+    Resumes(Resumed<L>),
+}
+
+/// A peer that comes back to a connection.
+struct Resumed<L: Link> {
+    core: Arc<Core<L>>,
+    attempt: u32,
+    control_in: ControlReader<L::RecvStream>,
+    standing: [(u64, u64); Priority::COUNT],
 }
 
 /// An applicant who is let in.
@@ -260,6 +358,8 @@ struct Judged<L: Link> {
     agreement: Agreement,
     place: OwnedSemaphorePermit,
     entry: Entry<Connection<L>>,
+    /// The dialler's number for the connection.
+    claim: u64,
 }
 
 /// Hears what the peer wants, and lets it in or refuses it.
@@ -268,7 +368,7 @@ async fn judge<T: Transport>(
     link: &T::Link,
     ours: &Hello,
     control_out: &mut <T::Link as Link>::SendStream,
-) -> Option<Judged<T::Link>> {
+) -> Option<Verdict<T::Link>> {
     let (control_in, theirs, agreement) = match listen_to(link, ours).await {
         Ok(heard) => heard,
         Err(error) => {
@@ -277,6 +377,17 @@ async fn judge<T: Transport>(
             return None;
         }
     };
+    let id = link.peer_id();
+    if theirs.claim.attempt > 0 {
+        // The name that the link has proven is what it may come back by.
+        let core = shared.claimed(id, theirs.claim.number);
+        let (Some(core), Some(standing)) = (core, theirs.claim.lanes()) else {
+            refuse(link, CloseCause::NotResumable, "");
+            return None;
+        };
+        let attempt = theirs.claim.attempt;
+        return Some(Verdict::Resumes(Resumed { core, attempt, control_in, standing }));
+    }
     let slot = theirs.protocols.first().and_then(|wanted| shared.slot(wanted));
     let (Some(slot), Some(protocol)) = (slot, theirs.protocols.first().cloned()) else {
         refuse(link, CloseCause::UnknownProtocol, "");
@@ -287,7 +398,7 @@ async fn judge<T: Transport>(
         refuse(link, CloseCause::Busy, "");
         return None;
     };
-    let id = link.peer_id();
+    let claim = theirs.claim.number;
     let applicant = Applicant { peer: id, protocol, credential: theirs.credential };
     if let Err(Denied(message)) = slot.admission.admit(&applicant).await {
         refuse(link, CloseCause::AdmissionDenied, message);
@@ -301,7 +412,20 @@ async fn judge<T: Transport>(
     let Applicant { protocol, credential, .. } = applicant;
     control_out.write_all(ControlFrame::Admitted.encode()).await.ok()?;
     let peer = peer_info(id, protocol, agreement, credential);
-    Some(Judged { control_in, peer, agreement, place, entry })
+    Some(Verdict::Admitted(Judged { control_in, peer, agreement, place, entry, claim }))
+}
+
+impl<L: Link> Resumed<L> {
+    /// Hands the link to its connection.
+    fn connect(self, link: L, control_out: L::SendStream) {
+        let Self { core, attempt, control_in, standing } = self;
+        let control = (control_out, control_in);
+        if let Err(late) =
+            core.hand_over(attempt, Relinked { link, control, standing: Some(standing) })
+        {
+            refuse(&late.link, CloseCause::NotResumable, "");
+        }
+    }
 }
 
 impl<L: Link> Judged<L> {
@@ -313,15 +437,17 @@ impl<L: Link> Judged<L> {
         link: L,
         control_out: L::SendStream,
     ) {
-        let Self { control_in, peer, agreement, place, entry } = self;
+        let Self { control_in, peer, agreement, place, entry, claim } = self;
         let Some(owner) = owner.upgrade() else { return };
+        let id = peer.id;
+        let resumes = agreement.capabilities.contains(Capabilities::RESUME);
         let connection = shared.remember(|number| {
             Connection::new(Parts {
-                link,
+                linked: Relinked { link, control: (control_out, control_in), standing: None },
                 peer,
                 agreement,
-                control: (control_out, control_in),
-                close_timeout: shared.config.close_timeout,
+                config: &shared.config,
+                redial: None,
                 place: Some(place),
                 number,
                 registry: shared.clone(),
@@ -329,6 +455,9 @@ impl<L: Link> Judged<L> {
             })
         });
         if let Ok(connection) = connection {
+            if resumes {
+                shared.expect_back(id, claim, &connection);
+            }
             entry.fill(connection);
         }
     }

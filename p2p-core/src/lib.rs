@@ -38,15 +38,17 @@ mod listener;
 mod node;
 mod options;
 mod path;
+mod priority;
 mod protocol;
 mod provider;
+mod reconnect;
 mod stream;
 pub mod transport;
 
 pub use address::{PeerAddr, RelayUrl, RelayUrlError, TicketError};
 pub use close::{CloseCause, CloseReason, ClosedBy};
 pub use config::ConnectionConfig;
-pub use connection::{Connection, ProgramRecvStream};
+pub use connection::{Connection, ProgramRecvStream, ProgramSendStream};
 pub use error::{BoxError, Limit, P2PError, ProtocolError, Result, StreamError};
 pub use identity::{PeerId, PeerIdError, SecretKey};
 pub use listener::Listener;
@@ -56,6 +58,10 @@ pub use options::{
     MAX_CREDENTIAL, admission_fn,
 };
 pub use path::{PathAddr, PathEvents, PathInfo, PathKind};
+pub use priority::Priority;
 pub use protocol::{Capabilities, ProtocolName, ProtocolNameError};
-pub use provider::{ConnectionStats, P2PConnection, P2PListener, P2PProvider, PeerInfo};
+pub use provider::{ConnectionStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo};
+pub use reconnect::{
+    Backoff, ConnectionState, LaneProgress, Lost, LostReason, ReconnectPolicy, StateEvents,
+};
 pub use stream::{RecvStream, SendStream, StreamIo};

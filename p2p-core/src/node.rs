@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::config::ConnectionConfig;
-use crate::connection::{Connection, Inner};
+use crate::connection::{Connection, Core, Inner};
 use crate::error::{Limit, P2PError, ProtocolError, Result};
 use crate::handshake;
 use crate::identity::PeerId;
@@ -55,8 +55,19 @@ struct State<L: Link> {
     /// Not after the shutdown, nor after the transport has ended by itself.
     listens: bool,
     listeners: BTreeMap<ProtocolName, Slot<L>>,
-    connections: BTreeMap<u64, Weak<Inner<L>>>,
+    connections: BTreeMap<u64, Remembered<L>>,
     next_connection: u64,
+    /// The number by which this node's next outbound connection is known to its peer.
+    next_claim: u64,
+    /// Accepted connections whose peers may come back, by the peer and its number for them.
+    claims: BTreeMap<(PeerId, u64), u64>,
+}
+
+/// A connection that lives.
+struct Remembered<L: Link> {
+    inner: Weak<Inner<L>>,
+    /// Its entry among the claims.
+    claim: Option<(PeerId, u64)>,
 }
 
 /// Where admitted connections of one protocol go.
@@ -111,6 +122,8 @@ impl<T: Transport> Node<T> {
                 listeners: BTreeMap::new(),
                 connections: BTreeMap::new(),
                 next_connection: 0,
+                next_claim: 0,
+                claims: BTreeMap::new(),
             }),
             ended: Semaphore::new(0),
             handshakes: Arc::new(Semaphore::new(max_handshakes as usize)),
@@ -214,8 +227,38 @@ impl<T: Transport> Shared<T> {
         let number = state.next_connection;
         state.next_connection += 1;
         let connection = connection(number);
-        state.connections.insert(number, Arc::downgrade(&connection.inner));
+        let inner = Arc::downgrade(&connection.inner);
+        state.connections.insert(number, Remembered { inner, claim: None });
         Ok(connection)
+    }
+
+    /// A number for an outbound connection, never used before.
+    pub(crate) fn next_claim(&self) -> u64 {
+        let mut state = self.state();
+        state.next_claim += 1;
+        state.next_claim
+    }
+
+    /// Lets the peer of an accepted connection come back to it.
+    pub(crate) fn expect_back(&self, peer: PeerId, claim: u64, connection: &Connection<T::Link>) {
+        let number = connection.inner.number();
+        let mut state = self.state();
+        if let Some(remembered) = state.connections.get_mut(&number) {
+            remembered.claim = Some((peer, claim));
+            state.claims.insert((peer, claim), number);
+        }
+    }
+
+    /// The connection that a peer comes back to.
+    pub(crate) fn claimed(&self, peer: PeerId, claim: u64) -> Option<Arc<Core<T::Link>>> {
+        let state = self.state();
+        let number = state.claims.get(&(peer, claim))?;
+        let inner = state.connections.get(number)?.inner.upgrade()?;
+        let core = inner.core.clone();
+        drop(state);
+        // Outside of the lock: it may have been the last handle.
+        drop(inner);
+        Some(core)
     }
 }
 
@@ -227,7 +270,11 @@ pub(crate) trait Registry: Send + Sync {
 
 impl<T: Transport> Registry for Shared<T> {
     fn forget(&self, number: u64) {
-        self.state().connections.remove(&number);
+        let mut state = self.state();
+        let claim = state.connections.remove(&number).and_then(|forgotten| forgotten.claim);
+        if let Some(claim) = claim.filter(|claim| state.claims.get(claim) == Some(&number)) {
+            state.claims.remove(&claim);
+        }
     }
 }
 
@@ -304,7 +351,7 @@ impl<T: Transport> P2PProvider for Node<T> {
             state.shut_down = true;
             std::mem::take(&mut state.connections)
         };
-        for connection in connections.values().filter_map(Weak::upgrade) {
+        for connection in connections.values().filter_map(|remembered| remembered.inner.upgrade()) {
             connection.core.close(CloseCause::Shutdown, "");
         }
         self.shared.stop_listening();

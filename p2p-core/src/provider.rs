@@ -13,7 +13,9 @@ use crate::error::Result;
 use crate::identity::PeerId;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
+use crate::reconnect::{ConnectionState, StateEvents};
 use crate::stream::{RecvStream, SendStream};
 
 /// An endpoint with an identity: connects to peers and listens for them.
@@ -102,8 +104,22 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// The peer and what was agreed with it.
     fn peer(&self) -> &PeerInfo;
 
-    /// Sends a message: reliable, whole, in order with this side's other messages. Waits while the
-    /// peer is behind. An empty message is a message.
+    /// Sends a message with [`Priority::Normal`]; see [`send_with`](P2PConnection::send_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_with`](P2PConnection::send_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_with`](P2PConnection::send_with).
+    fn send(&self, message: Bytes) -> impl Future<Output = Result<()>> + Send {
+        self.send_with(Priority::Normal, message)
+    }
+
+    /// Sends a message: reliable, whole, in order with this side's other messages of this priority.
+    /// Waits while the peer is behind with those; it does not wait for others to make a packet full.
+    /// An empty message is a message. With a peer of version 1 all priorities are one.
     ///
     /// # Errors
     ///
@@ -113,10 +129,29 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// If the future is dropped, the message was either not sent at all, or it will arrive whole,
-    /// no later than the next message or the close. Never a part of it, and order holds.
-    fn send(&self, message: Bytes) -> impl Future<Output = Result<()>> + Send;
+    /// no later than the next message of its priority or the close. Never a part of it, and order
+    /// holds.
+    fn send_with(
+        &self,
+        priority: Priority,
+        message: Bytes,
+    ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Receives the next message. Several callers take turns.
+    /// Sends a message if that is possible at once; never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded): with
+    /// [`Limit::SendQueue`](crate::Limit::SendQueue) if a send of this priority would have to wait,
+    /// otherwise as [`send_with`](P2PConnection::send_with).
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
+
+    /// Bytes of this priority that `send` has taken and the transport has not, with a few for each
+    /// message. At most the node's `send_queue` and one message, while there is a link.
+    fn queue_depth(&self, priority: Priority) -> usize;
+
+    /// Receives the next message, whatever its priority; of those that wait, the most urgent. Several
+    /// callers take turns.
     ///
     /// # Errors
     ///
@@ -125,7 +160,20 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    fn recv(&self) -> impl Future<Output = Result<Bytes>> + Send;
+    fn recv(&self) -> impl Future<Output = Result<Bytes>> + Send {
+        async { self.recv_message().await.map(|message| message.payload) }
+    }
+
+    /// Receives the next message as [`recv`](P2PConnection::recv) does, with its priority.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](P2PConnection::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    fn recv_message(&self) -> impl Future<Output = Result<Message>> + Send;
 
     /// Sends a datagram: it arrives once, or not at all, in any order. Never waits.
     ///
@@ -181,6 +229,12 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
 
     /// Whether the connection has not ended. That the peer is still there, only an answer proves.
     fn is_connected(&self) -> bool;
+
+    /// How the connection is doing.
+    fn state(&self) -> ConnectionState;
+
+    /// The changes of its state, the present one first.
+    fn state_events(&self) -> StateEvents;
 
     /// The path that carries the data now.
     fn path(&self) -> PathInfo;
@@ -239,6 +293,15 @@ pub trait P2PListener: Debug + Send + Sync + 'static {
     fn close(&self);
 }
 
+/// A message as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// With which priority it was sent.
+    pub priority: Priority,
+    /// What was sent.
+    pub payload: Bytes,
+}
+
 /// A peer, and what was agreed with it in the hello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -273,6 +336,10 @@ pub struct ConnectionStats {
     pub datagrams_sent: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
+    /// Datagrams that this side threw away, because there was no link.
+    pub datagrams_dropped: u64,
+    /// Links that carried the connection, the present one included.
+    pub links: u64,
     /// The round trip as the transport estimates it now.
     pub rtt: Option<Duration>,
 }

@@ -67,6 +67,10 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// Dropping the future loses nothing.
     fn accept(&self) -> impl Future<Output = Option<Self::Incoming>> + Send;
 
+    /// A number drawn at random, uniform over all: for the spread of attempts to come back, not for
+    /// secrets. A simulated transport draws it from its seed.
+    fn random(&self) -> u64;
+
     /// Gives the endpoint back, waiting until peers can have been told of the links that the engine
     /// closed before. Called once or more.
     fn close(&self) -> impl Future<Output = ()> + Send;

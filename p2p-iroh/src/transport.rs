@@ -128,6 +128,11 @@ impl Transport for IrohTransport {
         self.endpoint.accept().await.map(IrohIncoming::new)
     }
 
+    fn random(&self) -> u64 {
+        // Without randomness the attempts of many peers coincide, which is no reason to fail.
+        getrandom::u64().unwrap_or_default()
+    }
+
     async fn close(&self) {
         self.closing(&Handle::current()).await;
     }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use p2p_core::transport::{Incoming, LinkClosed, Transport};
@@ -25,12 +26,14 @@ pub struct SimTransport {
     shared: Arc<Shared>,
     endpoint: u32,
     peer: PeerId,
+    /// Random numbers drawn so far.
+    draws: AtomicU32,
 }
 
 impl SimTransport {
     pub(crate) fn new(shared: Arc<Shared>, endpoint: u32) -> Self {
         let peer = shared.with(|engine, _| engine.peer_of(endpoint));
-        Self { shared, endpoint, peer }
+        Self { shared, endpoint, peer, draws: AtomicU32::new(0) }
     }
 }
 
@@ -72,6 +75,11 @@ impl Transport for SimTransport {
     async fn accept(&self) -> Option<SimIncoming> {
         let (conn, peer) = AcceptIncoming { transport: self, ticket: None }.await?;
         Some(SimIncoming { link: SimLink::new(self.shared.clone(), conn, Side::Acceptor, peer) })
+    }
+
+    fn random(&self) -> u64 {
+        let draws = self.draws.fetch_add(1, Ordering::Relaxed);
+        self.shared.with(|engine, _| engine.drawn_by(self.endpoint, draws))
     }
 
     async fn close(&self) {

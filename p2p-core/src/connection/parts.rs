@@ -60,6 +60,11 @@ impl<const N: usize> Parts<N> {
         }
     }
 
+    /// Whether a part is not done.
+    pub(super) const fn is_going(&self, part: usize) -> bool {
+        self.going[part]
+    }
+
     /// Polls a part that was woken and is not done.
     pub(super) fn poll<F: Future>(&mut self, part: usize, future: Pin<&mut F>) -> Poll<F::Output> {
         let bit = 1 << part;

@@ -99,6 +99,12 @@ impl RecvCredit {
         self.taken - self.reported >= self.window / 4
     }
 
+    /// What to report, whether it is time or not.
+    pub(crate) const fn report_now(&mut self) -> u64 {
+        self.reported = self.taken;
+        self.taken
+    }
+
     /// What to report, once it is time.
     pub(crate) fn report(&mut self) -> Option<u64> {
         if !self.is_due() {

@@ -93,6 +93,10 @@ impl Transport for Loopback {
         self.inbound.lock().await.recv().await
     }
 
+    fn random(&self) -> u64 {
+        u64::MAX / 3
+    }
+
     async fn close(&self) {
         // The only sender, so that `accept` ends.
         self.network.peers.lock().expect("no panic").insert(self.id, None);

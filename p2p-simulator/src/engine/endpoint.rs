@@ -60,6 +60,11 @@ pub(crate) enum BindError {
 }
 
 impl Engine {
+    /// The number that this endpoint's program draws after so many others.
+    pub(crate) fn drawn_by(&self, endpoint: u32, draws: u32) -> u64 {
+        Random::new(self.net.seed, Purpose::Program, endpoint, draws).up_to(u64::MAX)
+    }
+
     /// A new host, with this identity or one that follows from the seed and its number.
     pub(crate) fn add_host(&mut self, now: Nanos, name: &str, secret: Option<SecretKey>) -> u32 {
         let number = self.hosts.len() as u32;

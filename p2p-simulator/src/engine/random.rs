@@ -21,6 +21,7 @@ pub(crate) enum Purpose {
     Duplication = 19,
     FaultDial = 5,
     Schedule = 6,
+    Program = 7,
 }
 
 /// One stream of randomness.

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionStats, ListenOptions, P2PConnection, P2PListener,
-    P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo, ProtocolName, Result,
+    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, ListenOptions, Message,
+    P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo,
+    Priority, ProtocolName, Result, StateEvents,
 };
 
 use super::super::simulated;
@@ -109,7 +110,7 @@ struct State {
     sent: u64,
     received: u64,
     /// To be received next.
-    held: Option<Bytes>,
+    held: Option<Message>,
 }
 
 impl<C: P2PConnection> BrokenConnection<C> {
@@ -130,8 +131,8 @@ impl<C: P2PConnection> BrokenConnection<C> {
     }
 
     /// The next message, if it is there already.
-    fn recv_now(&self) -> Option<Bytes> {
-        let mut next = Box::pin(self.inner.recv());
+    fn recv_now(&self) -> Option<Message> {
+        let mut next = Box::pin(self.inner.recv_message());
         match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(message)) => Some(message),
             _ => None,
@@ -151,23 +152,31 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
         self.inner.peer()
     }
 
-    async fn send(&self, message: Bytes) -> Result<()> {
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
         match self.fault {
             Fault::Drops if self.is_due(|state| &mut state.sent) => Ok(()),
             Fault::TakesEverything if message.len() <= self.peer().max_message_size => {
                 let inner = self.inner.clone();
-                tokio::spawn(async move { inner.send(message).await });
+                tokio::spawn(async move { inner.send_with(priority, message).await });
                 Ok(())
             }
-            _ => self.inner.send(message).await,
+            _ => self.inner.send_with(priority, message).await,
         }
     }
 
-    async fn recv(&self) -> Result<Bytes> {
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
+        self.inner.try_send(priority, message)
+    }
+
+    fn queue_depth(&self, priority: Priority) -> usize {
+        self.inner.queue_depth(priority)
+    }
+
+    async fn recv_message(&self) -> Result<Message> {
         if let Some(held) = self.state().held.take() {
             return Ok(held);
         }
-        let message = self.inner.recv().await?;
+        let message = self.inner.recv_message().await?;
         match self.fault {
             Fault::Duplicates if self.is_due(|state| &mut state.received) => {
                 self.state().held = Some(message.clone());
@@ -206,6 +215,14 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
 
     fn is_connected(&self) -> bool {
         self.inner.is_connected()
+    }
+
+    fn state(&self) -> ConnectionState {
+        self.inner.state()
+    }
+
+    fn state_events(&self) -> StateEvents {
+        self.inner.state_events()
     }
 
     fn path(&self) -> PathInfo {
