@@ -61,7 +61,7 @@
 //! - `step`: bounded waiting, cancelled futures, and two peers that have met;
 //! - a file for each theme: `connecting`, `listening`, `admission`, `messages`, `backpressure`,
 //!   `datagrams`, `streams`, `stream_ends`, `closing`, `vanishing`, `shutdown`, `cancellation`,
-//!   `cancelled_transfers`, `paths`.
+//!   `cancelled_transfers`, `lanes`, `resuming`, `paths`.
 
 use std::fmt;
 use std::future::Future;
@@ -76,9 +76,11 @@ mod closing;
 mod connecting;
 mod datagrams;
 mod fixture;
+mod lanes;
 mod listening;
 mod messages;
 mod paths;
+mod resuming;
 mod shutdown;
 mod step;
 mod stream_ends;
@@ -298,6 +300,23 @@ suite! { $
         read_given_up_loses_nothing,
         finished_given_up_can_be_asked_again,
         recv_datagram_given_up_loses_nothing,
+    }
+    lanes {
+        a_message_keeps_its_priority,
+        order_holds_within_each_priority,
+        a_full_lane_does_not_hold_up_another,
+        who_does_not_want_to_wait_is_told_and_loses_nothing,
+        packed_messages_arrive_as_they_were_sent,
+    }
+    resuming {
+        messages_survive_the_loss_of_links,
+        either_side_may_renew_the_link,
+        a_connection_says_how_it_is_doing,
+        streams_end_with_their_link,
+        a_peer_that_does_not_come_back_is_lost,
+        who_dials_and_finds_nobody_gives_up,
+        a_connection_lasts_only_if_both_want_it,
+        closing_ends_the_search_for_a_link,
     }
     paths {
         a_connection_has_a_path_and_an_ended_one_none,

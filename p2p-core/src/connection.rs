@@ -503,6 +503,13 @@ impl<L: Link> P2PConnection for Connection<L> {
         self.inner.core.state.events()
     }
 
+    fn renew_link(&self) {
+        let core = &self.inner.core;
+        if core.reconnect.is_some() {
+            core.link().close(CloseCause::LinkReplaced.to_wire(), "");
+        }
+    }
+
     fn path(&self) -> PathInfo {
         if self.is_connected() { self.inner.core.link().path() } else { PathInfo::NONE }
     }

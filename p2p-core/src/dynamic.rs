@@ -96,6 +96,8 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     fn state(&self) -> ConnectionState;
     /// See [`P2PConnection::state_events`].
     fn state_events(&self) -> StateEvents;
+    /// See [`P2PConnection::renew_link`].
+    fn renew_link(&self);
     /// See [`P2PConnection::path`].
     fn path(&self) -> PathInfo;
     /// See [`P2PConnection::path_events`].
@@ -166,6 +168,10 @@ impl<C: P2PConnection> DynConnection for C {
 
     fn state_events(&self) -> StateEvents {
         P2PConnection::state_events(self)
+    }
+
+    fn renew_link(&self) {
+        P2PConnection::renew_link(self);
     }
 
     fn path(&self) -> PathInfo {
@@ -399,6 +405,10 @@ impl P2PConnection for AnyConnection {
 
     fn state_events(&self) -> StateEvents {
         self.0.state_events()
+    }
+
+    fn renew_link(&self) {
+        self.0.renew_link();
     }
 
     fn path(&self) -> PathInfo {

@@ -236,6 +236,10 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// The changes of its state, the present one first.
     fn state_events(&self) -> StateEvents;
 
+    /// Gives the present link up and goes on with a next one: for a program that knows of a change
+    /// of network before any timer does. A connection that does not resume is left as it is.
+    fn renew_link(&self);
+
     /// The path that carries the data now.
     fn path(&self) -> PathInfo;
 

@@ -98,7 +98,7 @@ pub(super) async fn run<L: Link>(
                 }
                 if core.state.get().is_over() {
                     core.link().close(CloseCause::Dropped.to_wire(), "");
-                    return;
+                    break core.state.get();
                 }
                 control = next;
                 if seeker.redial.is_none() {
@@ -111,6 +111,8 @@ pub(super) async fn run<L: Link>(
     };
     core.state.set(end);
     core.outbox.end();
+    // Whoever waits for messages waits in vain.
+    core.inbox.complete();
 }
 
 /// How a connection is that ended with its link.
