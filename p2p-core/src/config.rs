@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::frame;
 use crate::protocol::Capabilities;
-use crate::reconnect::ReconnectPolicy;
+use crate::reconnect::{FailoverPolicy, ReconnectPolicy};
 
 /// The timers and bounds that every backend keeps. [`ConnectionConfig::default`] is a sane start.
 ///
@@ -48,6 +48,9 @@ pub struct ConnectionConfig {
     /// Whether connections outlive their links; both sides must want it. Default
     /// [`ReconnectPolicy::Off`].
     pub reconnect: ReconnectPolicy,
+    /// Whether such connections find dead links themselves; each side decides for itself, but only
+    /// the side that dialled can dial again. Default [`FailoverPolicy::Off`].
+    pub failover: FailoverPolicy,
     /// Streams that a peer may have open at once, of either kind. Default 128.
     pub max_streams: u32,
     /// Inbound connections that may be between their first packet and admission at once; further
@@ -128,6 +131,13 @@ impl ConnectionConfig {
         self
     }
 
+    /// Sets whether connections that outlive their links find dead ones themselves.
+    #[must_use]
+    pub const fn with_failover(mut self, policy: FailoverPolicy) -> Self {
+        self.failover = policy;
+        self
+    }
+
     /// What this side can do.
     pub(crate) const fn capabilities(&self) -> Capabilities {
         match self.reconnect {
@@ -158,6 +168,7 @@ impl Default for ConnectionConfig {
             send_queue: 64 * 1024,
             compress_from: None,
             reconnect: ReconnectPolicy::Off,
+            failover: FailoverPolicy::Off,
             max_streams: 128,
             max_handshakes: 256,
             max_listeners: Self::MAX_LISTENERS,

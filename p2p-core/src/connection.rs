@@ -22,7 +22,8 @@ use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::provider::{ConnectionStats, Message, P2PConnection, PeerInfo};
 use crate::reconnect::{
-    Backoff, ConnectionState, LaneProgress, Lost, LostReason, ReconnectPolicy, StateEvents,
+    Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
+    StateEvents,
 };
 use crate::stream::SendStream;
 use crate::transport::{DatagramError, Link, LinkClosed};
@@ -36,6 +37,7 @@ mod pump;
 pub(crate) mod relink;
 pub(crate) mod state;
 mod turns;
+mod watch;
 
 use inbox::Inbox;
 use outbox::{Outbox, PushError};
@@ -43,6 +45,7 @@ pub use program_stream::{ProgramRecvStream, ProgramSendStream};
 use pump::PumpError;
 use relink::{Handover, Redial, Relinked};
 use state::StateCell;
+use watch::Watch;
 
 /// The [`P2PConnection`] of a [`Node`](crate::Node), on any transport's links.
 ///
@@ -77,6 +80,9 @@ pub(crate) struct Core<L: Link> {
     outbox: Outbox<L::SendStream>,
     state: Arc<StateCell>,
     handover: Handover<L>,
+    watch: Arc<Watch>,
+    /// Control frames that have come.
+    control_heard: AtomicU64,
     /// Attempts of this side to come back.
     attempts: AtomicU32,
     /// What the peer did that ended the connection.
@@ -138,16 +144,27 @@ impl<L: Link> Connection<L> {
             packing: marked.then_some(config.compress_from.unwrap_or(usize::MAX)),
             keeps: reconnect.is_some(),
         };
+        let floor = match config.failover {
+            FailoverPolicy::Redial { after }
+                if reconnect.is_some() && both(Capabilities::PROBES) =>
+            {
+                Some(after)
+            }
+            _ => None,
+        };
+        let watch = Arc::new(Watch::new(floor));
         let (window, max_message_size) = (agreement.receive_window, peer.max_message_size);
         let core = Arc::new(Core {
             link: Mutex::new(Arc::new(link)),
             lost_links: AtomicU64::new(0),
             peer,
             reconnect,
-            inbox: Inbox::new(window, max_message_size, origin, marked),
-            outbox: Outbox::new(terms, !both(Capabilities::LANES)),
+            inbox: Inbox::new(window, max_message_size, origin, marked, watch.clone()),
+            outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone()),
             state: StateCell::new(),
             handover: Handover::default(),
+            watch,
+            control_heard: AtomicU64::new(0),
             attempts: AtomicU32::new(0),
             violation: OnceLock::new(),
         });
@@ -180,10 +197,10 @@ impl<L: Link> Inner<L> {
 
 impl<L: Link> Core<L> {
     /// The peer has come back: its link goes to the connection's task, unless that is over, or a
-    /// later attempt came before.
-    pub(crate) fn hand_over(&self, attempt: u32, next: Relinked<L>) -> Result<(), Relinked<L>> {
+    /// later attempt came before: then the link comes back.
+    pub(crate) fn hand_over(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
         if self.state.end().is_some() {
-            return Err(next);
+            return Some(next);
         }
         self.handover.put(attempt, next)
     }
@@ -295,6 +312,19 @@ impl<L: Link> Core<L> {
         if matches!(self.state.get(), ConnectionState::Reconnecting { .. }) {
             self.state.set(ConnectionState::Resumed);
         }
+    }
+
+    /// A control frame has come.
+    fn hear(&self) {
+        self.control_heard.fetch_add(1, Ordering::Relaxed);
+        if self.inbox.take_watched() {
+            self.watch.wake();
+        }
+    }
+
+    /// A measure of how much has come: it only grows.
+    fn heard(&self) -> u64 {
+        self.control_heard.load(Ordering::Relaxed) + self.inbox.heard()
     }
 
     /// The number of the next attempt to come back: always greater than the last.

@@ -7,7 +7,7 @@
 //! stream carries from some offset on ([`send_lane`], [`recv_lane`]), as many as the other side has
 //! [`credit`] and room for [`packets`]. When a link is lost, a stream of the next one goes on where
 //! the receiving lane stands: so a lane loses nothing and doubles nothing. [`backoff`] says when to
-//! try for a next link. Bidirectional streams are
+//! try for a next link, [`liveness`] when to stop trusting the present one. Bidirectional streams are
 //! the program's own, after one byte that makes them visible to the peer.
 
 pub(crate) mod backoff;
@@ -15,6 +15,7 @@ pub(crate) mod control;
 pub(crate) mod credit;
 pub(crate) mod frame;
 pub(crate) mod hello;
+pub(crate) mod liveness;
 pub(crate) mod pack;
 pub(crate) mod packets;
 pub(crate) mod recv_lane;
@@ -34,6 +35,10 @@ pub(crate) enum StreamKind {
     Lane(Priority),
     /// The program's own.
     Program,
+    /// A question whether the other side is there: a number follows.
+    Probe,
+    /// The answer: the question's number.
+    ProbeAnswer,
 }
 
 impl StreamKind {
@@ -42,6 +47,8 @@ impl StreamKind {
             Self::Control => 0x00,
             Self::Lane(priority) => 0x10 + priority.to_byte(),
             Self::Program => 0x20,
+            Self::Probe => 0x30,
+            Self::ProbeAnswer => 0x31,
         }
     }
 
@@ -51,6 +58,8 @@ impl StreamKind {
             0x00 => Some(Self::Control),
             0x10..=0x1f => Priority::from_byte(byte - 0x10).map(Self::Lane),
             0x20 => Some(Self::Program),
+            0x30 => Some(Self::Probe),
+            0x31 => Some(Self::ProbeAnswer),
             _ => None,
         }
     }

@@ -255,6 +255,7 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         let mut ours = self.hello.clone();
         ours.claim.attempt = attempt;
         ours.claim.standing = standing.to_vec();
+        self.shared.transport.refresh().await;
         let link = dial(&self.shared, &self.peer).await.map_err(later)?;
         let unfinished = Unfinished(&link);
         match greet(&link, &ours, ConnectReady::Answered).await {

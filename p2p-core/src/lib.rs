@@ -62,6 +62,7 @@ pub use priority::Priority;
 pub use protocol::{Capabilities, ProtocolName, ProtocolNameError};
 pub use provider::{ConnectionStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo};
 pub use reconnect::{
-    Backoff, ConnectionState, LaneProgress, Lost, LostReason, ReconnectPolicy, StateEvents,
+    Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
+    StateEvents,
 };
 pub use stream::{RecvStream, SendStream, StreamIo};

@@ -85,8 +85,10 @@ impl Capabilities {
     pub const COMPRESSION: Self = Self(1 << 2);
     /// Connections that outlive their links.
     pub const RESUME: Self = Self(1 << 3);
+    /// Questions whether the other side is there, beside the transport's own.
+    pub const PROBES: Self = Self(1 << 4);
     /// Everything this version can do.
-    pub const ALL: Self = Self(0b1111);
+    pub const ALL: Self = Self(0b1_1111);
 
     /// From the bits of a hello.
     pub const fn from_bits(bits: u64) -> Self {

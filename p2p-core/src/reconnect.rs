@@ -83,6 +83,29 @@ impl Default for Backoff {
     }
 }
 
+/// Whether a connection that [resumes](ReconnectPolicy::Resume) waits for its transport to find a
+/// link dead, which on QUIC takes up to the idle timeout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailoverPolicy {
+    /// It waits.
+    #[default]
+    Off,
+    /// The link is given up, and the peer dialled again, when nothing came back for three times the
+    /// round trip and four times its deviation, and eight probes of the peer's engine were not
+    /// answered. Only while something was sent or heard shortly before: a connection without traffic
+    /// sends no probes.
+    Redial {
+        /// The least silence for which a link is given up, however short the round trip.
+        after: Duration,
+    },
+}
+
+impl FailoverPolicy {
+    /// To dial again after at least 300 ms of silence.
+    pub const REDIAL: Self = Self::Redial { after: Duration::from_millis(300) };
+}
+
 /// How a connection is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -71,6 +71,12 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// secrets. A simulated transport draws it from its seed.
     fn random(&self) -> u64;
 
+    /// A link was given up as dead, and the same peer is going to be dialled again: finds out anew
+    /// what may have changed around this endpoint. Nothing by default.
+    fn refresh(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Gives the endpoint back, waiting until peers can have been told of the links that the engine
     /// closed before. Called once or more.
     fn close(&self) -> impl Future<Output = ()> + Send;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -29,8 +29,9 @@ use crate::relay;
 const PATH_IDLE_MAX: Duration = Duration::from_secs(15);
 /// iroh's interval of signs of life on each path, which cannot be longer.
 const PATH_KEEP_ALIVE_MAX: Duration = Duration::from_secs(5);
-/// Unidirectional streams that a peer may always open: the engine's, for control and messages.
-const ENGINE_STREAMS: u32 = 8;
+/// Unidirectional streams that a peer may always open: the engine's, for control, messages and
+/// probes.
+const ENGINE_STREAMS: u32 = 32;
 
 /// An iroh endpoint.
 ///
@@ -39,7 +40,7 @@ const ENGINE_STREAMS: u32 = 8;
 pub struct IrohTransport {
     endpoint: Endpoint,
     id: PeerId,
-    has_relays: bool,
+    relays: Vec<RelayConfig>,
     idle_timeout: Duration,
     closing: OnceLock<Shared<BoxFuture<'static, ()>>>,
 }
@@ -63,11 +64,11 @@ impl IrohTransport {
         let transport = Self {
             endpoint,
             id,
-            has_relays: !relays.is_empty(),
+            relays: relay_configs(config, &relays),
             idle_timeout: config.connection.idle_timeout,
             closing: OnceLock::new(),
         };
-        if transport.has_relays {
+        if !transport.relays.is_empty() {
             let home = relay::home(&transport.endpoint, &relays, config.relay_timeout).await;
             if let Err(error) = home {
                 transport.close().await;
@@ -110,7 +111,7 @@ impl Transport for IrohTransport {
         if peer.is_id_only() {
             return Err(P2PError::PeerNotFound { peer: id });
         }
-        if peer.addresses().len() == 0 && !self.has_relays {
+        if peer.addresses().len() == 0 && self.relays.is_empty() {
             return Err(error::failed(id, "only relays lead to it, and this node has none"));
         }
         let key = address::id_to_iroh(id).ok_or_else(|| error::failed(id, "unusable key"))?;
@@ -131,6 +132,15 @@ impl Transport for IrohTransport {
     fn random(&self) -> u64 {
         // Without randomness the attempts of many peers coincide, which is no reason to fail.
         getrandom::u64().unwrap_or_default()
+    }
+
+    async fn refresh(&self) {
+        // A relay that is there already: what this does is to have this endpoint's own addresses
+        // looked up again at once, instead of within half a minute.
+        for relay in &self.relays {
+            let url = relay.url.clone();
+            self.endpoint.insert_relay(url, Arc::new(relay.clone())).await;
+        }
     }
 
     async fn close(&self) {
@@ -164,10 +174,7 @@ fn builder(config: &IrohConfig, relays: &[iroh::RelayUrl]) -> Result<Builder, P2
         // Address discovery (UDP) can be blocked; then only this probe finds the relay. The check
         // for captive portals stays off: it asks port 80 of the relay's host, which is not ours.
         report.https_probes = true;
-        let quic = config.relay_quic_port.map(RelayQuicConfig::new);
-        mode = RelayMode::Custom(RelayMap::from_iter(
-            relays.iter().map(|url| RelayConfig::new(url.clone(), quic.clone())),
-        ));
+        mode = RelayMode::Custom(RelayMap::from_iter(relay_configs(config, relays)));
     }
     let mut builder = Endpoint::builder(presets::Minimal)
         .alpns(vec![ALPN.to_vec()])
@@ -183,6 +190,11 @@ fn builder(config: &IrohConfig, relays: &[iroh::RelayUrl]) -> Result<Builder, P2
         builder = builder.secret_key(iroh::SecretKey::from_bytes(&key.to_bytes()));
     }
     Ok(builder)
+}
+
+fn relay_configs(config: &IrohConfig, relays: &[iroh::RelayUrl]) -> Vec<RelayConfig> {
+    let quic = config.relay_quic_port.map(RelayQuicConfig::new);
+    relays.iter().map(|url| RelayConfig::new(url.clone(), quic.clone())).collect()
 }
 
 /// The public certificate authorities and the configured ones.

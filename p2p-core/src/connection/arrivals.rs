@@ -55,6 +55,13 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
                             return error.into();
                         }
                     }
+                    Some((kind @ (StreamKind::Probe | StreamKind::ProbeAnswer), number)) => {
+                        core.watch.on_stream(kind, number);
+                        if kind == StreamKind::Probe {
+                            // What it does not know yet, it hears on this occasion.
+                            core.inbox.report_at_once();
+                        }
+                    }
                     Some(_) => return PumpError::Violation("a second control stream".into()),
                     // A kind of a later version, or a stream that ended before it said what it is.
                     None => stream.stop(0),
@@ -79,13 +86,17 @@ struct Unknown<R> {
 }
 
 impl<R: RecvStream> Unknown<R> {
-    /// The stream's kind, and where it begins if it carries a lane. What follows stays in `read`.
+    /// The stream's kind, and its number: where it begins if it carries a lane. What follows stays in
+    /// `read`.
     fn poll_kind(&mut self, cx: &mut Context<'_>, version: u16) -> Poll<Option<(StreamKind, u64)>> {
         loop {
             if let Some(&byte) = self.read.first() {
                 let kind = StreamKind::from_byte(byte);
-                let lane = matches!(kind, Some(StreamKind::Lane(_)));
-                if version < 2 || !lane {
+                let numbered = matches!(
+                    kind,
+                    Some(StreamKind::Lane(_) | StreamKind::Probe | StreamKind::ProbeAnswer)
+                );
+                if version < 2 || !numbered {
                     self.read.advance(1);
                     // Version 1 counts this byte as the lane's first.
                     return Poll::Ready(kind.map(|kind| (kind, 1)));

@@ -6,13 +6,14 @@
 //! [`packets`](crate::engine::packets) keeps that within what the transport bears.
 
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
 use super::pump::PumpError;
 use super::turns::Turns;
+use super::watch::Watch;
 use crate::engine::control::ControlFrame;
 use crate::engine::recv_lane::{Carried, LaneError, RecvLane};
 use crate::error::StreamError;
@@ -32,6 +33,7 @@ pub(super) struct Inbox<R> {
     readers: Turns<Readers<R>>,
     /// Whether lengths carry a mark.
     marked: bool,
+    watch: Arc<Watch>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,10 @@ struct State<R> {
     reporter: Option<Waker>,
     /// The peer is to hear at once how far was read.
     report_at_once: bool,
+    /// Bytes that have come.
+    heard: u64,
+    /// Somebody wants to know when more come.
+    watched: bool,
 }
 
 /// The streams that are read, by [`Priority::index`].
@@ -69,7 +75,13 @@ struct Source<R> {
 impl<R: RecvStream> Inbox<R> {
     /// With the window that was announced to the peer for each lane, the largest message agreed, and
     /// the offset of the first frame.
-    pub(super) fn new(window: u64, max_message_size: usize, origin: u64, marked: bool) -> Self {
+    pub(super) fn new(
+        window: u64,
+        max_message_size: usize,
+        origin: u64,
+        marked: bool,
+        watch: Arc<Watch>,
+    ) -> Self {
         let state = State {
             lanes: std::array::from_fn(|_| RecvLane::new(window, max_message_size, origin)),
             arrived: Default::default(),
@@ -78,9 +90,11 @@ impl<R: RecvStream> Inbox<R> {
             receiver: None,
             reporter: None,
             report_at_once: false,
+            heard: 0,
+            watched: false,
         };
         let readers = Readers { lanes: Default::default(), link: 0, failed: false };
-        Self { state: Mutex::new(state), readers: Turns::new(readers), marked }
+        Self { state: Mutex::new(state), readers: Turns::new(readers), marked, watch }
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
@@ -199,9 +213,12 @@ impl<R: RecvStream> Inbox<R> {
                 Poll::Pending => return Poll::Pending,
             },
         };
+        let mut wake = false;
         let failure = match chunk {
             Ok(Some(chunk)) => {
                 let mut state = self.state();
+                state.heard += chunk.len() as u64;
+                wake = std::mem::take(&mut state.watched);
                 // What a former link brings now was counted as not arrived.
                 if state.link == readers.link {
                     let taken = state.lanes[lane].take_in(&mut source.carried, chunk);
@@ -223,6 +240,9 @@ impl<R: RecvStream> Inbox<R> {
             }
             Err(error) => Some(error.into()),
         };
+        if wake {
+            self.watch.wake();
+        }
         Poll::Ready(match failure {
             Some(error) => {
                 readers.failed = true;
@@ -230,6 +250,21 @@ impl<R: RecvStream> Inbox<R> {
             }
             None => Ok(()),
         })
+    }
+
+    /// Wakes the watch when more comes.
+    pub(super) fn watch(&self) {
+        self.state().watched = true;
+    }
+
+    /// Whether the watch is to be woken.
+    pub(super) fn take_watched(&self) -> bool {
+        std::mem::take(&mut self.state().watched)
+    }
+
+    /// Bytes that have come on all lanes.
+    pub(super) fn heard(&self) -> u64 {
+        self.state().heard
     }
 
     /// Has what was read reported at once, due or not.

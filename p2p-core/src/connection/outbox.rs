@@ -5,12 +5,13 @@
 //! that task is ever woken by the transport, so that a dropped `send` leaves nothing undone.
 
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
 use super::turns::Turns;
+use super::watch::Watch;
 use crate::close::CloseReason;
 use crate::engine::credit::CreditError;
 use crate::engine::send_lane::{LaneTerms, Progress, SendLane};
@@ -28,11 +29,16 @@ pub(super) struct Outbox<S> {
     /// The peer knows one lane only.
     single: bool,
     max_queued: usize,
+    watch: Arc<Watch>,
 }
 
 #[derive(Debug)]
 struct State<S> {
     lanes: [Lane<S>; Priority::COUNT],
+    /// Messages given.
+    given: u64,
+    /// Somebody wants to know when more are given.
+    watched: bool,
     /// There is a link.
     attached: bool,
     /// This side closes: nothing is queued any more.
@@ -66,7 +72,7 @@ pub(super) enum PushError {
 
 impl<S: SendStream> Outbox<S> {
     /// For a peer that knows one lane only, if `single`.
-    pub(super) fn new(terms: LaneTerms, single: bool) -> Self {
+    pub(super) fn new(terms: LaneTerms, single: bool, watch: Arc<Watch>) -> Self {
         let lane =
             |_| Lane { out: SendLane::new(terms), stream: None, wanted: false, sender: None };
         let mut lanes: [Lane<S>; Priority::COUNT] = std::array::from_fn(lane);
@@ -74,6 +80,8 @@ impl<S: SendStream> Outbox<S> {
         lanes[Priority::Normal.index()].wanted = true;
         let state = State {
             lanes,
+            given: 0,
+            watched: false,
             attached: true,
             closing: None,
             delivered: false,
@@ -88,6 +96,7 @@ impl<S: SendStream> Outbox<S> {
             turns: Default::default(),
             single,
             max_queued: terms.max_queued,
+            watch,
         }
     }
 
@@ -144,10 +153,25 @@ impl<S: SendStream> Outbox<S> {
             }
             return Poll::Pending;
         }
+        state.given += 1;
         let wake = state.write_soon(lane);
+        let watched = std::mem::take(&mut state.watched);
         drop(state);
         wake.into_iter().for_each(Waker::wake);
+        if watched {
+            self.watch.wake();
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// Wakes the watch when more is given.
+    pub(super) fn watch(&self) {
+        self.state().watched = true;
+    }
+
+    /// Messages given so far.
+    pub(super) fn given(&self) -> u64 {
+        self.state().given
     }
 
     /// How many bytes of each priority may be queued.

@@ -15,6 +15,7 @@ use super::Core;
 use super::arrivals;
 use super::parts::Parts;
 use super::relink::{Redial, RedialError, Relinked};
+use super::watch;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::CreditError;
@@ -77,7 +78,7 @@ pub(super) async fn run<L: Link>(
     let mut seeker = Seeker { redial, attempts: 0, since: None, last: String::new() };
     let mut control = control;
     let end = loop {
-        let handed = match on_link(&core, control).await {
+        let handed = match on_link(&core, control, seeker.redial.is_some()).await {
             Ended::Closed(closed) if core.is_final(&closed) => break of_final(&core, closed),
             Ended::Closed(_) => None,
             Ended::Replaced(next) => Some(next),
@@ -198,7 +199,7 @@ enum Ended<L: Link> {
 }
 
 /// Runs until the link has ended.
-async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>) -> Ended<L> {
+async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: bool) -> Ended<L> {
     let (control_out, control_in) = control;
     let link = core.link();
     let violated = |error| match error {
@@ -212,7 +213,9 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>) -> Ended<L> 
     let mut sorting = pin!(arrivals::sort(core, &*link));
     let mut replaced = pin!(core.handover.take());
     let mut ended = pin!(link.closed());
-    let mut parts = Parts::<7>::new();
+    let mut speaking = pin!(watch::speak(core, &*link));
+    let mut watching = pin!(watch::watch(core, &*link, redials));
+    let mut parts = Parts::<9>::new();
     let mut closed = None;
     // In this order, so that simulated runs repeat; what the first finds out concerns the next ones.
     let ended = poll_fn(|cx| {
@@ -222,6 +225,8 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>) -> Ended<L> 
         let _ = parts.poll(2, sending.as_mut()).map(violated);
         let _ = parts.poll(3, reporting.as_mut()).map(violated);
         let sorted = parts.poll(4, sorting.as_mut()).map(violated).is_ready();
+        let _ = parts.poll(7, speaking.as_mut()).map(violated);
+        let _ = parts.poll(8, watching.as_mut()).map(violated);
         if let Poll::Ready(next) = parts.poll(5, replaced.as_mut()) {
             return Poll::Ready(Ended::Replaced(next));
         }
@@ -248,6 +253,7 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
             Ok(payload) => ControlFrame::decode(&payload),
             Err(error) => return error.into(),
         };
+        core.hear();
         let heard = match frame {
             Some(ControlFrame::Taken(lane, total)) => core.outbox.on_taken(lane, total),
             Some(ControlFrame::Read(lane, offset)) => core.outbox.on_read(lane, offset),

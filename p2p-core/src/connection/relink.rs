@@ -63,19 +63,19 @@ impl<L: Link> Handover<L> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves the link of an attempt, unless a newer one has come through: then it comes back.
-    pub(crate) fn put(&self, attempt: u32, next: Relinked<L>) -> Result<(), Relinked<L>> {
+    /// Leaves the link of an attempt, unless a newer one has come through: then the link comes back.
+    pub(crate) fn put(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
         let (older, waker) = {
             let mut state = self.state();
             if attempt <= state.attempt {
-                return Err(next);
+                return Some(next);
             }
             state.attempt = attempt;
             (state.next.replace(next), state.waker.take())
         };
         drop(older);
         waker.into_iter().for_each(Waker::wake);
-        Ok(())
+        None
     }
 
     /// Waits for a link. Cancel safe.
