@@ -421,9 +421,8 @@ impl<L: Link> Resumed<L> {
     fn connect(self, link: L, control_out: L::SendStream) {
         let Self { core, attempt, control_in, standing } = self;
         let control = (control_out, control_in);
-        if let Err(late) =
-            core.hand_over(attempt, Relinked { link, control, standing: Some(standing) })
-        {
+        let next = Relinked { link, control, standing: Some(standing) };
+        if let Some(late) = core.hand_over(attempt, next) {
             refuse(&late.link, CloseCause::NotResumable, "");
         }
     }
