@@ -31,6 +31,11 @@ impl Host {
         self.number
     }
 
+    /// Whether it has a runtime of its own: see [`Network::isolated_host`](crate::Network::isolated_host).
+    pub fn is_isolated(&self) -> bool {
+        self.shared.isolated.contains(self.number)
+    }
+
     /// Its identity's secret half, for what is to be signed outside the network.
     pub fn secret_key(&self) -> SecretKey {
         self.shared.with(|engine, _| engine.hosts[self.number as usize].secret.clone())

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Engine, Nanos, nanos};
 use crate::network::Network;
-use crate::simulation::Invariant;
+use crate::simulation::{Invariant, Isolated};
 
 /// A network, its clock, and how its driver is told that something will happen sooner.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     foreign: AtomicU32,
     /// What must hold all along; looked at by the virtual driver only.
     invariants: Mutex<Vec<Invariant>>,
+    /// Hosts with runtimes of their own.
+    pub(crate) isolated: Isolated,
 }
 
 /// No driver has said what the clock says: whoever needs to know reads it.
@@ -53,6 +55,7 @@ impl Shared {
             home: this_thread(),
             foreign: AtomicU32::new(0),
             invariants: Mutex::default(),
+            isolated: Isolated::default(),
         }
     }
 
@@ -62,6 +65,10 @@ impl Shared {
 
     /// The time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
+        if self.isolated.is_running() {
+            // tokio's clock is the host's there. The network's stands still meanwhile.
+            return Duration::from_nanos(self.now.load(Ordering::Relaxed));
+        }
         self.start.elapsed()
     }
 

@@ -42,9 +42,18 @@ impl Host {
         let (shared, host) = (self.shared.clone(), self.number);
         let life = shared.with(|engine, _| engine.enter_task(host));
         let future = life.map(|_| Box::pin(future));
+        let own = life.and_then(|life| shared.isolated.runtime(&shared, host, life));
         let life = life.unwrap_or(0);
-        let task = tokio::spawn(Gated { shared, host, life, ticket: None, future });
-        HostTask { task, host: self.name() }
+        let gated = Gated { shared, host, life, ticket: None, future };
+        let task = match own {
+            Some(runtime) => runtime.spawn(gated),
+            None => tokio::spawn(gated),
+        };
+        HostTask { task, host: self.clone(), life }
+    }
+
+    fn has_crashed_since(&self, life: u64) -> bool {
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].tasks.life() != life)
     }
 }
 
@@ -52,7 +61,8 @@ impl Host {
 #[derive(Debug)]
 pub struct HostTask<T> {
     task: JoinHandle<Option<T>>,
-    host: String,
+    host: Host,
+    life: u64,
 }
 
 impl<T> HostTask<T> {
@@ -73,9 +83,13 @@ impl<T> Future for HostTask<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.task).poll(cx).map(|joined| match joined {
             Ok(Some(output)) => Ok(output),
-            Ok(None) => Err(HostTaskError::Crashed { host: self.host.clone() }),
+            Ok(None) => Err(HostTaskError::Crashed { host: self.host.name() }),
             Err(error) if error.is_panic() => {
-                Err(HostTaskError::Panicked { host: self.host.clone(), what: error.to_string() })
+                Err(HostTaskError::Panicked { host: self.host.name(), what: error.to_string() })
+            }
+            // A runtime that ends cancels its tasks.
+            Err(_) if self.host.has_crashed_since(self.life) => {
+                Err(HostTaskError::Crashed { host: self.host.name() })
             }
             Err(_) => Err(HostTaskError::Aborted),
         })
@@ -147,10 +161,10 @@ impl<F> Drop for Gated<F> {
 }
 
 /// Marks what runs on this thread as a host's until it is dropped.
-struct Marked(Option<(usize, u32)>);
+pub(crate) struct Marked(Option<(usize, u32)>);
 
 impl Marked {
-    fn new(shared: &Arc<Shared>, host: u32) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, host: u32) -> Self {
         Self(CURRENT.replace(Some((Arc::as_ptr(shared) as usize, host))))
     }
 }

@@ -7,6 +7,7 @@ mod fault_schedules;
 mod faults;
 mod harness;
 mod host_tasks;
+mod isolated;
 mod links;
 mod live;
 mod model;

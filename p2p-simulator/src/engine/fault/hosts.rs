@@ -19,6 +19,13 @@ pub(crate) struct HostTasks {
     count: u64,
 }
 
+impl HostTasks {
+    /// In which life the host is.
+    pub(crate) const fn life(&self) -> u64 {
+        self.life
+    }
+}
+
 /// Whether a host's task may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
@@ -118,10 +125,15 @@ impl Engine {
         }
         tasks.all.wait(ticket, cx);
         if tasks.paused_since.is_some() {
-            self.net.faults.hit_host(host, 1, |effect| matches!(effect, Effect::Pause));
+            self.hold_tasks(host);
             return Poll::Pending;
         }
         Poll::Ready(Gate::Run)
+    }
+
+    /// A pause keeps a host's tasks from running.
+    pub(crate) fn hold_tasks(&mut self, host: u32) {
+        self.net.faults.hit_host(host, 1, |effect| matches!(effect, Effect::Pause));
     }
 
     /// A task of a host is over, or dropped.
