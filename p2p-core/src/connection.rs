@@ -104,7 +104,8 @@ impl<L: Link> Connection<L> {
             violation: OnceLock::new(),
         });
         let (control_out, control_in) = parts.control;
-        let pump = tokio::spawn(pump::run(core.clone(), control_out, control_in));
+        let pump = Box::pin(pump::run(core.clone(), control_out, control_in));
+        let pump = tokio::spawn(core.link.task(pump));
         Self {
             inner: Arc::new(Inner {
                 core,

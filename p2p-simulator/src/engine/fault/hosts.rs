@@ -102,7 +102,6 @@ impl Engine {
 
     /// One more task of a host. Returns the life it belongs to; `None` if the host is down.
     pub(crate) fn enter_task(&mut self, host: u32) -> Option<u64> {
-        self.net.faults.has_host_tasks = true;
         let host = &mut self.hosts[host as usize];
         if host.down_since.is_some() {
             return None;
@@ -150,14 +149,5 @@ impl Engine {
     /// The host of an endpoint.
     pub(crate) fn host_of(&self, endpoint: u32) -> u32 {
         self.endpoints[endpoint as usize].host
-    }
-
-    /// The host of one end of a connection.
-    pub(crate) fn host_at(
-        &self,
-        id: super::super::ConnId,
-        side: super::super::Side,
-    ) -> Option<u32> {
-        self.conns.get(id).map(|conn| conn.route(id, side).from_host)
     }
 }
