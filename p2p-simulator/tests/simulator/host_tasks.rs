@@ -256,6 +256,9 @@ async fn stray_calls(network: p2p_simulator::Network, call: &'static str) {
 
 #[test]
 fn a_plain_task_is_seen_at_every_call_on_the_network() {
+    let looks = Simulation::new(1).with_strict(true);
+    let looks = looks.run(async |network| stray_calls(network, "look").await);
+    assert!(looks.is_ok(), "to ask is not to use: {looks:?}");
     let calls = [
         "dial",
         "recv",
