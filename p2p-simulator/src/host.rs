@@ -11,6 +11,7 @@ use crate::engine::endpoint::BindError;
 use crate::shared::Shared;
 use crate::transport::SimTransport;
 
+mod boot;
 pub(crate) mod task;
 
 /// A machine on a simulated network. A handle: clones are the same machine.

@@ -13,6 +13,7 @@ mod live;
 mod model;
 mod repeatable;
 mod runs;
+mod suites;
 mod trace_files;
 
 use p2p_core::{ConnectOptions, ConnectionConfig, ListenOptions, P2PListener, P2PProvider, Result};

@@ -62,7 +62,9 @@ impl Engine {
 
     /// Starts a host again, with its identity and nothing else.
     pub(crate) fn restart(&mut self, now: Nanos, host: u32) {
-        if self.hosts[host as usize].down_since.take().is_some() {
+        let place = &mut self.hosts[host as usize];
+        if place.down_since.take().is_some() {
+            place.tasks.all.wake_all(&mut self.wakers);
             self.net.trace.mark(now, TraceKind::Restarted, host, host);
         }
     }
@@ -128,6 +130,21 @@ impl Engine {
             return Poll::Pending;
         }
         Poll::Ready(Gate::Run)
+    }
+
+    /// Waits until a host is not down.
+    pub(crate) fn poll_up(
+        &mut self,
+        host: u32,
+        ticket: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        let place = &mut self.hosts[host as usize];
+        if place.down_since.is_none() {
+            return Poll::Ready(());
+        }
+        place.tasks.all.wait(ticket, cx);
+        Poll::Pending
     }
 
     /// A pause keeps a host's tasks from running.
