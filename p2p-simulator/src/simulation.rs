@@ -193,6 +193,7 @@ impl Simulation {
     /// - [`SimulationError::TimeLimit`] and [`SimulationError::RealTimeLimit`]: the program did not
     ///   end in time;
     /// - [`SimulationError::Invariant`]: something does not hold that should;
+    /// - [`SimulationError::ClockResumed`]: the program let tokio's clock run;
     /// - [`SimulationError::RealIo`] and [`SimulationError::RealThreads`]: the program looked outside;
     /// - [`SimulationError::UnsuitableTokio`]: this version of tokio has another clock.
     ///
@@ -315,11 +316,13 @@ impl Simulation {
             faults,
         };
         let end = match (seen.real_io, ended) {
+            _ if seen.resumed => End::Error(SimulationError::ClockResumed { seed, at }),
             (Some(place), ended) => {
                 let at = match ended {
                     Ok(Err(Stop::RealIo { at })) => Duration::from_nanos(at),
                     _ => at,
                 };
+                let place = place.words(&hosts);
                 End::Error(SimulationError::RealIo { seed, at, place })
             }
             _ if forbid && real_threads > 0 => {

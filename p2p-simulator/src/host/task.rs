@@ -181,6 +181,11 @@ impl Drop for Marked {
     }
 }
 
+/// The number of the host whose task runs on this thread.
+pub(crate) fn current_host() -> Option<u32> {
+    CURRENT.try_with(Cell::get).ok().flatten().map(|(_, host)| host)
+}
+
 /// A task of the engine's, as one of the host's.
 pub(crate) struct OfHost {
     shared: Arc<Shared>,

@@ -32,7 +32,7 @@ use tokio::time::{Instant, Sleep};
 use super::{SimulationError, panics, paused_runtime};
 use crate::engine::trace::TraceKind;
 use crate::engine::{Nanos, nanos};
-use crate::shared::Shared;
+use crate::shared::{Shared, this_thread};
 
 /// tokio's resolution.
 pub(super) const MS: Nanos = 1_000_000;
@@ -143,6 +143,9 @@ pub(super) struct Root {
     stopped: AtomicBool,
     /// The main runtime is to be left for a while.
     leaves: AtomicBool,
+    /// The thread of the run, and whether another woke the program.
+    home: usize,
+    woken_elsewhere: AtomicBool,
     stop: Mutex<Option<Stop>>,
     waker: Mutex<Option<Waker>>,
 }
@@ -173,6 +176,9 @@ impl Root {
 
 impl Wake for Root {
     fn wake(self: Arc<Self>) {
+        if this_thread() != self.home {
+            self.woken_elsewhere.store(true, Ordering::Relaxed);
+        }
         self.program_woken.store(true, Ordering::Relaxed);
         self.nudge();
     }
@@ -186,8 +192,9 @@ impl Driver {
         forbid_threads: bool,
         watched: bool,
     ) -> Self {
-        let root: Arc<Root> = Arc::default();
-        root.program_woken.store(true, Ordering::Relaxed);
+        let woken = AtomicBool::new(true);
+        let root = Root { program_woken: woken, home: this_thread(), ..Root::default() };
+        let root = Arc::new(root);
         Self {
             shared,
             limit: nanos(limit),
@@ -306,7 +313,9 @@ impl Driver {
 
     /// Looks whether something is wrong, and when it is to be looked again.
     fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
-        if self.shared.was_used_elsewhere() && self.threads.count() == 0 {
+        let elsewhere =
+            self.root.woken_elsewhere.load(Ordering::Relaxed) || self.shared.was_used_elsewhere();
+        if elsewhere && self.threads.count() == 0 {
             self.threads.saw_one();
         }
         if self.threads.count() > 0 {

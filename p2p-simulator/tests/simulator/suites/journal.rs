@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use p2p_core::{P2PConnection, P2PProvider, PeerAddr};
+use p2p_core::{P2PConnection, PeerAddr};
 use p2p_simulator::{Fault, FaultSchedule, Host, Network, Simulation, SimulationError};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
