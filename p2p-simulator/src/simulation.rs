@@ -295,9 +295,7 @@ impl Simulation {
         let (trace_hash, trace_count) = (network.trace_hash(), network.trace_count());
         let recorded = network.recorded();
         let judged = self.faults.judge(&shared, self.config.seed);
-        if shared.was_used_elsewhere() && threads.count() == 0 {
-            threads.saw_one();
-        }
+        driver.look_for_threads();
         shared.end();
         drop(entered);
         shared.isolated.end(&shared);

@@ -311,13 +311,17 @@ impl Driver {
         }
     }
 
-    /// Looks whether something is wrong, and when it is to be looked again.
-    fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
-        let elsewhere =
-            self.root.woken_elsewhere.load(Ordering::Relaxed) || self.shared.was_used_elsewhere();
-        if elsewhere && self.threads.count() == 0 {
+    /// Counts a thread of the program's own, which tells nobody when it starts.
+    pub(super) fn look_for_threads(&self) {
+        let woken = self.root.woken_elsewhere.load(Ordering::Relaxed);
+        if (woken || self.shared.was_used_elsewhere()) && self.threads.count() == 0 {
             self.threads.saw_one();
         }
+    }
+
+    /// Looks whether something is wrong, and when it is to be looked again.
+    fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
+        self.look_for_threads();
         if self.threads.count() > 0 {
             self.threads.first_at(now);
             if self.forbid_threads {
