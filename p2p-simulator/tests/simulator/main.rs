@@ -1,5 +1,6 @@
 //! What the simulator promises beyond the traits: exact time, faults, repeatability.
 
+mod bad_input;
 mod deadlock;
 mod determinism;
 mod fault_guards;
