@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::{Handle, Runtime, RuntimeMetrics};
 
 use super::driver::{MS, RealThreads, Root, advance};
 use super::paused_runtime;
@@ -155,7 +155,7 @@ impl Isolated {
     /// Which tasks there still are, in words.
     pub(super) fn waits(&self, shared: &Shared, lines: &mut Vec<String>) {
         for machine in self.state().hosts.values().flatten() {
-            let tasks = machine.runtime.metrics().num_alive_tasks();
+            let tasks = machine.metrics.num_alive_tasks();
             let name = shared.with(|engine, _| engine.hosts[machine.host as usize].name.clone());
             lines.push(format!("tasks of the isolated host {name} that have not ended: {tasks}"));
         }
@@ -179,6 +179,7 @@ struct Machine {
     host: u32,
     life: u64,
     runtime: Runtime,
+    metrics: RuntimeMetrics,
     rests: Arc<Rests>,
     /// What the host's clock showed when the runtime's stood at 0.
     began: Nanos,
@@ -225,10 +226,12 @@ impl Machine {
             let clock = &engine.hosts[host as usize].clock;
             (clock.gone(now).saturating_sub(now % MS), now - now % MS)
         });
+        let runtime = runtime.expect("the run itself has such a runtime already");
         Self {
             host,
             life,
-            runtime: runtime.expect("the run itself has such a runtime already"),
+            metrics: runtime.metrics(),
+            runtime,
             rests,
             began,
             clock: began.into(),
@@ -239,7 +242,7 @@ impl Machine {
 
     fn due(&self, shared: &Shared, now: Nanos) -> Due {
         let (lives, paused) = self.state(shared);
-        let metrics = self.runtime.metrics();
+        let metrics = &self.metrics;
         let ticks = || now / MS > self.ran_at.load(Ordering::Relaxed) / MS;
         match () {
             () if !lives => Due::Crashed,
@@ -258,7 +261,7 @@ impl Machine {
     /// Whether it may have timers.
     fn ticks(&self, shared: &Shared) -> bool {
         let (lives, paused) = self.state(shared);
-        lives && !paused && self.runtime.metrics().num_alive_tasks() > 0
+        lives && !paused && self.metrics.num_alive_tasks() > 0
     }
 
     /// Whether the host has not crashed since, and whether it is paused.
