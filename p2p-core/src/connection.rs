@@ -168,7 +168,8 @@ impl<L: Link> Connection<L> {
             attempts: AtomicU32::new(0),
             violation: OnceLock::new(),
         });
-        let pump = tokio::spawn(pump::run(core.clone(), control, redial));
+        let pump = Box::pin(pump::run(core.clone(), control, redial));
+        let pump = tokio::spawn(core.link().task(pump));
         Self {
             inner: Arc::new(Inner {
                 core,

@@ -130,7 +130,8 @@ impl<T: Transport> Node<T> {
             max_handshakes,
         });
         let owner = Arc::new_cyclic(|owner| {
-            Owner(tokio::spawn(accept_links(shared.clone(), owner.clone())).abort_handle())
+            let accepting = Box::pin(accept_links(shared.clone(), owner.clone()));
+            Owner(tokio::spawn(shared.transport.task(accepting)).abort_handle())
         });
         Self { shared, owner }
     }
@@ -155,11 +156,11 @@ async fn accept_links<T: Transport>(shared: Arc<Shared<T>>, owner: Weak<Owner>) 
     };
     while let Some(Some((permit, incoming))) = shared.unless_shut_down(next()).await {
         while handshakes.try_join_next().is_some() {}
-        let (shared, owner) = (shared.clone(), owner.clone());
-        handshakes.spawn(async move {
-            handshake::inbound(&shared, &owner, incoming).await;
+        let (of, owner) = (shared.clone(), owner.clone());
+        handshakes.spawn(shared.transport.task(Box::pin(async move {
+            handshake::inbound(&of, &owner, incoming).await;
             drop(permit);
-        });
+        })));
     }
     while handshakes.join_next().await.is_some() {}
     // Nobody comes any more, though nobody shut the node down: its listeners say so.

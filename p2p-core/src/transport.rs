@@ -20,6 +20,7 @@
 use std::fmt;
 use std::fmt::Debug;
 use std::future::Future;
+use std::pin::Pin;
 
 use bytes::Bytes;
 
@@ -33,6 +34,9 @@ use crate::stream::{RecvStream, SendStream};
 /// The name of the protocol between engines, with its major version: what a QUIC backend offers as
 /// its ALPN.
 pub const ALPN: &[u8] = b"p2p/1";
+
+/// A task of the engine's own, which runs beside the program's.
+pub type EngineTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An endpoint of a network.
 pub trait Transport: Debug + Send + Sync + 'static {
@@ -80,6 +84,12 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// Gives the endpoint back, waiting until peers can have been told of the links that the engine
     /// closed before. Called once or more.
     fn close(&self) -> impl Future<Output = ()> + Send;
+
+    /// Takes a task that the engine is about to spawn for this endpoint, and returns what it spawns:
+    /// for backends that tell the engine's tasks from the program's. If not written, the task itself.
+    fn task(&self, task: EngineTask) -> EngineTask {
+        task
+    }
 }
 
 /// An inbound link whose peer has not proven yet who it is.
@@ -178,6 +188,11 @@ pub trait Link: Debug + Send + Sync + 'static {
 
     /// Waits for the end of the link. Cancel safe.
     fn closed(&self) -> impl Future<Output = LinkClosed> + Send;
+
+    /// As [`Transport::task`], for tasks of this link.
+    fn task(&self, task: EngineTask) -> EngineTask {
+        task
+    }
 }
 
 /// How a link ended.

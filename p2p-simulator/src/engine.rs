@@ -25,7 +25,7 @@ use crate::profile::NetworkConfig;
 use conn::Conns;
 use endpoint::{Endpoint, Host};
 use fault::{Effect, FaultId, Faults};
-use link::{Compiled, Fate, Link, Met};
+use link::{Compiled, Fate, Held, Link, Met};
 use queue::EventQueue;
 use random::Probability;
 use recovery::{Lost, Tries};
@@ -222,6 +222,8 @@ enum Event {
     Deliver {
         route: Route,
         order: u64,
+        /// When it set out.
+        sent_at: Nanos,
         packet: Packet,
     },
     /// Time to look whether this end has heard nothing for too long.
@@ -343,7 +345,9 @@ impl Engine {
     pub(crate) fn advance(&mut self, now: Nanos) {
         while let Some((at, event)) = self.net.queue.pop_due(now) {
             match event {
-                Event::Deliver { route, order, packet } => self.arrive(at, route, order, packet),
+                Event::Deliver { route, order, sent_at, packet } => {
+                    self.arrive(at, route, order, sent_at, packet);
+                }
                 Event::CheckSilence { conn, side } => self.check_silence(at, conn, side),
                 Event::Recover(lost) => self.on_recover(at, lost),
                 Event::FailDial { conn } => {
@@ -358,9 +362,10 @@ impl Engine {
         }
     }
 
-    fn arrive(&mut self, now: Nanos, route: Route, order: u64, packet: Packet) {
+    fn arrive(&mut self, now: Nanos, route: Route, order: u64, sent_at: Nanos, packet: Packet) {
         if self.net.is_blocked(route) {
-            self.net.meet_block(now, route, order, packet, Met::HeldAtEnd);
+            let held = Held { route, order, sent_at, packet, met: Met::HeldAtEnd };
+            self.net.meet_block(now, held);
             return;
         }
         if self.hosts[route.to_host as usize].down_since.is_some() {
@@ -438,7 +443,8 @@ impl Net {
         tries: Tries,
     ) {
         if self.is_blocked(route) {
-            self.meet_block(now, route, order, packet, Met::HeldAtStart);
+            let met = Met::HeldAtStart;
+            self.meet_block(now, Held { route, order, sent_at: now, packet, met });
             return;
         }
         self.faults.pass(route);
@@ -448,13 +454,14 @@ impl Net {
         match link.transmit(now, self.seed, packet.payload().len(), once, profile) {
             Fate::Arrives(at) => {
                 self.note_passed(route, order);
-                self.queue.push(at.max(not_before), Event::Deliver { route, order, packet });
+                let event = Event::Deliver { route, order, sent_at: now, packet };
+                self.queue.push(at.max(not_before), event);
             }
             Fate::Twice(at, again) => {
                 self.note_passed(route, order);
-                let copy = packet.clone();
-                self.queue.push(at, Event::Deliver { route, order, packet });
-                self.queue.push(again, Event::Deliver { route, order, packet: copy });
+                let (sent_at, copy) = (now, packet.clone());
+                self.queue.push(at, Event::Deliver { route, order, sent_at, packet });
+                self.queue.push(again, Event::Deliver { route, order, sent_at, packet: copy });
             }
             Fate::Lost { .. } | Fate::Dropped { .. } if once => {
                 self.trace(now, TraceKind::Lost, route, &packet);

@@ -11,6 +11,7 @@ use crate::engine::endpoint::BindError;
 use crate::shared::Shared;
 use crate::transport::SimTransport;
 
+mod boot;
 pub(crate) mod task;
 
 /// A machine on a simulated network. A handle: clones are the same machine.
@@ -29,6 +30,11 @@ impl Host {
     /// Its number in traces: hosts are counted from 0.
     pub const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Whether it has a runtime of its own: see [`Network::isolated_host`](crate::Network::isolated_host).
+    pub fn is_isolated(&self) -> bool {
+        self.shared.isolated.contains(self.number)
     }
 
     /// Its identity's secret half, for what is to be signed outside the network.

@@ -1,7 +1,7 @@
 //! The engine behind a lock, with a clock: what every handle on a network has in common.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Engine, Nanos, nanos};
 use crate::network::Network;
-use crate::simulation::Invariant;
+use crate::simulation::{Invariant, Isolated};
 
 /// A network, its clock, and how its driver is told that something will happen sooner.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ pub(crate) struct Shared {
     foreign: AtomicU32,
     /// What must hold all along; looked at by the virtual driver only.
     invariants: Mutex<Vec<Invariant>>,
+    /// Hosts have tasks, so that others are strays.
+    has_host_tasks: AtomicBool,
+    /// Hosts with runtimes of their own.
+    pub(crate) isolated: Isolated,
 }
 
 /// No driver has said what the clock says: whoever needs to know reads it.
@@ -53,6 +57,8 @@ impl Shared {
             home: this_thread(),
             foreign: AtomicU32::new(0),
             invariants: Mutex::default(),
+            has_host_tasks: AtomicBool::new(false),
+            isolated: Isolated::default(),
         }
     }
 
@@ -62,6 +68,10 @@ impl Shared {
 
     /// The time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
+        if self.isolated.is_running() {
+            // tokio's clock is the host's there. The network's stands still meanwhile.
+            return Duration::from_nanos(self.now.load(Ordering::Relaxed));
+        }
         self.start.elapsed()
     }
 
@@ -137,6 +147,15 @@ impl Shared {
     /// Whether a thread used the network on which it does not run. Of no meaning in live networks.
     pub(crate) fn was_used_elsewhere(&self) -> bool {
         self.foreign.load(Ordering::Relaxed) > 0
+    }
+
+    /// A host has a task: from now on it matters whose a task is.
+    pub(crate) fn expect_strays(&self) {
+        self.has_host_tasks.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expects_strays(&self) -> bool {
+        self.has_host_tasks.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_invariant(&self, invariant: Invariant) {

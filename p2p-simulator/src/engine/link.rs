@@ -40,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) route: Route,
     /// When it was sent, counted over all packets.
     pub(crate) order: u64,
+    /// When it set out, or would have.
+    pub(crate) sent_at: Nanos,
     pub(crate) packet: Packet,
     pub(crate) met: Met,
 }

@@ -8,6 +8,7 @@ use super::Nanos;
 pub(crate) use watch::{Verdict, Watch};
 
 pub(crate) mod diff;
+pub(crate) mod file;
 pub(crate) mod json;
 mod watch;
 
@@ -77,6 +78,32 @@ pub enum TraceKind {
     Ended = 245,
 }
 
+impl TraceKind {
+    pub(crate) const ALL: [Self; 21] = [
+        Self::Sent,
+        Self::Arrived,
+        Self::Lost,
+        Self::Held,
+        Self::Cut,
+        Self::Repaired,
+        Self::Crashed,
+        Self::Restarted,
+        Self::ConnectFailed,
+        Self::TimedOut,
+        Self::Resent,
+        Self::Paused,
+        Self::Resumed,
+        Self::FaultBegan,
+        Self::FaultEnded,
+        Self::HostAdded,
+        Self::Bound,
+        Self::Unbound,
+        Self::Noted,
+        Self::Rested,
+        Self::Ended,
+    ];
+}
+
 /// What a packet carried, as far as a recording keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -96,6 +123,17 @@ impl PayloadDigest {
         let mut start = [0; Self::KEPT];
         start[..kept].copy_from_slice(&payload[..kept]);
         Self { hash: xxh3_64(payload), start, kept: kept as u8 }
+    }
+
+    /// What was written in hexadecimal digits.
+    fn read(hash: u64, digits: &str) -> Option<Self> {
+        let mut digest = Self { hash, ..Self::default() };
+        let kept = digest.start.get_mut(..digits.len() / 2)?;
+        for (place, byte) in kept.iter_mut().zip(0..) {
+            *place = u8::from_str_radix(digits.get(byte * 2..byte * 2 + 2)?, 16).ok()?;
+        }
+        digest.kept = u8::try_from(kept.len()).ok()?;
+        (digits.len() % 2 == 0).then_some(digest)
     }
 
     /// Its first bytes.
@@ -149,20 +187,7 @@ impl TraceEvent {
 
     /// What kind of packet it is about.
     pub const fn packet_name(&self) -> Option<&'static str> {
-        Some(match self.packet {
-            1 => "dial",
-            2 => "answer",
-            3 => "confirm",
-            4 => "data",
-            5 => "reset",
-            6 => "stop",
-            7 => "window",
-            8 => "received",
-            9 => "stream-ended",
-            10 => "datagram",
-            11 => "close",
-            _ => return None,
-        })
+        packet_name(self.packet)
     }
 
     /// Canonical bytes: fixed width, little endian. The payload follows them; its length is among
@@ -182,6 +207,23 @@ impl TraceEvent {
         bytes[35..].copy_from_slice(&self.value.to_le_bytes());
         bytes
     }
+}
+
+const fn packet_name(packet: u8) -> Option<&'static str> {
+    Some(match packet {
+        1 => "dial",
+        2 => "answer",
+        3 => "confirm",
+        4 => "data",
+        5 => "reset",
+        6 => "stop",
+        7 => "window",
+        8 => "received",
+        9 => "stream-ended",
+        10 => "datagram",
+        11 => "close",
+        _ => return None,
+    })
 }
 
 impl fmt::Display for TraceEvent {

@@ -30,7 +30,9 @@ impl Engine {
         let down = self.hosts.iter().filter(|host| host.down_since.is_some());
         lines.extend(down.map(|host| format!("{} has crashed and was not restarted", host.name)));
         if lines.is_empty() {
-            lines.push("nobody waits for the network: tasks wait for each other".to_owned());
+            let why = "nobody waits for the network: tasks wait for each other, or for a thread of the \
+                       program's own, for which a simulation does not wait";
+            lines.push(why.to_owned());
         }
         if lines.len() > MAX_LINES {
             let more = lines.len() - MAX_LINES;

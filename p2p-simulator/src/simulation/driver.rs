@@ -32,10 +32,10 @@ use tokio::time::{Instant, Sleep};
 use super::{SimulationError, panics, paused_runtime};
 use crate::engine::trace::TraceKind;
 use crate::engine::{Nanos, nanos};
-use crate::shared::Shared;
+use crate::shared::{Shared, this_thread};
 
 /// tokio's resolution.
-const MS: Nanos = 1_000_000;
+pub(super) const MS: Nanos = 1_000_000;
 /// How far behind the limit a timer is looked for. tokio's timers reach a little over two years.
 const PROBE: Nanos = 365 * 24 * 3600 * 1_000_000_000;
 /// How often in a row the clock stops for invariants alone.
@@ -81,6 +81,13 @@ pub(super) enum Stop {
     TimeLimit {
         waits: Vec<String>,
     },
+}
+
+/// Why the runtime was left.
+pub(super) enum Leave<T> {
+    Ended(Result<T, Stop>),
+    /// For a moment: see [`Driver::run_isolated`].
+    ForIsolated,
 }
 
 /// Real threads seen in a run, and when.
@@ -134,11 +141,26 @@ pub(super) struct Root {
     /// The program did something since all tasks last waited.
     active: AtomicBool,
     stopped: AtomicBool,
+    /// The main runtime is to be left for a while.
+    leaves: AtomicBool,
+    /// The thread of the run, and whether another woke the program.
+    home: usize,
+    woken_elsewhere: AtomicBool,
     stop: Mutex<Option<Stop>>,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Root {
+    /// Who is woken to see that the run has to stop.
+    pub(super) fn wait(&self, waker: &Waker) {
+        let waiting = Some(waker.clone());
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     fn nudge(&self) {
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         waker.into_iter().for_each(Waker::wake);
@@ -154,6 +176,9 @@ impl Root {
 
 impl Wake for Root {
     fn wake(self: Arc<Self>) {
+        if this_thread() != self.home {
+            self.woken_elsewhere.store(true, Ordering::Relaxed);
+        }
         self.program_woken.store(true, Ordering::Relaxed);
         self.nudge();
     }
@@ -167,12 +192,15 @@ impl Driver {
         forbid_threads: bool,
         watched: bool,
     ) -> Self {
+        let woken = AtomicBool::new(true);
+        let root = Root { program_woken: woken, home: this_thread(), ..Root::default() };
+        let root = Arc::new(root);
         Self {
             shared,
             limit: nanos(limit),
             gate: Mutex::default(),
             jumps: AtomicBool::new(false),
-            root: Arc::default(),
+            root,
             threads,
             forbid_threads,
             watched,
@@ -184,29 +212,36 @@ impl Driver {
         &self.root
     }
 
-    /// Runs the program to its end, or until something stops it.
-    pub(super) async fn run<F: Future>(&self, program: F) -> Result<F::Output, Stop> {
-        let mut program = pin!(program);
+    /// Runs the program to its end, or until something stops it; or until an isolated host is to run,
+    /// which it cannot do in here.
+    pub(super) async fn run<F: Future>(&self, mut program: Pin<&mut F>) -> Leave<F::Output> {
         let waker = Waker::from(self.root.clone());
-        self.root.program_woken.store(true, Ordering::Relaxed);
         poll_fn(|cx| {
-            let waiting = Some(cx.waker().clone());
-            *self.root.waker.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
-            if self.root.stopped.load(Ordering::Acquire) {
+            self.root.wait(cx.waker());
+            if self.root.is_stopped() {
                 let stop = self.root.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
-                return Poll::Ready(Err(stop.unwrap_or(Stop::Expired)));
+                return Poll::Ready(Leave::Ended(Err(stop.unwrap_or(Stop::Expired))));
+            }
+            if self.root.leaves.swap(false, Ordering::Relaxed) {
+                return Poll::Ready(Leave::ForIsolated);
             }
             if self.root.program_woken.swap(false, Ordering::Relaxed) {
                 // A timer behind the limit has fired, which nobody may see.
                 if self.probing.load(Ordering::Relaxed) && self.now() > self.edge() {
-                    return Poll::Ready(Err(self.time_limit()));
+                    return Poll::Ready(Leave::Ended(Err(self.time_limit())));
                 }
                 self.root.active.store(true, Ordering::Relaxed);
-                return program.as_mut().poll(&mut Context::from_waker(&waker)).map(Ok);
+                let polled = program.as_mut().poll(&mut Context::from_waker(&waker));
+                return polled.map(|output| Leave::Ended(Ok(output)));
             }
             Poll::Pending
         })
         .await
+    }
+
+    /// Lets isolated hosts run. Outside of the runtime, which goes on afterwards where it was.
+    pub(super) fn run_isolated(&self) {
+        self.shared.isolated.run_due(&self.shared, self.threads.last_rest());
     }
 
     fn now(&self) -> Nanos {
@@ -227,7 +262,7 @@ impl Driver {
 
     /// No task is ready: goes on to what happens next.
     pub(super) fn on_park(&self) {
-        if self.root.stopped.load(Ordering::Acquire) {
+        if self.root.is_stopped() {
             return self.root.nudge();
         }
         let mut now = self.now();
@@ -249,6 +284,11 @@ impl Driver {
             if now >= self.limit {
                 return self.at_limit(now, next);
             }
+            if self.shared.isolated.are_due(&self.shared, now) {
+                self.root.active.store(true, Ordering::Relaxed);
+                self.root.leaves.store(true, Ordering::Relaxed);
+                return self.root.nudge();
+            }
             match next {
                 Some(next) if next / MS == now / MS => {
                     advance(next - now);
@@ -263,17 +303,25 @@ impl Driver {
                     }
                     let event = next.map_or(Nanos::MAX, |next| next / MS * MS);
                     let check_at = self.next_check(now, next.is_none(), check_at);
-                    return self.set_gate(event.min(check_at).min(self.edge()).max(grid));
+                    let step = self.shared.isolated.next_step(&self.shared, now);
+                    let gate = event.min(check_at).min(step.unwrap_or(Nanos::MAX));
+                    return self.set_gate(gate.min(self.edge()).max(grid));
                 }
             }
         }
     }
 
-    /// Looks whether something is wrong, and when it is to be looked again.
-    fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
-        if self.shared.was_used_elsewhere() && self.threads.count() == 0 {
+    /// Counts a thread of the program's own, which tells nobody when it starts.
+    pub(super) fn look_for_threads(&self) {
+        let woken = self.root.woken_elsewhere.load(Ordering::Relaxed);
+        if (woken || self.shared.was_used_elsewhere()) && self.threads.count() == 0 {
             self.threads.saw_one();
         }
+    }
+
+    /// Looks whether something is wrong, and when it is to be looked again.
+    fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
+        self.look_for_threads();
         if self.threads.count() > 0 {
             self.threads.first_at(now);
             if self.forbid_threads {
@@ -289,6 +337,10 @@ impl Driver {
 
     /// All tasks wait at the limit, or behind it.
     fn at_limit(&self, now: Nanos, next: Option<Nanos>) {
+        if self.shared.isolated.next_step(&self.shared, now).is_some() {
+            // Whether those have timers, nobody can tell.
+            return self.root.stop(self.time_limit());
+        }
         let probe = self.edge() + PROBE;
         self.next_check(now, next.is_none(), None);
         let probes = {
@@ -314,6 +366,7 @@ impl Driver {
     fn waits(&self) -> Vec<String> {
         let mut waits = self.shared.with(|engine, _| engine.waits());
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        self.shared.isolated.waits(&self.shared, &mut waits);
         waits.push(format!("spawned tasks that have not ended, the library's among them: {tasks}"));
         waits
     }
@@ -351,7 +404,7 @@ impl Driver {
 }
 
 /// Moves tokio's clock, here and now.
-fn advance(by: Nanos) {
+pub(super) fn advance(by: Nanos) {
     // The first poll moves the clock; what follows in that future is a yield, which nobody needs.
     let advance = pin!(tokio::time::advance(Duration::from_nanos(by)));
     let _ = advance.poll(&mut Context::from_waker(Waker::noop()));

@@ -7,27 +7,35 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use p2p_core::transport::{DatagramError, Link, LinkClosed};
+use p2p_core::transport::{DatagramError, EngineTask, Link, LinkClosed};
 use p2p_core::{PathEvents, PathInfo, PeerId};
 
+use super::stream::Place;
 use super::{SimRecvStream, SimSendStream, WaitAtEnd};
 use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamId};
-use crate::host::task::note_stray;
+use crate::host::task::{OfHost, note_stray};
 use crate::shared::Shared;
 
 /// One end of a simulated connection. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct SimLink {
     shared: Arc<Shared>,
+    host: u32,
     conn: ConnId,
     side: Side,
     peer: PeerId,
 }
 
 impl SimLink {
-    pub(super) const fn new(shared: Arc<Shared>, conn: ConnId, side: Side, peer: PeerId) -> Self {
-        Self { shared, conn, side, peer }
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        host: u32,
+        conn: ConnId,
+        side: Side,
+        peer: PeerId,
+    ) -> Self {
+        Self { shared, host, conn, side, peer }
     }
 
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Engine, Nanos, ConnId, Side) -> R) -> R {
@@ -59,11 +67,8 @@ impl SimLink {
         })
     }
 
-    fn note_stray(&self) {
-        let (conn, side) = (self.conn, self.side);
-        if let Some(host) = self.shared.with(|engine, _| engine.host_at(conn, side)) {
-            note_stray(&self.shared, host);
-        }
+    pub(super) fn note_stray(&self) {
+        note_stray(&self.shared, self.host);
     }
 
     fn accept(
@@ -77,11 +82,16 @@ impl SimLink {
     }
 
     pub(super) fn send_stream(&self, stream: StreamId) -> SimSendStream {
-        SimSendStream::new(self.shared.clone(), self.conn, self.side, stream)
+        SimSendStream::new(self.place(stream))
+    }
+
+    fn place(&self, stream: StreamId) -> Place {
+        let (shared, host, conn, side) = (self.shared.clone(), self.host, self.conn, self.side);
+        Place { shared, host, conn, side, stream }
     }
 
     fn recv_stream(&self, stream: StreamId) -> SimRecvStream {
-        SimRecvStream::new(self.shared.clone(), self.conn, self.side, stream)
+        SimRecvStream::new(self.place(stream))
     }
 }
 
@@ -94,10 +104,12 @@ impl Link for SimLink {
     }
 
     async fn open_uni(&self) -> Result<SimSendStream, LinkClosed> {
+        self.note_stray();
         Ok(self.send_stream(self.open(Direction::Uni).await?))
     }
 
     async fn accept_uni(&self) -> Result<SimRecvStream, LinkClosed> {
+        self.note_stray();
         Ok(self.recv_stream(self.accept(Direction::Uni).await?))
     }
 
@@ -108,6 +120,7 @@ impl Link for SimLink {
     }
 
     async fn accept_bi(&self) -> Result<(SimSendStream, SimRecvStream), LinkClosed> {
+        self.note_stray();
         let stream = self.accept(Direction::Bi).await?;
         Ok((self.send_stream(stream), self.recv_stream(stream)))
     }
@@ -118,6 +131,7 @@ impl Link for SimLink {
     }
 
     async fn recv_datagram(&self) -> Result<Bytes, LinkClosed> {
+        self.note_stray();
         let (conn, side) = (self.conn, self.side);
         self.wait(Wait::Datagram, move |engine, _, ticket, cx| {
             engine.poll_datagram(conn, side, ticket, cx)
@@ -139,6 +153,7 @@ impl Link for SimLink {
     }
 
     fn close(&self, code: u64, message: &str) {
+        self.note_stray();
         self.with(|engine, now, conn, side| engine.close(now, conn, side, code, message));
     }
 
@@ -152,6 +167,10 @@ impl Link for SimLink {
             engine.poll_closed(conn, side, ticket, cx)
         })
         .await
+    }
+
+    fn task(&self, task: EngineTask) -> EngineTask {
+        OfHost::boxed(&self.shared, self.host, task)
     }
 }
 
