@@ -43,13 +43,14 @@ mod protocol;
 mod provider;
 mod reconnect;
 mod stream;
+mod token_bucket;
 pub mod transport;
 
 pub use address::{PeerAddr, RelayUrl, RelayUrlError, TicketError};
 pub use close::{CloseCause, CloseReason, ClosedBy};
 pub use config::ConnectionConfig;
 pub use connection::{Connection, ProgramRecvStream, ProgramSendStream};
-pub use error::{BoxError, Limit, P2PError, ProtocolError, Result, StreamError};
+pub use error::{BoxError, ConfigError, Limit, P2PError, ProtocolError, Result, StreamError};
 pub use identity::{PeerId, PeerIdError, SecretKey};
 pub use listener::Listener;
 pub use node::Node;
@@ -65,3 +66,4 @@ pub use reconnect::{
     Backoff, ConnectionState, LaneProgress, Lost, LostReason, ReconnectPolicy, StateEvents,
 };
 pub use stream::{RecvStream, SendStream, StreamIo};
+pub use token_bucket::{RateLimit, TokenBucket};
