@@ -138,10 +138,9 @@ impl P2PError {
             Self::LimitExceeded { limit, max, actual } => {
                 Self::LimitExceeded { limit: *limit, max: *max, actual: *actual }
             }
-            Self::Network { what, source } => Self::Network {
-                what: what.clone(),
-                source: source.as_ref().and_then(|_| below()),
-            },
+            Self::Network { what, source } => {
+                Self::Network { what: what.clone(), source: source.as_ref().and_then(|_| below()) }
+            }
             Self::PeerNotFound { peer } => Self::PeerNotFound { peer: *peer },
             Self::Protocol(error) => Self::Protocol(error.clone()),
             Self::RateLimited { limit, peer, max, per, retry_after } => Self::RateLimited {

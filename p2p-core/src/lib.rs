@@ -34,13 +34,16 @@ mod engine;
 mod error;
 mod handshake;
 mod identity;
+mod limited;
 mod listener;
 mod node;
 mod options;
 mod path;
+mod pooled;
 mod priority;
 mod protocol;
 mod provider;
+mod race;
 mod reconnect;
 mod stream;
 mod token_bucket;
@@ -52,6 +55,10 @@ pub use config::ConnectionConfig;
 pub use connection::{Connection, ProgramRecvStream, ProgramSendStream};
 pub use error::{BoxError, ConfigError, Limit, P2PError, ProtocolError, Result, StreamError};
 pub use identity::{PeerId, PeerIdError, SecretKey};
+pub use limited::{
+    Limited, LimitedConnection, LimitedListener, LimitedRecvStream, LimitedSendStream, Limits,
+    ScopeLimits, TrafficLimits,
+};
 pub use listener::Listener;
 pub use node::Node;
 pub use options::{
@@ -59,6 +66,9 @@ pub use options::{
     MAX_CREDENTIAL, admission_fn,
 };
 pub use path::{PathAddr, PathEvents, PathInfo, PathKind};
+pub use pooled::{
+    PoolConfig, Pooled, PooledConnection, PooledListener, PooledRecvStream, PooledSendStream,
+};
 pub use priority::Priority;
 pub use protocol::{Capabilities, ProtocolName, ProtocolNameError};
 pub use provider::{ConnectionStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo};

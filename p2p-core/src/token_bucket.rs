@@ -166,6 +166,13 @@ impl TokenBucket {
         self.missing = self.missing.saturating_add(self.limit.units(tokens));
     }
 
+    /// Gives `tokens` back that were taken for what then did not happen; never more than the bucket
+    /// holds.
+    pub fn put_back(&mut self, tokens: u64, now: Duration) {
+        self.refill(now);
+        self.missing = self.missing.saturating_sub(self.limit.units(tokens));
+    }
+
     /// Whole tokens that are there: none while in debt.
     pub fn available(&mut self, now: Duration) -> u64 {
         self.refill(now);

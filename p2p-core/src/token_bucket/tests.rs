@@ -190,8 +190,14 @@ fn nothing_is_free_even_when_the_clock_goes_back() {
 #[test]
 fn zero_is_named() {
     let period = RateLimit::new(1, Duration::ZERO).expect_err("zero").to_string();
-    assert_eq!(period, "a rate limit's period is 0ns: it must be at least 1 ns and at most 584 years");
+    assert_eq!(
+        period,
+        "a rate limit's period is 0ns: it must be at least 1 ns and at most 584 years"
+    );
     assert!(RateLimit::new(1, Duration::MAX).is_err());
     let burst = RateLimit::per_second(1).and_then(|limit| limit.with_burst(0));
-    assert_eq!(burst.expect_err("zero").to_string(), "a rate limit's burst is 0: it must be at least 1");
+    assert_eq!(
+        burst.expect_err("zero").to_string(),
+        "a rate limit's burst is 0: it must be at least 1"
+    );
 }
