@@ -234,6 +234,25 @@ impl ConfigError {
         Self { setting, value: value.into(), expected }
     }
 
+    /// Checks that `value` is neither zero nor beyond what clocks can add.
+    pub(crate) fn check_duration(setting: &'static str, value: Duration) -> Result<(), Self> {
+        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        if value.is_zero() || value > YEAR {
+            let expected = "it must be at least 1 ns and at most 365 days";
+            return Err(Self::new(setting, format!("{value:?}"), expected));
+        }
+        Ok(())
+    }
+
+    /// Checks that `value` is neither zero nor more than 32 bits hold.
+    pub(crate) fn check_size(setting: &'static str, value: usize) -> Result<(), Self> {
+        if value == 0 || u32::try_from(value).is_err() {
+            let expected = "it must be at least 1 and at most 4294967295";
+            return Err(Self::new(setting, value.to_string(), expected));
+        }
+        Ok(())
+    }
+
     /// That `setting` is zero.
     pub(crate) fn zero(setting: &'static str) -> Self {
         Self::new(setting, "0", "it must be at least 1")

@@ -10,6 +10,9 @@
 //! - [`ConnectOptions`], [`ListenOptions`] and [`Admission`]: what one call is to do, and who is let in;
 //! - [`PeerId`], [`SecretKey`], [`PeerAddr`] and its ticket: who and where;
 //! - [`P2PError`], [`CloseReason`]: what went wrong, who ended it and why;
+//! - [`Pooled`], [`Limited`]: providers made of providers, which share connections and keep to limits;
+//!   [`TokenBucket`] is what rates are kept with;
+//! - [`calls`]: requests and responses on streams;
 //! - [`dynamic`]: the same traits behind pointers, to choose a backend at run time.
 //!
 //! What a backend writes: [`transport`], a QUIC-shaped minimum. [`Node`] makes a provider of it;
@@ -24,6 +27,7 @@
 //! - `conformance`: the suite of promises that every backend passes, in module `conformance`.
 
 mod address;
+pub mod calls;
 mod close;
 mod config;
 #[cfg(feature = "conformance")]

@@ -39,7 +39,7 @@ use slots::{Key, Taken};
 ///   accepted on it count as handles: who holds one is using the connection.
 /// - [`close`](crate::P2PConnection::close) ends it for everybody who shares it.
 /// - Messages, datagrams and the peer's streams go to whoever receives first. So a pool suits programs
-///   in which each conversation has a stream of its own, such as [`call`](crate::call)s.
+///   in which each conversation has a stream of its own, such as [`calls`](crate::calls).
 /// - `connect` returns when the peer has admitted the connection, whatever
 ///   [`ConnectOptions::ready`] says: nobody is to share one that is refused a moment later.
 /// - Shared errors keep their cause one level lower.

@@ -49,7 +49,7 @@ impl<C: P2PConnection> LimitedConnection<C> {
             // Before looking, so that no change is missed in between.
             let mut changed = pin!(shared.changed.notified());
             changed.as_mut().enable();
-            let wait = shared.ledger().wait(*peer, Way::Received, true, shared.now());
+            let wait = shared.ledger().wait(*peer, shared.now());
             if wait.is_zero() {
                 return;
             }

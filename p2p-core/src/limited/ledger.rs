@@ -132,20 +132,13 @@ impl Ledger {
         )
     }
 
-    /// How long until one more byte may go, in one more message or on a stream.
-    pub(super) fn wait(
-        &mut self,
-        peer: PeerId,
-        way: Way,
-        message: bool,
-        now: Duration,
-    ) -> Duration {
+    /// How long until one more message may come.
+    pub(super) fn wait(&mut self, peer: PeerId, now: Duration) -> Duration {
         let mut longest = Duration::ZERO;
-        let account = self.peers.get_mut(&peer);
-        for traffic in [Some(&mut self.total), account].into_iter().flatten() {
-            let Traffic { messages, bytes } = traffic.way(way);
-            for bucket in [bytes.as_mut(), messages.as_mut().filter(|_| message)] {
-                longest = longest.max(bucket.map_or(Duration::ZERO, |bucket| bucket.wait(1, now)));
+        for account in [Some(&mut self.total), self.peers.get_mut(&peer)].into_iter().flatten() {
+            let Traffic { messages, bytes } = &mut account.received;
+            for bucket in [messages, bytes].into_iter().flatten() {
+                longest = longest.max(bucket.wait(1, now));
             }
         }
         longest
@@ -161,6 +154,25 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// How many of `wanted` bytes may go over a stream now, or how long to wait. Not until there are
+    /// enough to be worth a packet, or all that are wanted.
+    pub(super) fn portion(
+        &mut self,
+        peer: PeerId,
+        way: Way,
+        wanted: usize,
+        now: Duration,
+    ) -> Result<usize, Duration> {
+        let (mut portion, mut longest) = (wanted, Duration::ZERO);
+        for account in [Some(&mut self.total), self.peers.get_mut(&peer)].into_iter().flatten() {
+            let Some(bucket) = &mut account.way(way).bytes else { continue };
+            let worth_it = (wanted.min(WORTH_IT) as u64).min(bucket.limit().burst());
+            longest = longest.max(bucket.wait(worth_it, now));
+            portion = portion.min(usize::try_from(bucket.available(now)).unwrap_or(usize::MAX));
+        }
+        if longest.is_zero() { Ok(portion) } else { Err(longest) }
     }
 
     /// So much has gone.
@@ -182,16 +194,6 @@ impl Ledger {
                 }
             }
         }
-    }
-
-    /// The most bytes that are to go at once over a stream: no more than the smallest burst.
-    pub(super) fn portion(&self, way: Way) -> usize {
-        let limits = [&self.limits.total, &self.limits.per_peer].map(|scope| match way {
-            Way::Received => scope.received.bytes,
-            Way::Sent => scope.sent.bytes,
-        });
-        let burst = limits.iter().flatten().map(RateLimit::burst).min();
-        burst.map_or(usize::MAX, |burst| usize::try_from(burst).unwrap_or(usize::MAX))
     }
 
     fn has_place(&self, peer: PeerId) -> Result<()> {
@@ -318,6 +320,9 @@ fn take<const N: usize>(mut wants: [Want<'_>; N], now: Duration) -> Result<()> {
     }
     Ok(())
 }
+
+/// Bytes that fill the packets of most paths well: two or three of them.
+const WORTH_IT: usize = 4096;
 
 #[cfg(test)]
 mod tests;

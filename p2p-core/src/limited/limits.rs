@@ -63,10 +63,7 @@ impl Limits {
             let (value, expected) = (self.max_peers, "it must be at least total.connections");
             return Err(ConfigError::new("max_peers", value.to_string(), expected));
         }
-        if self.retry_after.is_zero() {
-            return Err(ConfigError::new("retry_after", "0ns", "it must be at least 1 ns"));
-        }
-        Ok(())
+        ConfigError::check_duration("retry_after", self.retry_after)
     }
 }
 

@@ -36,7 +36,7 @@ impl<S: SendStream> SendStream for LimitedSendStream<S> {
         if data.is_empty() {
             return self.inner.poll_write(cx, data);
         }
-        let portion = ready!(self.gate.poll_portion(cx)).min(data.len());
+        let portion = ready!(self.gate.poll_portion(cx, data.len()));
         let mut part = data.slice(..portion);
         ready!(self.inner.poll_write(cx, &mut part))?;
         let written = portion - part.len();
@@ -81,8 +81,8 @@ impl<R: RecvStream> RecvStream for LimitedRecvStream<R> {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        let portion = ready!(self.gate.poll_portion(cx));
-        let chunk = ready!(self.inner.poll_read_chunk(cx, max.min(portion)))?;
+        let portion = ready!(self.gate.poll_portion(cx, max.max(1)));
+        let chunk = ready!(self.inner.poll_read_chunk(cx, portion))?;
         self.gate.charge(chunk.as_ref().map_or(0, Bytes::len));
         Poll::Ready(Ok(chunk))
     }
@@ -106,8 +106,8 @@ impl Gate {
         Self { shared, peer, way, waiting: None }
     }
 
-    /// How many bytes may go at once, when some may.
-    fn poll_portion(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+    /// How many of `wanted` bytes may go, when some may.
+    fn poll_portion(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<usize> {
         loop {
             if let Some(waiting) = &mut self.waiting {
                 ready!(waiting.as_mut().poll(cx));
@@ -115,12 +115,12 @@ impl Gate {
             }
             // Before looking, so that no change is missed in between.
             let changed = self.shared.changed.clone().notified_owned();
-            let mut ledger = self.shared.ledger();
-            let wait = ledger.wait(self.peer, self.way, false, self.shared.now());
-            if wait.is_zero() {
-                return Poll::Ready(ledger.portion(self.way));
-            }
-            drop(ledger);
+            let now = self.shared.now();
+            let portion = self.shared.ledger().portion(self.peer, self.way, wanted, now);
+            let wait = match portion {
+                Ok(portion) => return Poll::Ready(portion),
+                Err(wait) => wait,
+            };
             self.waiting = Some(Box::pin(async move {
                 first(changed, tokio::time::sleep(wait)).await;
             }));

@@ -40,17 +40,10 @@ impl PoolConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        /// Beyond any use, and far within what clocks can add.
-        const YEAR: Duration = Duration::from_secs(365 * 86_400);
         if self.max_connections == 0 {
             return Err(ConfigError::zero("max_connections"));
         }
-        if self.idle_timeout.is_zero() || self.idle_timeout > YEAR {
-            let value = format!("{:?}", self.idle_timeout);
-            let expected = "it must be at least 1 ns and at most 365 days";
-            return Err(ConfigError::new("idle_timeout", value, expected));
-        }
-        Ok(())
+        ConfigError::check_duration("idle_timeout", self.idle_timeout)
     }
 }
 

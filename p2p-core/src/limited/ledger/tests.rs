@@ -113,9 +113,27 @@ fn debts_are_waited_for_with_the_peer_and_in_total() {
     }
     ledger.charge(peer(1), Way::Received, 1, 1099, ms(0));
     // A hundred over the total, and one byte more; a thousand over the peer's.
-    assert_eq!(ledger.wait(peer(2), Way::Received, true, ms(0)), ms(100));
-    assert_eq!(ledger.wait(peer(1), Way::Received, true, ms(0)), ms(10_000));
-    assert_eq!(ledger.wait(peer(1), Way::Sent, true, ms(0)), ms(0));
-    assert_eq!(ledger.portion(Way::Received), 100);
-    assert_eq!(ledger.portion(Way::Sent), usize::MAX);
+    assert_eq!(ledger.wait(peer(2), ms(0)), ms(100));
+    assert_eq!(ledger.wait(peer(1), ms(0)), ms(10_000));
+}
+
+#[test]
+fn a_stream_gets_what_is_there_when_it_is_worth_it() {
+    let bytes =
+        |limit| ScopeLimits::default().with_sent(TrafficLimits::default().with_bytes(limit));
+    let limits =
+        Limits::default().with_total(bytes(rate(10_000))).with_per_peer(bytes(rate(6_000)));
+    let mut ledger = Ledger::new(limits, ms(0));
+    ledger.enter(peer(1), ms(0)).expect("a place");
+    assert_eq!(ledger.portion(peer(1), Way::Sent, 100, ms(0)), Ok(100));
+    assert_eq!(ledger.portion(peer(1), Way::Sent, 1 << 20, ms(0)), Ok(6_000));
+    ledger.charge(peer(1), Way::Sent, 0, 6_000, ms(0));
+    assert_eq!(ledger.portion(peer(1), Way::Sent, 3_000, ms(0)), Err(ms(500)));
+    assert_eq!(ledger.portion(peer(1), Way::Sent, 3_000, ms(500)), Ok(3_000));
+    // Of a large piece, what is worth it: 1096 bytes more, at 6000 in a second.
+    let wait = Duration::from_nanos(182_666_667);
+    assert_eq!(ledger.portion(peer(1), Way::Sent, 1 << 20, ms(500)), Err(wait));
+    assert_eq!(ledger.portion(peer(1), Way::Received, 1 << 20, ms(500)), Ok(1 << 20));
+    // A stream may outlive what is known of its peer; the total still counts.
+    assert_eq!(ledger.portion(peer(2), Way::Sent, 1 << 20, ms(500)), Ok(9_000));
 }
