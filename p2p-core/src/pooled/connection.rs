@@ -21,14 +21,16 @@ use crate::stream::{RecvStream, SendStream};
 
 /// That a connection is in use. All handles and streams of it hold the same one.
 pub(super) struct Lease<C: P2PConnection> {
+    /// Streams alone would not keep it open, when the pool has gone.
+    connection: C,
     pool: Weak<Pool<C>>,
     key: Key,
     number: u64,
 }
 
 impl<C: P2PConnection> Lease<C> {
-    pub(super) fn new(pool: &Arc<Pool<C>>, key: Key, number: u64) -> Self {
-        Self { pool: Arc::downgrade(pool), key, number }
+    pub(super) fn new(connection: C, pool: &Arc<Pool<C>>, key: Key, number: u64) -> Self {
+        Self { connection, pool: Arc::downgrade(pool), key, number }
     }
 }
 
@@ -56,8 +58,8 @@ pub struct PooledConnection<C: P2PConnection> {
 }
 
 impl<C: P2PConnection> PooledConnection<C> {
-    pub(super) const fn shared(inner: C, lease: Arc<Lease<C>>) -> Self {
-        Self { inner, lease: Some(lease) }
+    pub(super) fn shared(lease: Arc<Lease<C>>) -> Self {
+        Self { inner: lease.connection.clone(), lease: Some(lease) }
     }
 
     pub(super) const fn accepted(inner: C) -> Self {

@@ -59,10 +59,10 @@ impl<C: P2PConnection> Dial<C> {
         let outcome = match outcome {
             Ok(connection) => {
                 // In use before it is in the pool, so that nobody takes its place.
-                let lease = Arc::new(Lease::new(&pool, self.key.clone(), self.number));
-                let now = Instant::now();
-                pool.slots().open(&self.key, self.number, connection.clone(), &lease, now);
-                Ok(PooledConnection::shared(connection, lease))
+                let (key, number) = (self.key.clone(), self.number);
+                let lease = Arc::new(Lease::new(connection.clone(), &pool, key, number));
+                pool.slots().open(&self.key, number, connection, &lease, Instant::now());
+                Ok(PooledConnection::shared(lease))
             }
             Err(error) => {
                 pool.slots().gave_up(&self.key, self.number);

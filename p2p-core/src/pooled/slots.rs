@@ -93,11 +93,16 @@ impl<C: P2PConnection> Slots<C> {
         match self.slots.get_mut(key) {
             Some(Slot::Open(open)) if open.connection.is_connected() => {
                 let lease = open.lease.upgrade().unwrap_or_else(|| {
-                    let lease = Arc::new(Lease::new(pool, key.clone(), open.number));
+                    let lease = Arc::new(Lease::new(
+                        open.connection.clone(),
+                        pool,
+                        key.clone(),
+                        open.number,
+                    ));
                     open.lease = Arc::downgrade(&lease);
                     lease
                 });
-                return Ok(Taken::Open(PooledConnection::shared(open.connection.clone(), lease)));
+                return Ok(Taken::Open(PooledConnection::shared(lease)));
             }
             Some(Slot::Dialling(_, dial)) => {
                 if let Some(dial) = dial.upgrade() {

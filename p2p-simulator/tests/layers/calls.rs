@@ -7,13 +7,14 @@ use bytes::Bytes;
 use p2p_core::calls::{CallError, CallOptions, Refusal, Request, ServeOptions, call, serve};
 use p2p_core::dynamic::AnyConnection;
 use p2p_core::{
-    CloseCause, Limited, Limits, P2PConnection, P2PError, P2PListener, P2PProvider, PoolConfig,
-    Pooled,
+    CloseCause, Limited, Limits, ListenOptions, P2PConnection, P2PError, P2PListener, P2PProvider,
+    PoolConfig, Pooled, RateLimit, ScopeLimits, TrafficLimits,
 };
 use p2p_simulator::{Network, SimulatorConnection, SimulatorP2P};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::{Duration, LATENCY, admitted, listen, ms, provider, simulate};
+use crate::{Duration, LATENCY, admitted, listen, ms, protocol, provider, simulate};
 
 /// Alice, who asks, and the connection at which Bob is to answer.
 pub(crate) struct Pair {
@@ -65,6 +66,57 @@ pub(crate) async fn obey(request: Request) -> Result<Bytes, Refusal> {
         b"large" => Ok(vec![7; 100_000].into()),
         _ => Ok(request.body),
     }
+}
+
+/// Eight peers that call each other, over small pools and within limits.
+pub(crate) async fn between_many(network: &Network) {
+    let traffic = TrafficLimits::default().with_bytes(RateLimit::per_second(20_000).expect("some"));
+    let limits = Limits::default().with_per_peer(ScopeLimits::default().with_received(traffic));
+    let pools: Vec<_> = (0..8)
+        .map(|number| {
+            let inner = provider(network, &format!("peer {number}"));
+            let limited = Limited::new(inner, limits.clone()).expect("limits");
+            let config = PoolConfig::default().with_max_connections(4).with_idle_timeout(ms(50));
+            Pooled::new(limited, config).expect("bounds")
+        })
+        .collect();
+    let mut servers = JoinSet::new();
+    for pool in &pools {
+        let listener = pool.listen(ListenOptions::new(protocol())).await.expect("listening");
+        servers.spawn(async move {
+            let mut served = JoinSet::new();
+            while let Ok(accepted) = listener.accept().await {
+                served.spawn(async move { serve(&accepted, obey, ServeOptions::default()).await });
+            }
+        });
+    }
+    let mut callers = JoinSet::new();
+    for (number, pool) in pools.iter().enumerate() {
+        for turn in 0..20 {
+            let other = (number + 1 + turn % 7) % 8;
+            let (pool, addr) = (pool.clone(), pools[other].local_addr());
+            callers.spawn(async move {
+                let body = Bytes::from(vec![turn as u8; 100 * turn]);
+                loop {
+                    match pool.connect(&addr, admitted()).await {
+                        Ok(connection) => {
+                            let response = call(&connection, body.clone(), CallOptions::default());
+                            break assert_eq!(response.await.expect("a response"), body);
+                        }
+                        // All four places are in use.
+                        Err(P2PError::LimitExceeded { .. }) => tokio::time::sleep(ms(5)).await,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    }
+    callers.join_all().await;
+    for pool in &pools {
+        pool.shutdown().await;
+        assert_eq!(pool.connections(), 0);
+    }
+    servers.join_all().await;
 }
 
 pub(crate) fn serving(connection: &SimulatorConnection, options: ServeOptions) {
@@ -313,6 +365,28 @@ fn who_stops_serving_breaks_off_what_is_at_work() {
         assert!(matches!(outcome, Err(CallError::BrokenOff(_))), "{outcome:?}");
         // And the connection lives on.
         serving(&pair.to_alice, ServeOptions::default());
+        call(&pair.to_bob, "again".into(), CallOptions::default()).await.expect("a response");
+    });
+}
+
+#[test]
+fn a_handler_that_panics_breaks_off_its_own_call_only() {
+    simulate(async |network| {
+        let pair = pair(&network).await;
+        let to_alice = pair.to_alice.clone();
+        tokio::spawn(async move {
+            let handler = async |request: Request| match &request.body[..] {
+                b"panic" => panic!("as the request wants it"),
+                _ => obey(request).await,
+            };
+            serve(&to_alice, handler, ServeOptions::default().with_max_concurrent(2)).await
+        });
+        let (slow, broken) = tokio::join!(
+            call(&pair.to_bob, "sleep".into(), CallOptions::default()),
+            call(&pair.to_bob, "panic".into(), CallOptions::default()),
+        );
+        assert_eq!(slow.expect("a response"), "slept");
+        assert!(matches!(broken, Err(CallError::BrokenOff(_))), "{broken:?}");
         call(&pair.to_bob, "again".into(), CallOptions::default()).await.expect("a response");
     });
 }

@@ -42,3 +42,16 @@ fn provider(network: &Network, name: &str) -> SimulatorP2P {
 async fn listen(at: &SimulatorP2P) -> SimulatorListener {
     at.listen(ListenOptions::new(protocol())).await.expect("listening")
 }
+
+#[test]
+fn a_story_with_all_layers_repeats_to_the_byte() {
+    let story = || {
+        let link = LinkProfile::new().with_latency(LATENCY).with_jitter(ms(3)).with_loss(0.05);
+        let run = Simulation::new(7).with_link(link).run(async |network| {
+            calls::between_many(&network).await;
+        });
+        let run = run.expect("a run");
+        (run.trace_hash, run.trace_count, run.elapsed)
+    };
+    assert_eq!(story(), story());
+}

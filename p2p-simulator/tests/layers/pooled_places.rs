@@ -96,7 +96,11 @@ fn the_last_handle_of_a_pool_takes_idle_connections_with_it_and_no_others() {
         assert_eq!(by_carol.closed().await.cause, CloseCause::Dropped);
         to_bob.send("still here".into()).await.expect("sent");
         assert_eq!(by_bob.recv().await.expect("received"), "still here");
+        let streams = to_bob.open_stream().await.expect("opened");
         drop(to_bob);
+        tokio::time::sleep(ms(1000)).await;
+        assert!(by_bob.is_connected(), "a stream is a user");
+        drop(streams);
         assert_eq!(by_bob.closed().await.cause, CloseCause::Dropped);
     });
 }
