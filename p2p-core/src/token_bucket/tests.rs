@@ -42,6 +42,7 @@ impl Model {
 enum Step {
     Charge(u64),
     Pass(u64),
+    PutBack(u64),
     Take(u64),
 }
 
@@ -49,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..12u64).prop_map(Step::Charge),
         (0..200u64).prop_map(Step::Pass),
+        (0..12u64).prop_map(Step::PutBack),
         (0..12u64).prop_map(Step::Take),
     ]
 }
@@ -82,6 +84,10 @@ proptest! {
                     model.level -= tokens as i64 * period;
                 }
                 Step::Pass(nanos) => model.advance(model.now + nanos),
+                Step::PutBack(tokens) => {
+                    bucket.put_back(tokens, now);
+                    model.level = (model.level + tokens as i64 * period).min(burst * period);
+                }
                 Step::Take(tokens) => match bucket.try_take(tokens, now) {
                     Ok(()) => {
                         prop_assert!(model.has(tokens as i64));
@@ -128,14 +134,15 @@ proptest! {
     #[test]
     fn no_values_make_it_panic(
         limits in prop::collection::vec(limit(), 1..5),
-        calls in prop::collection::vec((0..4u8, any::<u64>(), any::<Duration>()), 0..30),
+        calls in prop::collection::vec((0..5u8, any::<u64>(), any::<Duration>()), 0..30),
     ) {
         let mut bucket = TokenBucket::new(limits[0], ns(0));
         for (number, (call, tokens, now)) in calls.into_iter().enumerate() {
             match call {
                 0 => drop(bucket.try_take(tokens, now)),
                 1 => bucket.charge(tokens, now),
-                2 => bucket.set_limit(limits[number % limits.len()], now),
+                2 => bucket.put_back(tokens, now),
+                3 => bucket.set_limit(limits[number % limits.len()], now),
                 _ => prop_assert!(bucket.available(now) <= bucket.limit().burst()),
             }
         }

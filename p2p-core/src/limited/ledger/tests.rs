@@ -137,3 +137,17 @@ fn a_stream_gets_what_is_there_when_it_is_worth_it() {
     // A stream may outlive what is known of its peer; the total still counts.
     assert_eq!(ledger.portion(peer(2), Way::Sent, 1 << 20, ms(500)), Ok(9_000));
 }
+
+#[test]
+fn what_was_not_sent_after_all_is_given_back() {
+    let traffic = TrafficLimits::default().with_messages(rate(1)).with_bytes(rate(10));
+    let scope = ScopeLimits::default().with_sent(traffic);
+    let limits = Limits::default().with_total(scope).with_per_peer(scope);
+    let mut ledger = Ledger::new(limits, ms(0));
+    ledger.enter(peer(1), ms(0)).expect("a place");
+    for _ in 0..3 {
+        ledger.send(peer(1), 10, ms(0)).expect("all that there is");
+        assert_eq!(refused(ledger.send(peer(1), 1, ms(0))).3, ms(1000));
+        ledger.unsend(peer(1), 10, ms(0));
+    }
+}
