@@ -42,6 +42,7 @@ use slots::{Key, Taken};
 ///   in which each conversation has a stream of its own, such as [`calls`](crate::calls).
 /// - `connect` returns when the peer has admitted the connection, whatever
 ///   [`ConnectOptions::ready`] says: nobody is to share one that is refused a moment later.
+/// - A connection that has ended is given too, until this side hears of its end.
 /// - Shared errors keep their cause one level lower.
 ///
 /// Connections in use are never closed to make room: when all of the places are taken by those,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use p2p_core::{
     Limit, Limited, LimitedConnection, Limits, P2PConnection, P2PError, P2PListener, P2PProvider,
-    RateLimit, RecvStream, ScopeLimits, SendStream, TrafficLimits,
+    Priority, RateLimit, RecvStream, ScopeLimits, SendStream, TrafficLimits,
 };
 use p2p_simulator::{Network, SimulatorConnection, SimulatorP2P};
 
@@ -49,6 +49,7 @@ fn a_send_over_the_limit_sends_nothing_and_says_when_to_try_again() {
         assert_eq!(refused(pair.to_bob.send("over".into()).await), over);
         // Datagrams count like messages.
         assert_eq!(refused(pair.to_bob.send_datagram("over".into())), over);
+        assert_eq!(refused(pair.to_bob.try_send(Priority::Control, "over".into())), over);
         tokio::time::sleep(ms(100)).await;
         pair.to_bob.send(vec![0; 991].into()).await.expect("in time");
         // Nine bytes are left, and of the messages none: the limit that takes longest is named.
@@ -220,5 +221,28 @@ fn a_receive_that_is_given_up_while_it_waits_loses_nothing() {
                 next += 1;
             }
         }
+    });
+}
+
+#[test]
+fn a_message_that_finds_no_place_in_the_queue_costs_nothing() {
+    simulate(async |network| {
+        let limit = RateLimit::new(1000, Duration::from_secs(3600)).expect("not zero");
+        let pair = pair(&network, ScopeLimits::default().with_sent(messages(limit))).await;
+        let mut sent = 0;
+        let full = loop {
+            match pair.to_bob.try_send(Priority::Bulk, vec![0; 10_000].into()) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, P2PError::LimitExceeded { limit: Limit::SendQueue, .. }), "{full}");
+        for _ in 0..2000 {
+            assert!(pair.to_bob.try_send(Priority::Bulk, vec![0; 10_000].into()).is_err());
+        }
+        for number in 0..sent {
+            assert_eq!(pair.to_alice.recv().await.expect("received").len(), 10_000, "{number}");
+        }
+        pair.to_bob.send("one of those that are left".into()).await.expect("within the limit");
     });
 }

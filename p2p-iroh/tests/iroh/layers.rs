@@ -1,13 +1,12 @@
 //! What is built on top of a provider, over real connections on this machine's loopback.
 
-mod support;
-
 use bytes::Bytes;
 use p2p_core::calls::{CallError, CallOptions, Refusal, Request, ServeOptions, call, serve};
 use p2p_core::{Limited, Limits, P2PConnection, P2PListener, P2PProvider, PoolConfig, Pooled};
-use support::{listen, loopback, options, pair, within};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+use crate::support::{listen, loopback, options, pair, within};
 
 /// Sends when a handler begins, and again when it is dropped.
 struct Noted(mpsc::UnboundedSender<&'static str>);
