@@ -153,6 +153,10 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         self.inner.state_events()
     }
 
+    fn renew_link(&self) {
+        self.inner.renew_link();
+    }
+
     fn path(&self) -> PathInfo {
         self.inner.path()
     }
