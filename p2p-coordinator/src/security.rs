@@ -1,14 +1,17 @@
 //! Who may do what, as pure functions: `now` and chance come in as arguments.
 //!
 //! - [`tokens`]: [`Tokens`] signs and checks access and refresh tokens; [`jwt`] is their form;
+//! - [`grants`]: logins: rotation of refresh tokens, and what was taken back;
 //! - [`roles`]: [`Role`], what the bearer of a key or a token is.
 //!
 //! Nothing here waits or reads a clock, so that a simulation that asks for tokens repeats to the byte.
 
+pub mod grants;
 pub mod jwt;
 pub mod roles;
 pub mod tokens;
 
+pub use grants::GrantRecord;
 pub use jwt::TokenKey;
 pub use roles::Role;
 pub use tokens::{Claims, Kind, TokenRefusal, TokenSettings, Tokens};

@@ -29,6 +29,10 @@ pub struct TokenSettings {
     pub access_lifetime: Duration,
     /// How long a refresh token is good. Default seven days.
     pub refresh_lifetime: Duration,
+    /// The most logins of one player; the one that would end first makes room. Default 8.
+    pub max_logins_of_player: usize,
+    /// The most logins altogether; those that would end first make room. Default a million.
+    pub max_logins: u32,
 }
 
 impl Default for TokenSettings {
@@ -39,6 +43,8 @@ impl Default for TokenSettings {
             audience: "p2p-coordinator".into(),
             access_lifetime: Duration::from_secs(3600),
             refresh_lifetime: Duration::from_secs(7 * 24 * 3600),
+            max_logins_of_player: 8,
+            max_logins: 1_000_000,
         }
     }
 }
