@@ -12,8 +12,8 @@ mod sessions;
 mod zones;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex};
 
 use p2p_coordinator_api::service::{Health, Readiness, ServiceInfo};
 use p2p_coordinator_api::{Timestamp, TokenError, ZoneId, ZoneStatus};
@@ -22,7 +22,8 @@ use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::{Changes, Refusal, Terms};
-use crate::security::{SecuritySettings, Tokens};
+use crate::security::grants::Revoked;
+use crate::security::{Caller, Denied, SecuritySettings, TokenRefusal, Tokens};
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
 
@@ -57,9 +58,10 @@ impl Default for Settings {
     }
 }
 
-/// A coordinator on a store. A handle: clones are the same coordinator.
+/// A coordinator on a store. A handle: clones are the same coordinator, asked by the same caller.
 pub struct Coordinator<S> {
     inner: Arc<Inner<S>>,
+    caller: Caller,
 }
 
 struct Inner<S> {
@@ -68,6 +70,10 @@ struct Inner<S> {
     random: Randomness,
     key: SecretKey,
     tokens: Tokens,
+    /// What was taken back, as far as is known here.
+    revoked: SyncMutex<Revoked>,
+    /// Held from writing or reading what was taken back until it is known here.
+    revoking: Mutex<()>,
     settings: Settings,
     started: Timestamp,
     turns: [Mutex<()>; TURNS],
@@ -78,7 +84,7 @@ struct Inner<S> {
 
 impl<S> Clone for Coordinator<S> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
+        Self { inner: self.inner.clone(), caller: self.caller.clone() }
     }
 }
 
@@ -95,9 +101,15 @@ impl<S: fmt::Debug> fmt::Debug for Coordinator<S> {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServiceError {
+    /// The token that was to be exchanged is not good.
+    #[error(transparent)]
+    BadToken(#[from] TokenRefusal),
     /// Others changed the same records each time.
     #[error("too many others change the same records: try again")]
     Contended,
+    /// Whoever asks may not do it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -124,7 +136,8 @@ impl<S> Coordinator<S> {
 }
 
 impl<S: Store> Coordinator<S> {
-    /// A coordinator on `store`, which signs join tokens with `key`.
+    /// A coordinator on `store`, which signs join tokens with `key`. Its handle is the program's own:
+    /// it may do everything. See [`acting_as`](Coordinator::acting_as).
     pub fn new(
         store: S,
         key: SecretKey,
@@ -139,12 +152,15 @@ impl<S: Store> Coordinator<S> {
                 clock,
                 random,
                 tokens: Tokens::new(settings.security.tokens.clone(), &key),
+                revoked: SyncMutex::default(),
+                revoking: Mutex::new(()),
                 key,
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),
                 draining: AtomicBool::new(false),
             }),
+            caller: Caller::TRUSTED,
         }
     }
 
