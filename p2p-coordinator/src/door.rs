@@ -2,14 +2,17 @@
 //!
 //! - [`http`]: the router, with the contract's paths, bodies and status codes;
 //! - [`serve`]: HTTP/1.1 on anything that reads and writes, with the bounds of [`Limits`];
-//! - [`tcp`] and [`peer`]: who is let in, and who waits for them to leave.
+//! - [`tcp`] and [`peer`]: who is let in, and who waits for them to leave;
+//! - [`Remote`]: who is at the other end.
 
 mod closing;
 pub mod http;
 pub mod peer;
+mod remote;
 pub mod serve;
 mod stall;
 pub mod tcp;
 
 pub use closing::Closing;
+pub use remote::Remote;
 pub use serve::Limits;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::serve::{DateHeader, serve};
-use super::{Closing, Limits};
+use super::serve::serve;
+use super::{Closing, Limits, Remote};
 
 /// Serves `router` on `listener` until the door closes; then requests that are being done have
 /// the time of [`Limits::drain`]. Whether all of them ended by themselves.
@@ -29,10 +29,10 @@ pub async fn run(listener: TcpListener, router: Router, limits: Limits, closing:
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
-        let Ok((stream, place)) = accepted else { continue };
+        let Ok((stream, remote, place)) = accepted else { continue };
         let (router, closing) = (router.clone(), closing.clone());
         connections.spawn(async move {
-            serve(stream, router, limits, DateHeader::Sent, closing).await;
+            serve(stream, router, limits, remote, closing).await;
             drop(place);
         });
     }
@@ -44,13 +44,13 @@ pub async fn run(listener: TcpListener, router: Router, limits: Limits, closing:
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Remote, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             // Answers are small and whole; one that waits for company helps nobody.
             let _ = stream.set_nodelay(true);
-            Ok((stream, place))
+            Ok((stream, Remote::Address(address.ip()), place))
         }
         Err(error) => {
             // Out of descriptors, most often: it passes, and trying at once would only burn time.

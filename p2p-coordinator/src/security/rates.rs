@@ -172,6 +172,10 @@ impl Limiter {
         rate: Rate,
     ) -> Result<Left, Left> {
         let key = (class, source);
+        if let Some(bucket) = self.buckets.get_mut(&key) {
+            // No bucket is emptier than empty: if the clock was set back, it is that, and fills.
+            bucket.full_at = bucket.full_at.min(micros(now) + rate.window_micros());
+        }
         let known = self.buckets.get(&key).copied();
         let (left, full_at) = after_one(known.map(|bucket| bucket.full_at), now, rate);
         let Some(full_at) = full_at else { return Err(left) };
@@ -216,12 +220,16 @@ impl Limiter {
     }
 }
 
+/// No moment has more than some 2^58 of them.
+const fn micros(moment: Timestamp) -> u64 {
+    moment.as_millis() * 1000
+}
+
 /// What one more takes, and when the bucket is full then; `None` if there is no token.
 fn after_one(full_at: Option<u64>, now: Timestamp, rate: Rate) -> (Left, Option<u64>) {
     let (limit, window) = (rate.requests.max(1), rate.window);
     let (length, interval) = (rate.window_micros(), rate.interval_micros());
-    let micros = now.as_millis().saturating_mul(1000);
-    // No bucket is emptier than empty: if the clock was set back, or the rate changed, it is that.
+    let micros = micros(now);
     let full_at = full_at.unwrap_or(0).clamp(micros, micros + length);
     let after = full_at + interval;
     let at = |micros: u64| Timestamp::from_millis(micros.div_ceil(1000));
