@@ -44,6 +44,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `server` | yes | the program, and all it can be configured to use |
+//! | `tls` | by `server` | HTTP behind TLS, with certificates from files |
 //! | `sqlite` | by `server` | the embedded database |
 //! | `conformance` | no | the promises of a store as checks, for who writes one |
 

@@ -1,10 +1,12 @@
 //! The door for everybody: HTTP/1.1 over TCP.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -20,6 +22,36 @@ use super::{Closing, Limits, Remote};
 ///
 /// Dropping the future ends all connections at once.
 pub async fn run(listener: TcpListener, router: Router, limits: Limits, closing: Closing) -> bool {
+    run_with(Plain, listener, router, limits, closing).await
+}
+
+/// From a connection to what requests are read from.
+pub(super) trait Handshake: Clone + Send + Sync + 'static {
+    type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// `None` if there is nobody to talk to.
+    fn shake(self, stream: TcpStream) -> impl Future<Output = Option<Self::Io>> + Send;
+}
+
+/// None.
+#[derive(Clone)]
+struct Plain;
+
+impl Handshake for Plain {
+    type Io = TcpStream;
+
+    async fn shake(self, stream: TcpStream) -> Option<TcpStream> {
+        Some(stream)
+    }
+}
+
+pub(super) async fn run_with(
+    handshake: impl Handshake,
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    closing: Closing,
+) -> bool {
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -30,8 +62,9 @@ pub async fn run(listener: TcpListener, router: Router, limits: Limits, closing:
             accepted = accept(&listener, &places) => accepted,
         };
         let Ok((stream, remote, place)) = accepted else { continue };
-        let (router, closing) = (router.clone(), closing.clone());
+        let (router, closing, handshake) = (router.clone(), closing.clone(), handshake.clone());
         connections.spawn(async move {
+            let Some(stream) = handshake.shake(stream).await else { return };
             serve(stream, router, limits, remote, closing).await;
             drop(place);
         });
