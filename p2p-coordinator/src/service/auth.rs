@@ -23,7 +23,7 @@ impl<S: Store> Coordinator<S> {
     /// Who shows this access token, if it is good now.
     ///
     /// What was taken back here is known at once; what was taken back by another coordinator on the
-    /// same store, after the next [`sweep_logins`](Coordinator::sweep_logins).
+    /// same store, after the next [`learn_revoked`](Coordinator::learn_revoked).
     ///
     /// # Errors
     ///
@@ -147,8 +147,7 @@ impl<S: Store> Coordinator<S> {
         HostAccess { token, expires_at: claims.expires_at }
     }
 
-    /// Forgets logins that are nothing any more, and learns what other coordinators on the store took
-    /// back. How many were forgotten.
+    /// Forgets logins that are nothing any more, and those that are too many. How many.
     ///
     /// # Errors
     ///
@@ -172,11 +171,15 @@ impl<S: Store> Coordinator<S> {
                 }
             }
         }
-        self.learn_revoked().await?;
         Ok(forgotten)
     }
 
-    async fn learn_revoked(&self) -> Result<()> {
+    /// Learns what other coordinators on the store took back.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn learn_revoked(&self) -> Result<()> {
         let _held = self.inner.revoking.lock().await;
         let mut families: Vec<Nonce> = Vec::new();
         loop {

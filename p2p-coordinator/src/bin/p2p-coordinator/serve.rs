@@ -15,7 +15,7 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::{Config, StoreKind};
 use crate::{Failure, files, say};
@@ -177,18 +177,28 @@ fn announce<S: Store>(
     say("Ctrl-C stops it");
 }
 
+/// How often logins are counted, which looks at all of them.
+const LOGINS_EVERY: Duration = Duration::from_secs(60);
+
 /// Finds hosts that were lost, and logins that have ended.
 async fn sweep<S: Store>(coordinator: Coordinator<S>) {
     let every = coordinator.settings().terms.lease / 3;
     let mut clock = interval(every.max(Duration::from_millis(100)));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swept: Option<Instant> = None;
     loop {
         clock.tick().await;
         if let Err(error) = coordinator.sweep().await {
             tracing::error!(%error, "cannot look for lost hosts; trying again");
         }
-        if let Err(error) = coordinator.sweep_logins().await {
-            tracing::error!(%error, "cannot look for logins that have ended; trying again");
+        if let Err(error) = coordinator.learn_revoked().await {
+            tracing::error!(%error, "cannot look for logins that were taken back; trying again");
+        }
+        if swept.is_none_or(|at| at.elapsed() >= LOGINS_EVERY) {
+            swept = Some(Instant::now());
+            if let Err(error) = coordinator.sweep_logins().await {
+                tracing::error!(%error, "cannot look for logins that have ended; trying again");
+            }
         }
     }
 }
