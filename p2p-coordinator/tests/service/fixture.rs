@@ -111,6 +111,11 @@ impl Service {
         self
     }
 
+    /// Of one that serves over TCP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.expect("it serves")
+    }
+
     pub(crate) fn issuer(&self) -> PeerId {
         self.issuer
     }

@@ -1,5 +1,6 @@
 //! Who may do what, and how much: over the router, as clients meet it.
 
+mod agent;
 mod cors;
 mod hosts;
 mod production;

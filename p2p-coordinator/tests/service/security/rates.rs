@@ -67,6 +67,21 @@ async fn of_four_hundred_at_once_no_more_pass_than_the_limit() {
     assert!((100..120).contains(&passed), "{passed}");
 }
 
+#[tokio::test]
+async fn a_flood_of_headers_is_431_and_others_are_served() {
+    let service = Service::secured_over_tcp(limited(guarded())).await;
+    let many = (0..1000).map(|number| format!("x-{number}")).collect::<Vec<_>>();
+    let mut flood = asked("GET", "/hosts/", None, &Shown::Key(ADMIN));
+    for name in &many {
+        header(&mut flood, name, "1");
+    }
+    assert_eq!(service.send(flood).await.status, 431);
+    let mut long = asked("GET", "/hosts/", None, &Shown::Key(ADMIN));
+    header(&mut long, "authorization", &format!("Bearer {}", "a".repeat(100_000)));
+    assert_eq!(service.send(long).await.status, 431);
+    ask(&service, "GET", "/hosts/", None, &Shown::Key(ADMIN)).await.is(200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn guessing_keys_ends_after_ten_also_for_who_guesses_right_then() {
     let service = Service::secured(limited(guarded()));
