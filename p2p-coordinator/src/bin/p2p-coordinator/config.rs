@@ -1,6 +1,7 @@
 //! What may be configured, by file, environment and flags; later ones win.
 
 mod environment;
+mod secrets;
 mod security;
 
 use std::net::{IpAddr, SocketAddr};

@@ -171,6 +171,9 @@ fn announce<S: Store>(
     say(&format!("  cargo run --example host -- --coordinator {url} --zone meadow"));
     say(&format!("  cargo run --example join -- --coordinator {url} --zone meadow"));
     let security = &coordinator.settings().security;
+    if security.check_api_keys {
+        say(&format!("note: but for /ready, show a key: -H '{}: ...'", security.api_key_header));
+    }
     for warning in config.security.warnings(security, config.is_exposed()) {
         say(&format!("note: {warning}"));
     }

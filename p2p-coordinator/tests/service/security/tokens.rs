@@ -201,6 +201,19 @@ async fn a_token_ends_to_the_second_and_no_earlier() {
     refused(&service, &token).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_access_token_that_has_ended_does_not_stand_in_the_way_of_another() {
+    let service = Service::secured(guarded());
+    let tokens = log_in(&service, "alice").await;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let ended = Shown::Token(text(&tokens["access_token"]));
+    ask(&service, "GET", "/hosts/", None, &ended).await.is(401);
+    let body = Some(json!({ "refresh_token": tokens["refresh_token"] }));
+    let again = ask(&service, "POST", "/auth/refresh", body, &ended).await.is(200);
+    let fresh = Shown::Token(text(&again["access_token"]));
+    ask(&service, "GET", "/hosts/", None, &fresh).await.is(200);
+}
+
 #[tokio::test]
 async fn what_is_no_token_of_ours_opens_nothing() {
     let service = Service::secured(guarded());

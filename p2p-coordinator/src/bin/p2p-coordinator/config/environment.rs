@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::security::Secret;
+use super::secrets::Secret;
 use crate::Failure;
 
 /// The environment, by a lookup that is passed in. A name that is set to nothing counts as not set.

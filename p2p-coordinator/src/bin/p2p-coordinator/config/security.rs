@@ -4,8 +4,6 @@
 //! they are; everywhere else keys are asked for and requests are counted, and in production the
 //! program does not start with secrets that somebody could guess.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use p2p_coordinator::security::proxies::ForwardedHeader;
@@ -13,33 +11,11 @@ use p2p_coordinator::security::rates::Rate;
 use p2p_coordinator::security::{
     ApiKey, ApiKeys, Origins, Proxies, Rates, Role, SecuritySettings, TokenKey, TokenSettings,
 };
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
+use super::secrets::{LEAST, Secret, weakness};
 use crate::Failure;
-
-/// Text that is not printed.
-#[derive(Clone, Default, Deserialize, PartialEq, Eq)]
-#[serde(transparent)]
-pub(crate) struct Secret(String);
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str("(hidden)")
-    }
-}
 
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -221,7 +197,7 @@ impl SecurityConfig {
         // Without one that signs, old ones have nothing to follow on.
         if let Some(secret) = &self.jwt_secret_key {
             tokens.keys =
-                [secret].into_iter().chain(old).map(|key| TokenKey::new(&key.0)).collect();
+                [secret].into_iter().chain(old).map(|key| TokenKey::new(key.text())).collect();
         }
         tokens.issuer.clone_from(&self.jwt_issuer);
         tokens.audience.clone_from(&self.jwt_audience);
@@ -276,9 +252,9 @@ impl SecurityConfig {
     }
 
     fn keys(&self) -> Result<ApiKeys, Failure> {
-        let first = self.coordinator_api_key.iter().map(|key| ApiKey::new(Role::Admin, &key.0));
+        let first = self.coordinator_api_key.iter().map(|key| ApiKey::new(Role::Admin, key.text()));
         let mut keys: Vec<ApiKey> = first.collect();
-        for (at, Secret(text)) in self.api_keys.iter().enumerate() {
+        for (at, text) in self.api_keys.iter().map(Secret::text).enumerate() {
             // Which one, but not what it is.
             let wrong = |what: String| {
                 Failure::new(format!(
@@ -331,13 +307,13 @@ impl SecurityConfig {
     /// Each secret that is there, by the name under which it is set.
     fn secrets(&self) -> Vec<(&'static str, &str)> {
         let mut secrets = Vec::new();
-        secrets.extend(self.jwt_secret_key.iter().map(|key| ("JWT_SECRET_KEY", &*key.0)));
+        secrets.extend(self.jwt_secret_key.iter().map(|key| ("JWT_SECRET_KEY", key.text())));
         let old = self.jwt_previous_secret_keys.iter();
-        secrets.extend(old.map(|key| ("JWT_PREVIOUS_SECRET_KEYS", &*key.0)));
+        secrets.extend(old.map(|key| ("JWT_PREVIOUS_SECRET_KEYS", key.text())));
         let key = self.coordinator_api_key.iter();
-        secrets.extend(key.map(|key| ("COORDINATOR_API_KEY", &*key.0)));
-        for Secret(text) in &self.api_keys {
-            let key = text.split_once(':').map_or(text.as_str(), |(_, key)| key);
+        secrets.extend(key.map(|key| ("COORDINATOR_API_KEY", key.text())));
+        for text in self.api_keys.iter().map(Secret::text) {
+            let key = text.split_once(':').map_or(text, |(_, key)| key);
             // What a digest is of, nobody can tell.
             if !key.starts_with("sha256:") {
                 secrets.push(("API_KEYS", key));
@@ -382,41 +358,5 @@ impl SecurityConfig {
         }
         warnings.dedup();
         warnings
-    }
-}
-
-/// The least characters of a secret.
-const LEAST: usize = 32;
-
-/// Words of secrets in guides and examples.
-const EXAMPLES: [&str; 15] = [
-    "change-me",
-    "change_me",
-    "changeme",
-    "change-in",
-    "change_in",
-    "change-this",
-    "change_this",
-    "default",
-    "example",
-    "insecure",
-    "password",
-    "placeholder",
-    "secret-key",
-    "your-",
-    "your_",
-];
-
-/// Why somebody could guess it.
-fn weakness(secret: &str) -> Option<&'static str> {
-    let lower = secret.to_ascii_lowercase();
-    if EXAMPLES.iter().any(|example| lower.contains(example)) {
-        Some("be an example's")
-    } else if secret.chars().count() < LEAST {
-        Some("have less than 32 characters")
-    } else if secret.chars().collect::<BTreeSet<_>>().len() < 8 {
-        Some("be a few characters again and again")
-    } else {
-        None
     }
 }
