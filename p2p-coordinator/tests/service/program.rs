@@ -3,6 +3,6 @@
 mod config;
 mod crowd;
 mod ending;
-mod process;
+pub(crate) mod process;
 mod start;
 mod trouble;

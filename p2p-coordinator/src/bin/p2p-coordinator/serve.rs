@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use p2p_coordinator::door::tls::{self, Certificates};
 use p2p_coordinator::door::{Closing, http, peer, tcp};
 use p2p_coordinator::service::Coordinator;
 use p2p_coordinator::store::sqlite::SqliteStore;
@@ -14,7 +15,7 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::{Config, StoreKind};
 use crate::{Failure, files, say};
@@ -28,6 +29,7 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
         .with_target(false)
         .init();
     let stop = Stop::catch()?;
+    let certificates = certificates(&config)?;
     // The door first: who finds it taken has touched no file.
     let listener = bind(config.listen).await?;
     let key = match config.key_file() {
@@ -37,16 +39,23 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
     match config.store.kind {
         StoreKind::Memory => {
             let records = "in memory: they end with the process";
-            run(&config, key, MemoryStore::new(), records, listener, stop).await
+            run(&config, key, MemoryStore::new(), records, (listener, certificates), stop).await
         }
         StoreKind::Sqlite => {
             let path = &config.store.path;
             let store = SqliteStore::open(path, config.store.durability.into())
                 .map_err(|error| Failure::of(&error))?;
             let records = format!("in {}", path.display());
-            run(&config, key, store, &records, listener, stop).await
+            run(&config, key, store, &records, (listener, certificates), stop).await
         }
     }
+}
+
+fn certificates(config: &Config) -> Result<Option<Certificates>, Failure> {
+    let (Some(chain), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) else {
+        return Ok(None);
+    };
+    Certificates::load(chain, key).map(Some).map_err(|error| Failure::of(&error))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -67,7 +76,7 @@ async fn run<S: Store>(
     key: SecretKey,
     store: S,
     records: &str,
-    listener: TcpListener,
+    (listener, certificates): (TcpListener, Option<Certificates>),
     mut stop: Stop,
 ) -> Result<ExitCode, Failure> {
     let seed = p2p_iroh::generate_secret_key().to_bytes();
@@ -77,15 +86,20 @@ async fn run<S: Store>(
         key,
         Clock::starting_at(wall_time()),
         Randomness::new(seed),
-        config.settings(),
+        config.settings()?,
     );
     let bound = listener.local_addr().map_err(|error| Failure::of(&error))?;
-    announce(config, &coordinator, bound, records, peers.as_ref());
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    announce(config, &coordinator, &format!("{scheme}://{bound}"), records, peers.as_ref());
 
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
     let sweeping = tokio::spawn(sweep(coordinator.clone()));
-    let tcp = tokio::spawn(tcp::run(listener, router.clone(), limits, closing.clone()));
+    let (served, door) = (router.clone(), closing.clone());
+    let tcp = match certificates {
+        Some(secure) => tokio::spawn(tls::run(listener, secure, served, limits, door)),
+        None => tokio::spawn(tcp::run(listener, served, limits, door)),
+    };
     let p2p = match &peers {
         Some(node) => {
             let listener = peer::open(node, limits).await.map_err(|error| Failure::of(&error))?;
@@ -138,11 +152,10 @@ async fn open_to_peers(config: &Config, key: &SecretKey) -> Result<Option<IrohP2
 fn announce<S: Store>(
     config: &Config,
     coordinator: &Coordinator<S>,
-    bound: SocketAddr,
+    url: &str,
     records: &str,
     peers: Option<&IrohP2P>,
 ) {
-    let url = format!("http://{bound}");
     say(&format!("{} {} serves {url}", config.name, config.version));
     say(&format!("  records    {records}"));
     say(&format!("  signs as   {}", coordinator.issuer()));
@@ -157,21 +170,38 @@ fn announce<S: Store>(
     say(&format!("  curl -H 'content-type: application/json' {url}/api/v1/zones/ -d '{zone}'"));
     say(&format!("  cargo run --example host -- --coordinator {url} --zone meadow"));
     say(&format!("  cargo run --example join -- --coordinator {url} --zone meadow"));
-    if !bound.ip().is_loopback() {
-        say("note: nobody is asked who they are: whoever reaches this address may use all of it");
+    let security = &coordinator.settings().security;
+    if security.check_api_keys {
+        say(&format!("note: but for /ready, show a key: -H '{}: ...'", security.api_key_header));
+    }
+    for warning in config.security.warnings(security, config.is_exposed()) {
+        say(&format!("note: {warning}"));
     }
     say("Ctrl-C stops it");
 }
 
-/// Finds hosts that were lost.
+/// How often logins are counted, which looks at all of them.
+const LOGINS_EVERY: Duration = Duration::from_secs(60);
+
+/// Finds hosts that were lost, and logins that have ended.
 async fn sweep<S: Store>(coordinator: Coordinator<S>) {
     let every = coordinator.settings().terms.lease / 3;
     let mut clock = interval(every.max(Duration::from_millis(100)));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swept: Option<Instant> = None;
     loop {
         clock.tick().await;
         if let Err(error) = coordinator.sweep().await {
             tracing::error!(%error, "cannot look for lost hosts; trying again");
+        }
+        if let Err(error) = coordinator.learn_revoked().await {
+            tracing::error!(%error, "cannot look for logins that were taken back; trying again");
+        }
+        if swept.is_none_or(|at| at.elapsed() >= LOGINS_EVERY) {
+            swept = Some(Instant::now());
+            if let Err(error) = coordinator.sweep_logins().await {
+                tracing::error!(%error, "cannot look for logins that have ended; trying again");
+            }
         }
     }
 }

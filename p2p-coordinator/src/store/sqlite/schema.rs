@@ -6,7 +6,9 @@
 use rusqlite::Connection;
 use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, Migrations};
 
-const MIGRATIONS: &[M<'_>] = &[M::up(
+const MIGRATIONS: &[M<'_>] = &[RECORDS, GRANTS];
+
+const RECORDS: M<'_> = M::up(
     "CREATE TABLE hosts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         version INTEGER NOT NULL,
@@ -57,7 +59,22 @@ const MIGRATIONS: &[M<'_>] = &[M::up(
         hold TEXT
     ) STRICT;
     CREATE INDEX seats_by_session ON seats (session, place);",
-)];
+);
+
+const GRANTS: M<'_> = M::up(
+    "CREATE TABLE grants (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        version INTEGER NOT NULL,
+        family TEXT NOT NULL UNIQUE,
+        player TEXT NOT NULL,
+        revoked INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX grants_by_player ON grants (player, expires_at DESC);
+    CREATE INDEX grants_by_end ON grants (expires_at DESC);
+    CREATE INDEX grants_revoked ON grants (expires_at DESC) WHERE revoked = 1;",
+);
 
 /// What is wrong with a file.
 pub(super) enum Trouble {

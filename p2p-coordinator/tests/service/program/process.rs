@@ -26,7 +26,18 @@ pub(crate) fn prepared(mut command: Command, folder: &Path) -> Command {
     for name in ["HOST", "PORT", "NAME", "VERSION"] {
         command.env_remove(format!("P2P_SERVICE_{name}"));
     }
-    command.env_remove("P2P_COORDINATOR_DATABASE").env_remove("LOG_LEVEL");
+    for name in [
+        "P2P_COORDINATOR_DATABASE",
+        "LOG_LEVEL",
+        "ENVIRONMENT",
+        "P2P_SERVICE_ENV",
+        "COORDINATOR_API_KEY",
+        "API_KEYS",
+        "API_KEY_VALIDATION_ENABLED",
+        "JWT_SECRET_KEY",
+    ] {
+        command.env_remove(name);
+    }
     command
 }
 
