@@ -249,6 +249,8 @@ impl Simulation {
         let watched = watch.is_some();
         let driver = Driver::new(shared.clone(), self.time_limit, threads.clone(), forbid, watched);
         let driver = place.get_or_init(|| driver);
+        // From here on the driver knows when the clock moves.
+        shared.read_clock();
         drop(entered);
         if let Some(watch) = watch {
             shared.with(|engine, _| engine.trace_mut().set_watch(watch));

@@ -175,14 +175,15 @@ impl Engine {
         ticket: &mut Option<u64>,
         cx: &Context<'_>,
     ) -> Poll<Option<(ConnId, PeerId)>> {
-        let endpoint = &mut self.endpoints[endpoint as usize];
-        while let Some(id) = endpoint.incoming.pop_front() {
+        while let Some(id) = self.endpoints[endpoint as usize].incoming.pop_front() {
             // One that was given up in the meantime is not there any more.
             if let Some(conn) = self.conns.get_mut(id) {
                 conn.ends[Side::Acceptor as usize].handles = 1;
-                return Poll::Ready(Some((id, conn.peers[Side::Dialler as usize])));
+                let dialler = conn.ends[Side::Dialler as usize].endpoint;
+                return Poll::Ready(Some((id, self.endpoints[dialler as usize].peer)));
             }
         }
+        let endpoint = &mut self.endpoints[endpoint as usize];
         if endpoint.closed {
             return Poll::Ready(None);
         }

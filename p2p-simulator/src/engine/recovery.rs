@@ -21,8 +21,9 @@
 
 use p2p_core::transport::LinkClosed;
 
+use super::packet::Delivery;
 use super::trace::TraceKind;
-use super::{Delivery, Engine, Event, Nanos, Net, Packet, Route, Side};
+use super::{Engine, Event, Nanos, Net, Packet, Route, Side};
 
 /// Section 6.1.2 and 6.2.1: kGranularity.
 const GRANULARITY: Nanos = 1_000_000;

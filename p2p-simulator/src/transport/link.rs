@@ -11,7 +11,6 @@ use p2p_core::transport::{DatagramError, Link, LinkClosed};
 use p2p_core::{PathEvents, PathInfo, PeerId};
 
 use super::{SimRecvStream, SimSendStream, WaitAtEnd};
-use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamId};
 use crate::host::task::note_stray;
 use crate::shared::Shared;
@@ -34,19 +33,17 @@ impl SimLink {
         self.shared.with(|engine, now| f(engine, now, self.conn, self.side))
     }
 
-    fn wait<R, F>(&self, wait: Wait, poll: F) -> WaitAtEnd<'_, F>
+    fn wait<R, F>(&self, poll: F) -> WaitAtEnd<'_, F>
     where
         F: FnMut(&mut Engine, Nanos, &mut Option<u64>, &Context<'_>) -> Poll<R> + Unpin,
     {
-        WaitAtEnd::new(&self.shared, self.conn, self.side, wait, poll)
+        WaitAtEnd::new(&self.shared, self.conn, self.side, poll)
     }
 
     /// Waits until the other side has proven who it is.
     pub(super) fn established(&self) -> impl Future<Output = Result<(), LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Established, move |engine, _, ticket, cx| {
-            engine.poll_established(conn, side, ticket, cx)
-        })
+        self.wait(move |engine, _, ticket, cx| engine.poll_established(conn, side, ticket, cx))
     }
 
     pub(super) fn open(
@@ -54,9 +51,7 @@ impl SimLink {
         direction: Direction,
     ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Open(direction), move |engine, _, ticket, cx| {
-            engine.poll_open(conn, side, direction, ticket, cx)
-        })
+        self.wait(move |engine, _, ticket, cx| engine.poll_open(conn, side, direction, ticket, cx))
     }
 
     fn note_stray(&self) {
@@ -71,7 +66,7 @@ impl SimLink {
         direction: Direction,
     ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Accept(direction), move |engine, _, ticket, cx| {
+        self.wait(move |engine, _, ticket, cx| {
             engine.poll_accept(conn, side, direction, ticket, cx)
         })
     }
@@ -119,10 +114,7 @@ impl Link for SimLink {
 
     async fn recv_datagram(&self) -> Result<Bytes, LinkClosed> {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Datagram, move |engine, _, ticket, cx| {
-            engine.poll_datagram(conn, side, ticket, cx)
-        })
-        .await
+        self.wait(move |engine, _, ticket, cx| engine.poll_datagram(conn, side, ticket, cx)).await
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
@@ -148,10 +140,7 @@ impl Link for SimLink {
 
     async fn closed(&self) -> LinkClosed {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Closed, move |engine, _, ticket, cx| {
-            engine.poll_closed(conn, side, ticket, cx)
-        })
-        .await
+        self.wait(move |engine, _, ticket, cx| engine.poll_closed(conn, side, ticket, cx)).await
     }
 }
 
@@ -195,7 +184,7 @@ impl Stream for SimPathEvents {
 impl Drop for SimPathEvents {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.shared.with(|engine, _| engine.leave(self.conn, self.side, Wait::Closed, ticket));
+            self.shared.with(|engine, _| engine.leave(self.conn, self.side, ticket));
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use super::super::link::{Held, Met};
 use super::super::nanos;
+use super::super::packet::{Delivery, Packet};
 use super::super::trace::TraceKind;
-use super::super::{Delivery, Engine, Event, Nanos, Net, Packet, Route};
+use super::super::{Engine, Event, Nanos, Net, Route};
 use super::table::Effect;
 
 /// Datagrams and farewells that one direction can hold; more are lost.
@@ -77,7 +78,7 @@ impl Engine {
 impl Net {
     /// Whether nothing passes on this route now.
     pub(crate) fn is_blocked(&self, route: Route) -> bool {
-        self.links[route.link].cut_since.is_some()
+        self.links[route.link as usize].cut_since.is_some()
             || self.faults.is_paused(route.from_host, route.to_host)
     }
 
@@ -102,15 +103,15 @@ impl Net {
             }
         }
         let met = if is_cut { Met::Cut } else { held };
-        let waiting = &mut self.links[route.link].held;
+        let waiting = &mut self.links[route.link as usize].held;
         let waits = match packet.delivery() {
             Delivery::Reliable => true,
             Delivery::Farewell | Delivery::Once => !is_cut && waiting.len() < MAX_HELD,
         };
         let kind = if waits { TraceKind::Held } else { TraceKind::Lost };
-        self.trace(now, kind, route, &packet);
+        self.trace(now, kind, route, order, &packet);
         if waits {
-            self.links[route.link].held.push(Held { route, order, packet, met });
+            self.links[route.link as usize].held.push(Held { route, order, packet, met });
         }
     }
 }
