@@ -17,7 +17,7 @@
 //! - [`fault`]: cuts, repairs, crashes;
 //! - [`random`] and [`normal`], [`trace`], [`wakers`], [`waits`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -103,9 +103,6 @@ enum Event {
     FailDial {
         conn: ConnId,
     },
-    GiveDialUp {
-        conn: ConnId,
-    },
     BeginFault {
         fault: FaultId,
     },
@@ -118,9 +115,13 @@ enum Event {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) hosts: Vec<Host>,
+    /// How many hosts have crashed and were not restarted.
+    hosts_down: u32,
     endpoints: Vec<Endpoint>,
     by_peer: BTreeMap<PeerId, u32>,
     conns: Conns,
+    /// Dials that nobody has answered yet, and when they are given up.
+    dials: BTreeSet<(Nanos, ConnId)>,
     /// What wall clocks showed when the network began, since 1970.
     pub(crate) epoch: Duration,
     pub(crate) net: Net,
@@ -131,9 +132,11 @@ impl Engine {
     pub(crate) fn new(config: &NetworkConfig, record: usize) -> Self {
         Self {
             hosts: Vec::new(),
+            hosts_down: 0,
             endpoints: Vec::new(),
             by_peer: BTreeMap::new(),
             conns: Conns::default(),
+            dials: BTreeSet::new(),
             epoch: crate::clock::EPOCH,
             net: Net::new(config, record),
             wakers: Vec::new(),
@@ -157,7 +160,11 @@ impl Engine {
 
     /// When something happens next.
     pub(crate) fn next_event(&self) -> Option<Nanos> {
-        self.net.queue.next_at()
+        let next = self.net.queue.next_at();
+        match self.dials.first() {
+            Some(&(given_up, _)) => Some(next.map_or(given_up, |next| next.min(given_up))),
+            None => next,
+        }
     }
 
     pub(crate) const fn trace(&self) -> &Trace {
@@ -170,7 +177,16 @@ impl Engine {
 
     /// Lets everything happen that is due at `now`, in order.
     pub(crate) fn advance(&mut self, now: Nanos) {
-        while let Some((at, event)) = self.net.queue.pop_due(now) {
+        loop {
+            // A dial that is answered at the last moment is not given up.
+            if let Some(&(at, conn)) = self.dials.first() {
+                if at <= now && self.net.queue.next_at().is_none_or(|next| at < next) {
+                    self.dials.pop_first();
+                    self.give_dial_up(at, conn);
+                    continue;
+                }
+            }
+            let Some((at, event)) = self.net.queue.pop_due(now) else { return };
             match event {
                 Event::Deliver { route, order, packet } => self.arrive(at, route, order, packet),
                 Event::CheckSilence { conn, side } => self.check_silence(at, conn, side),
@@ -180,7 +196,6 @@ impl Engine {
                     self.end(at, conn, Side::Dialler, LinkClosed::Transport { message });
                     self.mark_gone(at, conn, Side::Acceptor);
                 }
-                Event::GiveDialUp { conn } => self.give_dial_up(at, conn),
                 Event::BeginFault { fault } => self.begin_planned(at, fault),
                 Event::EndFault { fault } => self.end_fault(at, fault),
             }
@@ -192,7 +207,7 @@ impl Engine {
             self.net.meet_block(now, route, order, packet, Met::HeldAtEnd);
             return;
         }
-        if self.hosts[route.to_host as usize].down_since.is_some() {
+        if self.hosts_down > 0 && self.hosts[route.to_host as usize].down_since.is_some() {
             self.net.trace(now, TraceKind::Lost, route, order, &packet);
             self.net.faults.hit_host(route.to_host, 1, |effect| matches!(effect, Effect::Crash));
             self.mark_gone(now, route.conn, route.to);

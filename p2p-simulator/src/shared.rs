@@ -21,6 +21,9 @@ pub(crate) struct Shared {
     /// What the clock said when it last moved, where the driver is virtual: it knows when that is, and
     /// reading the clock costs more than much of what is done at that time.
     now: AtomicU64,
+    /// When the next event is, so that the driver need not ask the engine: `Nanos::MAX` if there is
+    /// none.
+    next: AtomicU64,
     /// The run is over; from then on time stands still.
     ended: AtomicBool,
     /// Waits for the next event, where the driver is a task. The virtual driver looks by itself,
@@ -40,10 +43,12 @@ const UNREAD: Nanos = Nanos::MAX;
 impl Shared {
     /// Starts the clock now. Inside a runtime: its clock is the one that counts.
     pub(crate) fn new(engine: Engine, sooner: Option<Arc<Notify>>) -> Self {
+        let next = engine.next_event().unwrap_or(Nanos::MAX);
         Self {
             engine: Mutex::new(engine),
             start: Instant::now(),
             now: AtomicU64::new(UNREAD),
+            next: AtomicU64::new(next),
             ended: AtomicBool::new(false),
             sooner,
             home: this_thread(),
@@ -92,11 +97,14 @@ impl Shared {
     /// Lets everything happen that is due. Returns whether that woke anybody, and when something
     /// happens next.
     pub(crate) fn advance(&self) -> (bool, Option<Nanos>) {
-        let (next, woke) = self.with_wakes(|engine, now| {
-            engine.advance(now);
-            engine.next_event()
-        });
-        (woke, next)
+        let is_due = |next| next <= self.now();
+        let woke =
+            self.next().is_some_and(is_due) && self.with_wakes(|engine, now| engine.advance(now)).1;
+        (woke, self.next())
+    }
+
+    fn next(&self) -> Option<Nanos> {
+        Some(self.next.load(Ordering::Relaxed)).filter(|&next| next != Nanos::MAX)
     }
 
     fn with_wakes<R>(&self, f: impl FnOnce(&mut Engine, Nanos) -> R) -> (R, bool) {
@@ -105,33 +113,31 @@ impl Shared {
         }
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.now();
-        let before = self.sooner.as_ref().map(|_| engine.next_event());
         let result = f(&mut engine, now);
-        if before.is_none() && !engine.has_wakers() {
-            return (result, false);
-        }
-        let woke = self.wake(engine, before.flatten());
-        (result, woke)
-    }
-
-    /// Wakes whom it concerns. Returns whether that is anybody.
-    fn wake(&self, mut engine: MutexGuard<'_, Engine>, before: Option<Nanos>) -> bool {
-        let next = self.sooner.as_ref().and_then(|_| engine.next_event());
-        // Most calls wake nobody or one task: those take no allocation.
-        let one = engine.take_only_waker();
-        let more = if one.is_none() { engine.take_wakers() } else { Vec::new() };
-        drop(engine);
-        let woke = one.is_some() || !more.is_empty();
-        if let Some(one) = one {
-            one.wake();
-        }
-        more.into_iter().for_each(Waker::wake);
-        if let Some(sooner) = &self.sooner {
-            if next.is_some_and(|next| before.is_none_or(|before| next < before)) {
+        let before = self.next.load(Ordering::Relaxed);
+        let next = engine.next_event().unwrap_or(Nanos::MAX);
+        self.next.store(next, Ordering::Relaxed);
+        let woke = engine.has_wakers() && Self::wake(engine);
+        if next < before {
+            if let Some(sooner) = &self.sooner {
                 sooner.notify_one();
             }
         }
-        woke
+        (result, woke)
+    }
+
+    /// Wakes whom it concerns.
+    fn wake(mut engine: MutexGuard<'_, Engine>) -> bool {
+        // Most calls wake one task: that takes no allocation.
+        if let Some(one) = engine.take_only_waker() {
+            drop(engine);
+            one.wake();
+        } else {
+            let all = engine.take_wakers();
+            drop(engine);
+            all.into_iter().for_each(Waker::wake);
+        }
+        true
     }
 
     /// Stops the clock, so that what is dropped after the run cannot read another.

@@ -30,6 +30,8 @@ pub(super) struct Conn {
     pub(super) hosts: [u32; 2],
     /// The link from each side to the other.
     pub(super) links: [u32; 2],
+    /// When the dial is given up.
+    pub(super) until: Nanos,
 }
 
 /// One end of a connection.
@@ -45,12 +47,14 @@ pub(super) struct End {
     pub(super) idle_timeout: Nanos,
     /// How many streams of each direction the other side lets this one have open.
     pub(super) may_open: [u32; 2],
-    pub(super) opened: [u64; 2],
+    pub(super) opened: [u32; 2],
     /// How many of the other side's streams are known, by direction, and how many of those accepted.
-    pub(super) known: [u64; 2],
-    pub(super) accepted: [u64; 2],
+    pub(super) known: [u32; 2],
+    pub(super) accepted: [u32; 2],
     pub(super) streams: Streams,
-    pub(super) datagrams: VecDeque<Bytes>,
+    /// Made with the first: most connections carry none.
+    #[allow(clippy::box_collection)] // A quarter of the room in what there is very much of.
+    pub(super) datagrams: Option<Box<VecDeque<Bytes>>>,
     /// Who waits here, for what.
     pub(super) waiting: WakerSet<Wait>,
 }
@@ -79,7 +83,7 @@ impl End {
             known: [0; 2],
             accepted: [0; 2],
             streams: Streams::default(),
-            datagrams: VecDeque::new(),
+            datagrams: None,
             waiting: WakerSet::default(),
         }
     }
@@ -92,7 +96,7 @@ impl End {
             return None;
         }
         self.accepted[d] += 1;
-        Some(StreamId::new(side.other(), direction, next))
+        Some(StreamId::new(side.other(), direction, next.into()))
     }
 }
 

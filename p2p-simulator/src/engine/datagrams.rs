@@ -44,10 +44,11 @@ impl Engine {
         if end.closed.is_some() {
             return;
         }
-        if end.datagrams.len() >= MAX_DATAGRAMS {
-            end.datagrams.pop_front();
+        let datagrams = end.datagrams.get_or_insert_default();
+        if datagrams.len() >= MAX_DATAGRAMS {
+            datagrams.pop_front();
         }
-        end.datagrams.push_back(datagram);
+        datagrams.push_back(datagram);
         end.waiting.wake(Wait::Datagram, &mut self.wakers);
     }
 
@@ -59,7 +60,7 @@ impl Engine {
         cx: &Context<'_>,
     ) -> Poll<Result<Bytes, LinkClosed>> {
         let Some(end) = self.end_mut(id, side) else { return Poll::Ready(Err(forgotten())) };
-        if let Some(datagram) = end.datagrams.pop_front() {
+        if let Some(datagram) = end.datagrams.as_mut().and_then(|datagrams| datagrams.pop_front()) {
             return Poll::Ready(Ok(datagram));
         }
         if let Some(closed) = &end.closed {

@@ -25,6 +25,7 @@ impl Engine {
             ],
             hosts,
             links,
+            until: now.saturating_add(idle),
         });
         self.note_conn(from, id);
         self.note_conn(to, id);
@@ -46,7 +47,7 @@ impl Engine {
         } else {
             self.net.send(now, route, Packet::Dial);
             // Should no answer ever come, as from an endpoint that is gone.
-            self.net.queue.push(now + idle, Event::GiveDialUp { conn: id });
+            self.dials.insert((now.saturating_add(idle), id));
         }
         Some(id)
     }
@@ -70,6 +71,9 @@ impl Engine {
     pub(super) fn on_established(&mut self, id: ConnId, side: Side) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let end = &mut conn.ends[side as usize];
+        if side == Side::Dialler && !end.established {
+            self.dials.remove(&(conn.until, id));
+        }
         end.established = true;
         end.waiting.wake(Wait::Established, &mut self.wakers);
     }
@@ -115,6 +119,9 @@ impl Engine {
         let end = &mut conn.ends[side as usize];
         if end.closed.is_some() {
             return;
+        }
+        if side == Side::Dialler && !end.established {
+            self.dials.remove(&(conn.until, id));
         }
         end.closed = Some(Box::new(reason));
         end.gone_since = Some(now);

@@ -29,6 +29,11 @@ pub(crate) struct Net {
     pub(super) trace: Trace,
     pub(crate) faults: Faults,
     sent: u64,
+    /// How many links nothing passes. While there are none, none is looked at.
+    pub(super) cut_links: u32,
+    /// How many lost packets wait to be sent again. While there are none, it does not matter what got
+    /// through.
+    pub(super) recovering: u32,
     /// The last packet of each connection's slot and direction that got onto its way.
     pub(super) passed: Vec<[u64; 2]>,
 }
@@ -60,6 +65,8 @@ impl Net {
             trace: Trace::new(record),
             faults: Faults::new(),
             sent: 0,
+            cut_links: 0,
+            recovering: 0,
             passed: Vec::new(),
         }
     }
@@ -139,6 +146,9 @@ impl Net {
     }
 
     fn note_passed(&mut self, route: Route, order: u64) {
+        if self.recovering == 0 {
+            return;
+        }
         if let Some(passed) = self.passed.get_mut(route.conn.slot as usize) {
             passed[route.to as usize] = order;
         }

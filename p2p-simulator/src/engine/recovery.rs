@@ -93,6 +93,7 @@ impl Net {
         let rtt = self.round_trip_estimate(route).after_waiting(waited);
         let at = now.saturating_add(rtt.time_threshold().min(rtt.probe_timeout(tries.probes)));
         let lost = Lost { route, order, packet, tries, sent: now, rtt, noticed: false };
+        self.recovering += 1;
         self.queue.push(at, Event::Recover(Box::new(lost)));
     }
 
@@ -109,6 +110,7 @@ impl Net {
         let rtt = self.round_trip_estimate(route);
         let at = now.saturating_add(ahead).saturating_add(rtt.mean.max(GRANULARITY));
         let lost = Lost { route, order, packet, tries, sent: now, rtt, noticed: true };
+        self.recovering += 1;
         self.queue.push(at, Event::Recover(Box::new(lost)));
     }
 
@@ -136,6 +138,7 @@ impl Engine {
                 return;
             }
         }
+        self.net.recovering -= 1;
         let Lost { route, order, packet, tries, .. } = *lost;
         let (id, from) = (route.conn, route.to.other());
         let Some(conn) = self.conns.get(id) else { return };

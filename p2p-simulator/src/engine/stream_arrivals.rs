@@ -16,8 +16,8 @@ impl Engine {
         }
         if stream.opener() != side {
             let (direction, d) = (stream.direction(), stream.direction() as usize);
-            while end.known[d] <= stream.count() {
-                let next = StreamId::new(stream.opener(), direction, end.known[d]);
+            while u64::from(end.known[d]) <= stream.count() {
+                let next = StreamId::new(stream.opener(), direction, end.known[d].into());
                 end.known[d] += 1;
                 end.streams.insert(Stream::accepted(next));
                 end.waiting.wake(Wait::Accept(direction), &mut self.wakers);
@@ -34,7 +34,7 @@ impl Engine {
         stream: StreamId,
         change: impl FnOnce(&mut SendHalf),
     ) {
-        let half = self.arriving(id, side, stream).and_then(|stream| stream.send.as_mut());
+        let half = self.arriving(id, side, stream).and_then(Stream::send_mut);
         let waker = half.and_then(|half| {
             change(half);
             half.waker.take()
@@ -50,7 +50,7 @@ impl Engine {
         stream: StreamId,
         change: impl FnOnce(&mut RecvHalf),
     ) {
-        let half = self.arriving(id, side, stream).and_then(|stream| stream.recv.as_mut());
+        let half = self.arriving(id, side, stream).and_then(Stream::recv_mut);
         let waker = half.and_then(|half| {
             change(half);
             half.waker.take()
@@ -68,7 +68,7 @@ impl Engine {
         fin: bool,
     ) {
         let (id, side) = (route.conn, route.to);
-        let state = self.arriving(id, side, stream).and_then(|stream| stream.recv.as_mut());
+        let state = self.arriving(id, side, stream).and_then(Stream::recv_mut);
         let Some(half) = state else { return };
         let waker = if half.take(number, bytes, fin) { half.waker.take() } else { None };
         // All has come, or will not be missed.

@@ -30,7 +30,7 @@ impl Engine {
             return Poll::Pending;
         }
         end.may_open[d] -= 1;
-        let stream = StreamId::new(side, direction, end.opened[d]);
+        let stream = StreamId::new(side, direction, end.opened[d].into());
         end.opened[d] += 1;
         end.streams.insert(Stream::opened(stream));
         end.handles += 1 + u32::from(direction == Direction::Bi);
@@ -264,7 +264,7 @@ impl Engine {
     /// Nobody holds the sending half any more: what was not finished is given up.
     pub(crate) fn release_send(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId) {
         let half = self.end_mut(id, side).and_then(|end| end.streams.get_mut(stream));
-        let half = half.and_then(|stream| stream.send.as_mut());
+        let half = half.and_then(Stream::send_mut);
         if half.is_some_and(|half| !half.finished) {
             self.reset(now, id, side, stream, 0);
         }

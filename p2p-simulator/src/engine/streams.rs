@@ -35,11 +35,11 @@ impl Streams {
     }
 
     pub(super) fn send_mut(&mut self, id: StreamId) -> Option<&mut SendHalf> {
-        self.get_mut(id)?.send.as_mut()
+        self.get_mut(id)?.send_mut()
     }
 
     pub(super) fn recv_mut(&mut self, id: StreamId) -> Option<&mut RecvHalf> {
-        self.get_mut(id)?.recv.as_mut()
+        self.get_mut(id)?.recv_mut()
     }
 
     pub(super) fn insert(&mut self, stream: Stream) {
@@ -70,12 +70,19 @@ impl Streams {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: StreamId,
-    pub(super) send: Option<SendHalf>,
-    pub(super) recv: Option<RecvHalf>,
+    halves: Halves,
     /// How many of the halves are in somebody's hands, or will be when they are accepted.
     pub(super) held: u8,
     /// Both halves of a stream of the other side are over, and it may open another.
     pub(super) given_back: bool,
+}
+
+/// Most streams go one way, and have one.
+#[derive(Debug)]
+enum Halves {
+    Send(SendHalf),
+    Recv(RecvHalf),
+    Both(Box<(SendHalf, RecvHalf)>),
 }
 
 #[derive(Debug)]
@@ -98,6 +105,7 @@ pub(super) struct RecvHalf {
     /// The number of the packet that comes next.
     next: u64,
     /// Later ones that are there already: their bytes, and whether they are the last.
+    #[allow(clippy::box_collection)] // A third of the room in what there is very much of.
     early: Option<Box<BTreeMap<u64, (Bytes, bool)>>>,
     /// Bytes read since the writer was last told of room.
     pub(super) read: u64,
@@ -157,6 +165,10 @@ impl RecvHalf {
     fn append(&mut self, bytes: Bytes, fin: bool) {
         self.next += 1;
         if !bytes.is_empty() {
+            if self.chunks.capacity() == 0 {
+                // Most readers take each chunk as it comes.
+                self.chunks.reserve_exact(1);
+            }
             self.chunks.push_back(bytes);
         }
         self.finished |= fin;
@@ -174,30 +186,65 @@ impl RecvHalf {
 
 impl Stream {
     pub(super) fn opened(id: StreamId) -> Self {
-        let direction = id.direction();
-        let recv = (direction == Direction::Bi).then(RecvHalf::default);
-        Self { id, send: Some(SendHalf::new()), recv, held: 1 + direction as u8, given_back: false }
+        Self::new(id, Halves::Send(SendHalf::new()))
     }
 
     pub(super) fn accepted(id: StreamId) -> Self {
+        Self::new(id, Halves::Recv(RecvHalf::default()))
+    }
+
+    fn new(id: StreamId, one_way: Halves) -> Self {
         let direction = id.direction();
-        let send = (direction == Direction::Bi).then(SendHalf::new);
-        let recv = Some(RecvHalf::default());
-        Self { id, send, recv, held: 1 + direction as u8, given_back: false }
+        let halves = match direction {
+            Direction::Uni => one_way,
+            Direction::Bi => Halves::Both(Box::new((SendHalf::new(), RecvHalf::default()))),
+        };
+        Self { id, halves, held: 1 + direction as u8, given_back: false }
+    }
+
+    pub(super) fn send(&self) -> Option<&SendHalf> {
+        match &self.halves {
+            Halves::Send(send) => Some(send),
+            Halves::Recv(_) => None,
+            Halves::Both(both) => Some(&both.0),
+        }
+    }
+
+    fn recv(&self) -> Option<&RecvHalf> {
+        match &self.halves {
+            Halves::Send(_) => None,
+            Halves::Recv(recv) => Some(recv),
+            Halves::Both(both) => Some(&both.1),
+        }
+    }
+
+    pub(super) fn send_mut(&mut self) -> Option<&mut SendHalf> {
+        match &mut self.halves {
+            Halves::Send(send) => Some(send),
+            Halves::Recv(_) => None,
+            Halves::Both(both) => Some(&mut both.0),
+        }
+    }
+
+    pub(super) fn recv_mut(&mut self) -> Option<&mut RecvHalf> {
+        match &mut self.halves {
+            Halves::Send(_) => None,
+            Halves::Recv(recv) => Some(recv),
+            Halves::Both(both) => Some(&mut both.1),
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.send.as_ref().is_none_or(SendHalf::is_over)
-            && self.recv.as_ref().is_none_or(RecvHalf::is_over)
+        self.send().is_none_or(SendHalf::is_over) && self.recv().is_none_or(RecvHalf::is_over)
     }
 
     /// What somebody waits for here, in words; `unread` is what the other side has not read.
     pub(super) fn waits(&self, unread: usize) -> Option<String> {
         let number = self.id.0;
-        if self.recv.as_ref().is_some_and(|half| half.waker.is_some()) {
+        if self.recv().is_some_and(|half| half.waker.is_some()) {
             return Some(format!("data on stream {number}"));
         }
-        let send = self.send.as_ref().filter(|half| half.waker.is_some())?;
+        let send = self.send().filter(|half| half.waker.is_some())?;
         Some(if send.finished {
             format!("the peer to have all of stream {number}")
         } else {
@@ -207,11 +254,11 @@ impl Stream {
 
     /// Bytes that have arrived and that nobody has read.
     pub(super) fn unread(&self) -> usize {
-        self.recv.as_ref().map_or(0, |half| half.chunks.iter().map(Bytes::len).sum())
+        self.recv().map_or(0, |half| half.chunks.iter().map(Bytes::len).sum())
     }
 
     pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.send.as_mut().and_then(|half| half.waker.take()));
-        wakers.extend(self.recv.as_mut().and_then(|half| half.waker.take()));
+        wakers.extend(self.send_mut().and_then(|half| half.waker.take()));
+        wakers.extend(self.recv_mut().and_then(|half| half.waker.take()));
     }
 }

@@ -55,6 +55,10 @@ impl<K: Copy + PartialEq> WakerSet<K> {
         if let Ok(place) = self.waiting.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
             self.waiting.remove(place);
         }
+        if self.waiting.is_empty() {
+            // Nobody may ever wait again.
+            self.waiting = Vec::new();
+        }
     }
 
     /// Hands all who wait for this to `wakers`. They keep their tickets, for their next wait.

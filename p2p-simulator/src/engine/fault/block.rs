@@ -28,6 +28,7 @@ impl Engine {
         let link = self.net.link(from, to);
         if self.net.links[link].cut_since.is_none() {
             self.net.links[link].cut_since = Some(now);
+            self.net.cut_links += 1;
             self.net.trace.mark(now, kind, from, to);
             self.expect_silence(now, from, to);
         }
@@ -42,6 +43,7 @@ impl Engine {
         }
         let link = self.net.link(from, to);
         if self.net.links[link].cut_since.take().is_some() {
+            self.net.cut_links -= 1;
             self.net.trace.mark(now, TraceKind::Repaired, from, to);
             self.flush(now, from, to);
         }
@@ -78,7 +80,7 @@ impl Engine {
 impl Net {
     /// Whether nothing passes on this route now.
     pub(crate) fn is_blocked(&self, route: Route) -> bool {
-        self.links[route.link as usize].cut_since.is_some()
+        (self.cut_links > 0 && self.links[route.link as usize].cut_since.is_some())
             || self.faults.is_paused(route.from_host, route.to_host)
     }
 
