@@ -39,12 +39,12 @@ impl Host {
 
     /// Its identity's secret half, for what is to be signed outside the network.
     pub fn secret_key(&self) -> SecretKey {
-        self.shared.with(|engine, _| engine.hosts[self.number as usize].secret.clone())
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].secret_key())
     }
 
     /// Its identity.
     pub fn peer_id(&self) -> PeerId {
-        self.secret_key().peer_id()
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].peer_id())
     }
 
     /// Starts the host's endpoint. It has one at a time.

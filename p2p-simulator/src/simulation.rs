@@ -259,6 +259,8 @@ impl Simulation {
             threads: threads.clone(),
             root,
         });
+        // From here on the driver knows when the clock moves.
+        shared.read_clock();
         drop(entered);
         if let Some(watch) = watch {
             shared.with(|engine, _| engine.trace_mut().set_watch(watch));

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use p2p_core::transport::{EngineTask, Incoming, LinkClosed, Transport};
 use p2p_core::{P2PError, PeerAddr, PeerId};
 
-use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side};
 use crate::host::task::{OfHost, note_stray};
 use crate::shared::Shared;
@@ -150,14 +149,13 @@ struct WaitAtEnd<'a, F> {
     shared: &'a Shared,
     conn: ConnId,
     side: Side,
-    wait: Wait,
     ticket: Option<u64>,
     poll: F,
 }
 
 impl<'a, F> WaitAtEnd<'a, F> {
-    const fn new(shared: &'a Shared, conn: ConnId, side: Side, wait: Wait, poll: F) -> Self {
-        Self { shared, conn, side, wait, ticket: None, poll }
+    const fn new(shared: &'a Shared, conn: ConnId, side: Side, poll: F) -> Self {
+        Self { shared, conn, side, ticket: None, poll }
     }
 }
 
@@ -176,7 +174,7 @@ where
 impl<F> Drop for WaitAtEnd<'_, F> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.shared.with(|engine, _| engine.leave(self.conn, self.side, self.wait, ticket));
+            self.shared.with(|engine, _| engine.leave(self.conn, self.side, ticket));
         }
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct Link {
     pub(super) own_profile: bool,
     burst: bool,
     free_at: Nanos,
-    /// Made when first drawn from: a link that leaves nothing to chance has none.
+    /// Made when first drawn from: a link that leaves nothing to chance has none, and an idle one no
+    /// block of a cipher.
     randoms: Vec<(Purpose, Random)>,
     /// Since when nothing passes.
     pub(crate) cut_since: Option<Nanos>,

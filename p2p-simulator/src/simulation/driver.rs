@@ -153,8 +153,11 @@ pub(super) struct Root {
 impl Root {
     /// Who is woken to see that the run has to stop.
     pub(super) fn wait(&self, waker: &Waker) {
-        let waiting = Some(waker.clone());
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+        let mut waiting = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *waiting {
+            Some(waiting) => waiting.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -162,8 +165,9 @@ impl Root {
     }
 
     fn nudge(&self) {
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        waker.into_iter().for_each(Waker::wake);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        // The runtime's own, which runs nothing when it is woken.
+        waker.iter().for_each(Waker::wake_by_ref);
     }
 
     /// Ends the run, unless something else ends it already. Also from other threads.
@@ -176,6 +180,10 @@ impl Root {
 
 impl Wake for Root {
     fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
         if this_thread() != self.home {
             self.woken_elsewhere.store(true, Ordering::Relaxed);
         }
@@ -225,9 +233,10 @@ impl Driver {
             if self.root.leaves.swap(false, Ordering::Relaxed) {
                 return Poll::Ready(Leave::ForIsolated);
             }
-            if self.root.program_woken.swap(false, Ordering::Relaxed) {
+            if self.root.program_woken.load(Ordering::Relaxed) {
+                self.root.program_woken.store(false, Ordering::Relaxed);
                 // A timer behind the limit has fired, which nobody may see.
-                if self.probing.load(Ordering::Relaxed) && self.now() > self.edge() {
+                if self.probing.load(Ordering::Relaxed) && self.shared.now() > self.edge() {
                     return Poll::Ready(Leave::Ended(Err(self.time_limit())));
                 }
                 self.root.active.store(true, Ordering::Relaxed);
@@ -244,14 +253,11 @@ impl Driver {
         self.shared.isolated.run_due(&self.shared, self.threads.last_rest());
     }
 
-    fn now(&self) -> Nanos {
-        self.shared.read_clock()
-    }
-
     /// tokio may have let the clock jump to a timer.
     pub(super) fn on_unpark(&self) {
-        if self.jumps.swap(false, Ordering::Relaxed) {
-            self.now();
+        if self.jumps.load(Ordering::Relaxed) {
+            self.jumps.store(false, Ordering::Relaxed);
+            self.shared.read_clock();
         }
     }
 
@@ -265,7 +271,7 @@ impl Driver {
         if self.root.is_stopped() {
             return self.root.nudge();
         }
-        let mut now = self.now();
+        let mut now = self.shared.now();
         loop {
             self.threads.now.store(now, Ordering::Release);
             if self.watched {
@@ -302,10 +308,11 @@ impl Driver {
                         self.shared.set_now(grid);
                     }
                     let event = next.map_or(Nanos::MAX, |next| next / MS * MS);
-                    let check_at = self.next_check(now, next.is_none(), check_at);
+                    let gate = &mut *self.lock_gate();
+                    let check_at = self.next_check(gate, now, next.is_none(), check_at);
                     let step = self.shared.isolated.next_step(&self.shared, now);
-                    let gate = event.min(check_at).min(step.unwrap_or(Nanos::MAX));
-                    return self.set_gate(gate.min(self.edge()).max(grid));
+                    let at = event.min(check_at).min(step.unwrap_or(Nanos::MAX));
+                    return self.set_gate(gate, at.min(self.edge()).max(grid));
                 }
             }
         }
@@ -342,18 +349,17 @@ impl Driver {
             return self.root.stop(self.time_limit());
         }
         let probe = self.edge() + PROBE;
-        self.next_check(now, next.is_none(), None);
-        let probes = {
-            let mut gate = self.lock_gate();
-            gate.probes += 1;
-            gate.probes
-        };
-        if next.is_none() && now < probe && probes <= MAX_PROBES {
+        let mut gate = self.lock_gate();
+        self.next_check(&mut gate, now, next.is_none(), None);
+        gate.probes += 1;
+        if next.is_none() && now < probe && gate.probes <= MAX_PROBES {
             self.probing.store(true, Ordering::Relaxed);
-            return self.set_gate(probe);
+            return self.set_gate(&mut gate, probe);
         }
+        let quiet_since = gate.quiet_since;
+        drop(gate);
         if next.is_none() && now >= probe {
-            let at = self.lock_gate().quiet_since.unwrap_or(now);
+            let at = quiet_since.unwrap_or(now);
             return self.root.stop(Stop::Deadlock { at, waits: self.waits() });
         }
         self.root.stop(self.time_limit());
@@ -376,9 +382,15 @@ impl Driver {
     }
 
     /// Where the clock has to stop for the sake of an invariant.
-    fn next_check(&self, now: Nanos, quiet: bool, check_at: Option<Nanos>) -> Nanos {
-        let mut gate = self.lock_gate();
-        if self.root.active.swap(false, Ordering::Relaxed) {
+    fn next_check(
+        &self,
+        gate: &mut Gate,
+        now: Nanos,
+        quiet: bool,
+        check_at: Option<Nanos>,
+    ) -> Nanos {
+        if self.root.active.load(Ordering::Relaxed) {
+            self.root.active.store(false, Ordering::Relaxed);
             gate.quiet_since = None;
             gate.idle_checks = 0;
         }
@@ -389,17 +401,15 @@ impl Driver {
         check_at.map_or(Nanos::MAX, |at| at.next_multiple_of(MS))
     }
 
-    fn set_gate(&self, at: Nanos) {
+    fn set_gate(&self, gate: &mut Gate, at: Nanos) {
         self.jumps.store(true, Ordering::Relaxed);
-        let mut gate = self.lock_gate();
         if gate.at.replace(at) == Some(at) {
             return;
         }
         let deadline = self.shared.start() + Duration::from_nanos(at);
         let timer = gate.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        // Registers it, with nobody to wake: when it fires, tokio parks again, and we are called.
         timer.as_mut().reset(deadline);
-        // Registers it. Its firing needs to wake nobody: tokio parks again, and we are called.
-        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
 }
 

@@ -12,7 +12,6 @@ use p2p_core::{PathEvents, PathInfo, PeerId};
 
 use super::stream::Place;
 use super::{SimRecvStream, SimSendStream, WaitAtEnd};
-use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamId};
 use crate::host::task::{OfHost, note_stray};
 use crate::shared::Shared;
@@ -42,19 +41,17 @@ impl SimLink {
         self.shared.with(|engine, now| f(engine, now, self.conn, self.side))
     }
 
-    fn wait<R, F>(&self, wait: Wait, poll: F) -> WaitAtEnd<'_, F>
+    fn wait<R, F>(&self, poll: F) -> WaitAtEnd<'_, F>
     where
         F: FnMut(&mut Engine, Nanos, &mut Option<u64>, &Context<'_>) -> Poll<R> + Unpin,
     {
-        WaitAtEnd::new(&self.shared, self.conn, self.side, wait, poll)
+        WaitAtEnd::new(&self.shared, self.conn, self.side, poll)
     }
 
     /// Waits until the other side has proven who it is.
     pub(super) fn established(&self) -> impl Future<Output = Result<(), LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Established, move |engine, _, ticket, cx| {
-            engine.poll_established(conn, side, ticket, cx)
-        })
+        self.wait(move |engine, _, ticket, cx| engine.poll_established(conn, side, ticket, cx))
     }
 
     pub(super) fn open(
@@ -62,9 +59,7 @@ impl SimLink {
         direction: Direction,
     ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Open(direction), move |engine, _, ticket, cx| {
-            engine.poll_open(conn, side, direction, ticket, cx)
-        })
+        self.wait(move |engine, _, ticket, cx| engine.poll_open(conn, side, direction, ticket, cx))
     }
 
     pub(super) fn note_stray(&self) {
@@ -76,7 +71,7 @@ impl SimLink {
         direction: Direction,
     ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Accept(direction), move |engine, _, ticket, cx| {
+        self.wait(move |engine, _, ticket, cx| {
             engine.poll_accept(conn, side, direction, ticket, cx)
         })
     }
@@ -133,10 +128,7 @@ impl Link for SimLink {
     async fn recv_datagram(&self) -> Result<Bytes, LinkClosed> {
         self.note_stray();
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Datagram, move |engine, _, ticket, cx| {
-            engine.poll_datagram(conn, side, ticket, cx)
-        })
-        .await
+        self.wait(move |engine, _, ticket, cx| engine.poll_datagram(conn, side, ticket, cx)).await
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
@@ -163,10 +155,7 @@ impl Link for SimLink {
 
     async fn closed(&self) -> LinkClosed {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Closed, move |engine, _, ticket, cx| {
-            engine.poll_closed(conn, side, ticket, cx)
-        })
-        .await
+        self.wait(move |engine, _, ticket, cx| engine.poll_closed(conn, side, ticket, cx)).await
     }
 
     fn task(&self, task: EngineTask) -> EngineTask {
@@ -214,7 +203,7 @@ impl Stream for SimPathEvents {
 impl Drop for SimPathEvents {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.shared.with(|engine, _| engine.leave(self.conn, self.side, Wait::Closed, ticket));
+            self.shared.with(|engine, _| engine.leave(self.conn, self.side, ticket));
         }
     }
 }

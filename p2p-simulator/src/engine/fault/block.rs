@@ -3,8 +3,9 @@
 
 use super::super::link::{Held, Met};
 use super::super::nanos;
+use super::super::packet::{Delivery, Packet};
 use super::super::trace::TraceKind;
-use super::super::{Delivery, Engine, Event, Nanos, Net, Packet, Route};
+use super::super::{Engine, Event, Nanos, Net, Route};
 use super::table::Effect;
 
 /// Datagrams and farewells that one direction can hold; more are lost.
@@ -27,6 +28,7 @@ impl Engine {
         let link = self.net.link(from, to);
         if self.net.links[link].cut_since.is_none() {
             self.net.links[link].cut_since = Some(now);
+            self.net.cut_links += 1;
             self.net.trace.mark(now, kind, from, to);
             self.expect_silence(now, from, to);
         }
@@ -41,6 +43,7 @@ impl Engine {
         }
         let link = self.net.link(from, to);
         if self.net.links[link].cut_since.take().is_some() {
+            self.net.cut_links -= 1;
             self.net.trace.mark(now, TraceKind::Repaired, from, to);
             self.flush(now, from, to);
         }
@@ -78,7 +81,7 @@ impl Engine {
 impl Net {
     /// Whether nothing passes on this route now.
     pub(crate) fn is_blocked(&self, route: Route) -> bool {
-        self.links[route.link].cut_since.is_some()
+        (self.cut_links > 0 && self.links[route.link as usize].cut_since.is_some())
             || self.faults.is_paused(route.from_host, route.to_host)
     }
 
@@ -97,15 +100,15 @@ impl Net {
             }
         }
         let met = if is_cut { Met::Cut } else { held.met };
-        let waiting = &mut self.links[route.link].held;
+        let waiting = &mut self.links[route.link as usize].held;
         let waits = match held.packet.delivery() {
             Delivery::Reliable => true,
             Delivery::Farewell | Delivery::Once => !is_cut && waiting.len() < MAX_HELD,
         };
         let kind = if waits { TraceKind::Held } else { TraceKind::Lost };
-        self.trace(now, kind, route, &held.packet);
+        self.trace(now, kind, route, held.order, &held.packet);
         if waits {
-            self.links[route.link].held.push(Held { met, ..held });
+            self.links[route.link as usize].held.push(Held { met, ..held });
         }
     }
 }

@@ -37,10 +37,11 @@ pub(crate) enum Gate {
 impl Engine {
     /// Ends everything on a host at once, without a word to anybody.
     pub(crate) fn crash(&mut self, now: Nanos, host: u32) {
-        let place = &mut self.hosts[host as usize];
-        if place.down_since.is_some() {
+        if self.hosts[host as usize].down_since.is_some() {
             return;
         }
+        self.hosts_down += 1;
+        let place = &mut self.hosts[host as usize];
         place.down_since = Some(now);
         self.net.trace.mark(now, TraceKind::Crashed, host, host);
         let mut hits = place.tasks.count;
@@ -65,6 +66,7 @@ impl Engine {
         let place = &mut self.hosts[host as usize];
         if place.down_since.take().is_some() {
             place.tasks.all.wake_all(&mut self.wakers);
+            self.hosts_down -= 1;
             self.net.trace.mark(now, TraceKind::Restarted, host, host);
         }
     }
