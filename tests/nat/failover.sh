@@ -48,7 +48,8 @@ for n in 1 2; do
   run "$inner" ip link set eth0 up
   run "$inner" ip route add default via "10.7.$n.1"
   run "nat$n" sysctl -qw net.ipv4.ip_forward=1
-  # Masquerading keeps ports where it can, and lets in only what was asked for: port-restricted.
+  # Masquerading keeps ports where it can, and lets in only what was asked for: port-restricted. What comes
+  # unasked is dropped before it counts as a flow of the NAT's own, which would take the port.
   run "nat$n" nft -f - <<'RULES'
 table ip nat {
   chain out { type nat hook postrouting priority srcnat; oifname "world" masquerade; }
@@ -58,6 +59,7 @@ table ip filter {
     ct state established,related accept
     iifname "inner" accept
   }
+  chain input { type filter hook input priority filter; policy drop; iifname != "world" accept; }
 }
 RULES
 done
@@ -73,7 +75,7 @@ wait_for() { # FILE PATTERN SECONDS
 }
 
 run relay "$bin/relay" --host 10.7.0.1 --listen 10.7.0.1:3443 --cert-out "$work/relay.pem" --json >"$work/relay.log" 2>&1 &
-wait_for "$work/relay.log" serving 20
+wait_for "$work/relay.log" '"ready"' 20
 relay=(--relay https://10.7.0.1:3443 --relay-ca "$work/relay.pem")
 
 cut() { run nat2 nft add rule ip filter forward meta l4proto udp drop; run nat2 nft insert rule ip filter forward meta l4proto udp drop; }
@@ -105,10 +107,10 @@ play() { # NAME SECONDS FLAGS...
 import json, sys
 name, code, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 lines = [json.loads(line) for line in open(path) if line.startswith("{")]
-echoes = [line for line in lines if line.get("event") == "echo"]
+echoes = [line for line in lines if line.get("ev") == "echo"]
 seqs = [line["seq"] for line in echoes]
 rtts = [line["rtt_us"] / 1000 for line in echoes if line.get("rtt_us") is not None]
-paths = [line["selected"] for line in lines if line.get("event") == "path"]
+paths = [line["selected"] for line in lines if line.get("ev") == "path"]
 stall = max(rtts, default=float("inf"))
 whole = sorted(seqs) == list(range(len(seqs))) and all(line["ok"] for line in echoes)
 print(f"{name}: {len(seqs)} echoes, each once and in order of sending: {whole and seqs == sorted(seqs)}, "
