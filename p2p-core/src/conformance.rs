@@ -313,6 +313,7 @@ suite! { $
         either_side_may_renew_the_link,
         a_connection_says_how_it_is_doing,
         streams_end_with_their_link,
+        path_events_go_on_over_the_next_link,
         a_peer_that_does_not_come_back_is_lost,
         who_dials_and_finds_nobody_gives_up,
         a_connection_lasts_only_if_both_want_it,

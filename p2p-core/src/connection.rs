@@ -30,6 +30,7 @@ use crate::transport::{DatagramError, Link, LinkClosed};
 
 mod arrivals;
 mod inbox;
+mod lasting_paths;
 mod outbox;
 mod parts;
 mod program_stream;
@@ -257,6 +258,10 @@ impl<L: Link> Core<L> {
             })
             .await;
         self.state.end().map_or(Ok(()), Err)
+    }
+
+    fn is_over(&self) -> bool {
+        self.end().is_some()
     }
 
     fn lost_links(&self) -> u64 {
@@ -546,7 +551,7 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     fn path_events(&self) -> PathEvents {
-        self.inner.core.link().path_events()
+        lasting_paths::events(&self.inner.core)
     }
 
     fn stats(&self) -> ConnectionStats {

@@ -10,6 +10,7 @@ use super::{Outcome, World};
 use crate::close::{CloseCause, ClosedBy};
 use crate::config::ConnectionConfig;
 use crate::error::StreamError;
+use crate::path::PathKind;
 use crate::priority::Priority;
 use crate::provider::{P2PConnection, P2PProvider};
 use crate::reconnect::{Backoff, ConnectionState, LostReason, ReconnectPolicy};
@@ -154,6 +155,25 @@ pub(super) async fn streams_end_with_their_link<W: World>(world: &W) -> Outcome 
     let next = pair.stream().await?;
     drop(next);
     pair.talk("beside a stream of the next link").await
+}
+
+pub(super) async fn path_events_go_on_over_the_next_link<W: World>(world: &W) -> Outcome {
+    let pair = lasting_pair(world).await?;
+    let mut paths = pair.to_bob.path_events();
+    let first = done("the present path", paths.next()).await?;
+    ensure!(first.is_some_and(|path| path.kind != PathKind::None), "there is no path at first");
+    pair.to_bob.renew_link();
+    pair.talk("on the next link").await?;
+    loop {
+        match done("the next path", paths.next()).await? {
+            Some(path) if path.kind == PathKind::None => {}
+            Some(_) => break,
+            None => ensure!(false, "the events ended with the first link"),
+        }
+    }
+    done("to close", pair.to_bob.close(0, "")).await?;
+    while done("the end of the events", paths.next()).await?.is_some() {}
+    Ok(())
 }
 
 pub(super) async fn a_peer_that_does_not_come_back_is_lost<W: World>(world: &W) -> Outcome {
