@@ -281,8 +281,11 @@ impl<L: Link> Core<L> {
         if self.reconnect.is_some() && self.state.end().is_none() {
             self.state.set(ConnectionState::Closed(match link.close_reason() {
                 Some(closed) if self.is_final(&closed) => closed.into(),
-                _ => reason,
+                _ => reason.clone(),
             }));
+            // The task may have gone over to a next link in the meantime; if it does so from now on,
+            // it finds the connection closed.
+            self.link().close(cause.to_wire(), &reason.message);
         }
         self.outbox.end();
     }
@@ -299,6 +302,8 @@ impl<L: Link> Core<L> {
 
     /// Where this side's messages are, for those who hear that the connection is lost.
     fn lost(&self, reason: LostReason) -> ConnectionState {
+        // Before the account: what it does not count is not taken.
+        self.outbox.end();
         let lanes = self.outbox.progress().map(|lane| LaneProgress {
             acknowledged: lane.acknowledged,
             unknown: lane.written,

@@ -85,7 +85,9 @@ pub(super) async fn run<L: Link>(
         };
         let Some(backoff) = &core.reconnect else { break core.state.get() };
         core.detach();
-        if core.state.get() == ConnectionState::Resumed || seeker.since.is_none() {
+        // A link on which the peer let this side in ends the search; the next one is another.
+        let goes_on = matches!(core.state.get(), ConnectionState::Reconnecting { .. });
+        if !goes_on || seeker.since.is_none() {
             seeker = Seeker { attempts: 0, since: Some(Instant::now()), ..seeker };
         }
         let next = match handed {
@@ -98,8 +100,13 @@ pub(super) async fn run<L: Link>(
                     core.violate(detail);
                 }
                 if core.state.get().is_over() {
-                    core.link().close(CloseCause::Dropped.to_wire(), "");
-                    break core.state.get();
+                    let end = core.state.get();
+                    let closed = match &end {
+                        ConnectionState::Closed(reason) => (reason.cause, &*reason.message),
+                        _ => (CloseCause::Dropped, ""),
+                    };
+                    core.link().close(closed.0.to_wire(), closed.1);
+                    break end;
                 }
                 control = next;
                 if seeker.redial.is_none() {

@@ -7,10 +7,14 @@ mod fault_schedules;
 mod faults;
 mod harness;
 mod host_tasks;
+mod hostile;
 mod lasting;
 mod links;
 mod live;
+mod malice;
 mod model;
+mod old_peer;
+mod raw;
 mod repeatable;
 mod runs;
 
