@@ -174,6 +174,8 @@ fn a_new_process_does_not_come_back_to_a_connection_of_the_former_one() {
         alice.crash();
         alice.restart();
         let provider = alice.provider(lasting()).expect("an endpoint");
+        let listening = _providers[1].listen(ListenOptions::new(protocol())).await;
+        let _listener = listening.expect("listening");
         let addr = _providers[1].local_addr();
         let again = provider.connect(&addr, ConnectOptions::new(protocol())).await;
         let again = again.expect("a connection");

@@ -216,7 +216,10 @@ fn a_control_stream_that_is_none_any_more_is_named() {
     closed_for(VIOLATION, "the control stream ended", async |raw, _| {
         raw.control.finish().expect("open");
     });
-    closed_for(VIOLATION, "an engine's stream", async |raw, _| raw.control.reset(3));
+    closed_for(VIOLATION, "an engine's stream", async |raw, _| {
+        sleep(Duration::from_millis(20)).await;
+        raw.control.reset(3);
+    });
 }
 
 #[test]
@@ -400,9 +403,11 @@ fn a_message_that_was_sent_on_a_former_link_is_not_taken_twice() {
         let one = marked(b"one", false);
         let _lane = lane(&first, &one).await;
         sleep(Duration::from_millis(20)).await;
+        // A link that is dropped is closed, and its connection with it.
+        let mut former = Vec::new();
         for attempt in 1..20 {
             let next = mallory.dial(&again(attempt, vec![(0, 0); 4])).await;
-            let _lane = lane(&next, &one).await;
+            let one_more = lane(&next, &one).await;
             sleep(Duration::from_millis(20)).await;
             let (mut control, mut back) = (
                 next.link.accept_uni().await.expect("the control stream"),
@@ -415,6 +420,7 @@ fn a_message_that_was_sent_on_a_former_link_is_not_taken_twice() {
             let more = timeout(Duration::from_millis(50), back.read_chunk(100)).await;
             assert!(more.is_err(), "{more:?}");
             assert!(control.read_chunk(1).await.is_ok());
+            former.push((next, one_more));
         }
     });
 }

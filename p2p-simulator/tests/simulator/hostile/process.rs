@@ -261,7 +261,12 @@ async fn disturb(
 
 /// Opens streams as long as there is a connection: each comes whole, or fails as its link does.
 async fn streams(connection: SimulatorConnection, side: Side) -> Result {
-    let accepting = tokio::spawn(accept_streams(connection.clone()));
+    let (opened, accepted) =
+        tokio::join!(open_streams(&connection, side), accept_streams(connection.clone()));
+    opened.and(accepted)
+}
+
+async fn open_streams(connection: &SimulatorConnection, side: Side) -> Result {
     while let Ok((mut send, _recv)) = connection.open_stream().await {
         let content = Bytes::from(vec![side as u8; 3000]);
         let written = async {
@@ -277,7 +282,7 @@ async fn streams(connection: SimulatorConnection, side: Side) -> Result {
         }
         sleep(Duration::from_millis(700)).await;
     }
-    accepting.await.map_err(|error| error.to_string())?
+    Ok(())
 }
 
 async fn accept_streams(connection: SimulatorConnection) -> Result {
