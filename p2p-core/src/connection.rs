@@ -218,7 +218,19 @@ impl<L: Link> Core<L> {
         if self.reconnect.is_none() {
             return true;
         }
+        // Until the peer has let this side in, it may merely not have heard enough of it: then it says
+        // that it took too long, or drops the link, which transports tell with code 0.
+        let on_the_way = matches!(self.state.get(), ConnectionState::Reconnecting { .. });
         match closed {
+            LinkClosed::Peer { code, .. }
+                if on_the_way
+                    && matches!(
+                        CloseCause::from_wire(*code),
+                        CloseCause::TimedOut | CloseCause::Application(0)
+                    ) =>
+            {
+                false
+            }
             LinkClosed::TimedOut | LinkClosed::Transport { .. } => false,
             LinkClosed::Local { code, .. } | LinkClosed::Peer { code, .. } => {
                 CloseCause::from_wire(*code) != CloseCause::LinkReplaced

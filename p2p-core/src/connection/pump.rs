@@ -118,6 +118,9 @@ pub(super) async fn run<L: Link>(
         }
     };
     core.state.set(end);
+    if let Some(late) = core.handover.end() {
+        late.link.close(CloseCause::NotResumable.to_wire(), "");
+    }
     core.outbox.end();
     // Whoever waits for messages waits in vain.
     core.inbox.complete();
@@ -174,12 +177,10 @@ impl<L: Link> Seeker<L> {
             core.state.set(ConnectionState::Reconnecting { attempt: self.attempts, next });
             sleep(next).await;
             let number = core.next_attempt();
-            let attempt = redial.redial(number, core.inbox.standing());
-            match timeout(backoff.attempt, attempt).await {
-                Ok(Ok(next)) => return Ok(next),
-                Ok(Err(RedialError::Never(reason))) => return Err(reason),
-                Ok(Err(RedialError::Later(words))) => self.last = words,
-                Err(_) => self.last = format!("no answer within {:?}", backoff.attempt),
+            match redial.redial(number, core.inbox.standing(), backoff.attempt).await {
+                Ok(next) => return Ok(next),
+                Err(RedialError::Never(reason)) => return Err(reason),
+                Err(RedialError::Later(words)) => self.last = words,
             }
         }
     }
