@@ -220,7 +220,19 @@ impl<L: Link> Core<L> {
         if self.reconnect.is_none() {
             return true;
         }
+        // Until the peer has let this side in, it may merely not have heard enough of it: then it says
+        // that it took too long, or drops the link, which transports tell with code 0.
+        let on_the_way = matches!(self.state.get(), ConnectionState::Reconnecting { .. });
         match closed {
+            LinkClosed::Peer { code, .. }
+                if on_the_way
+                    && matches!(
+                        CloseCause::from_wire(*code),
+                        CloseCause::TimedOut | CloseCause::Application(0)
+                    ) =>
+            {
+                false
+            }
             LinkClosed::TimedOut | LinkClosed::Transport { .. } => false,
             LinkClosed::Local { code, .. } | LinkClosed::Peer { code, .. } => {
                 CloseCause::from_wire(*code) != CloseCause::LinkReplaced
@@ -287,8 +299,11 @@ impl<L: Link> Core<L> {
         if self.reconnect.is_some() && self.state.end().is_none() {
             self.state.set(ConnectionState::Closed(match link.close_reason() {
                 Some(closed) if self.is_final(&closed) => closed.into(),
-                _ => reason,
+                _ => reason.clone(),
             }));
+            // The task may have gone over to a next link in the meantime; if it does so from now on,
+            // it finds the connection closed.
+            self.link().close(cause.to_wire(), &reason.message);
         }
         self.outbox.end();
     }
@@ -305,6 +320,8 @@ impl<L: Link> Core<L> {
 
     /// Where this side's messages are, for those who hear that the connection is lost.
     fn lost(&self, reason: LostReason) -> ConnectionState {
+        // Before the account: what it does not count is not taken.
+        self.outbox.end();
         let lanes = self.outbox.progress().map(|lane| LaneProgress {
             acknowledged: lane.acknowledged,
             unknown: lane.written,

@@ -9,7 +9,9 @@
 //!           |   connect returns (Answered)                |<-- "admitted" ----------------|
 //! ```
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -195,10 +197,16 @@ pub(crate) async fn outbound<T: Transport>(
     ours.claim.number = shared.next_claim();
     let link = dial(shared, peer).await?;
     let id = link.peer_id();
-    let unfinished = Unfinished(&link);
-    match greet(&link, &ours, options.ready).await {
+    let greeted = {
+        let mut greeting = pin!(greet(&link, &ours, options.ready));
+        // Dropped before the greeting: the peer is to see a close, not a reset.
+        let unfinished = Unfinished(&link);
+        let greeted = greeting.as_mut().await;
+        unfinished.finish();
+        greeted
+    };
+    match greeted {
         Ok((control_out, control_in, agreement)) => {
-            unfinished.finish();
             let resumes = agreement.capabilities.contains(Capabilities::RESUME);
             let redial = resumes.then(|| -> Box<dyn Redial<T::Link>> {
                 Box::new(Redialler { shared: shared.clone(), peer: peer.clone(), hello: ours })
@@ -250,17 +258,32 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         &self,
         attempt: u32,
         standing: [(u64, u64); Priority::COUNT],
+        within: Duration,
     ) -> Result<Relinked<T::Link>, RedialError> {
         let later = |error: P2PError| RedialError::Later(error.to_string());
         let mut ours = self.hello.clone();
         ours.claim.attempt = attempt;
         ours.claim.standing = standing.to_vec();
-        self.shared.transport.refresh().await;
-        let link = dial(&self.shared, &self.peer).await.map_err(later)?;
-        let unfinished = Unfinished(&link);
-        match greet(&link, &ours, ConnectReady::Answered).await {
+        let deadline = Instant::now() + within;
+        let too_late = |_| RedialError::Later(format!("no answer within {within:?}"));
+        let link = timeout_at(deadline, async {
+            self.shared.transport.refresh().await;
+            dial(&self.shared, &self.peer).await
+        });
+        let link = link.await.map_err(too_late)?.map_err(later)?;
+        let greeted = {
+            let mut greeting = pin!(greet(&link, &ours, ConnectReady::Answered));
+            let unfinished = Unfinished(&link);
+            let greeted = timeout_at(deadline, greeting.as_mut()).await;
+            unfinished.finish();
+            if greeted.is_err() {
+                // The peer may be on this link already: the connection does not end with it.
+                refuse(&link, CloseCause::LinkReplaced, "");
+            }
+            greeted
+        };
+        match greeted.map_err(too_late)? {
             Ok((control_out, control_in, _)) => {
-                unfinished.finish();
                 Ok(Relinked { link, control: (control_out, control_in), standing: None })
             }
             Err(error) => {

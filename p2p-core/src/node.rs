@@ -57,7 +57,7 @@ struct State<L: Link> {
     listeners: BTreeMap<ProtocolName, Slot<L>>,
     connections: BTreeMap<u64, Remembered<L>>,
     next_connection: u64,
-    /// The number by which this node's next outbound connection is known to its peer.
+    /// The number by which this node's latest outbound connection is known to its peer.
     next_claim: u64,
     /// Accepted connections whose peers may come back, by the peer and its number for them.
     claims: BTreeMap<(PeerId, u64), u64>,
@@ -112,6 +112,7 @@ impl<T: Transport> Node<T> {
     ) -> Self {
         let max_handshakes = config.max_handshakes.clamp(1, Semaphore::MAX_PERMITS);
         let max_handshakes = u32::try_from(max_handshakes).unwrap_or(u32::MAX);
+        let next_claim = transport.random();
         let shared = Arc::new(Shared {
             transport,
             config,
@@ -122,7 +123,8 @@ impl<T: Transport> Node<T> {
                 listeners: BTreeMap::new(),
                 connections: BTreeMap::new(),
                 next_connection: 0,
-                next_claim: 0,
+                // So that no number of a former process comes again.
+                next_claim,
                 claims: BTreeMap::new(),
             }),
             ended: Semaphore::new(0),
@@ -236,7 +238,7 @@ impl<T: Transport> Shared<T> {
     /// A number for an outbound connection, never used before.
     pub(crate) fn next_claim(&self) -> u64 {
         let mut state = self.state();
-        state.next_claim += 1;
+        state.next_claim = state.next_claim.wrapping_add(1);
         state.next_claim
     }
 

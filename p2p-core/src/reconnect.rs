@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 
 use crate::close::CloseReason;
-use crate::connection::state::StateCell;
+use crate::connection::state::Place;
 use crate::priority::Priority;
 
 /// Whether a connection outlives the link under it. Both sides must want it; the side that dialled
@@ -210,13 +209,13 @@ pub struct LaneProgress {
 /// The changes of a connection's state: first the state as it is, then each change; it ends after
 /// the last. A reader that is more than 16 changes behind misses the oldest.
 pub struct StateEvents {
-    cell: Arc<StateCell>,
+    place: Place,
     next: u64,
 }
 
 impl StateEvents {
-    pub(crate) const fn new(cell: Arc<StateCell>, next: u64) -> Self {
-        Self { cell, next }
+    pub(crate) const fn new(place: Place, next: u64) -> Self {
+        Self { place, next }
     }
 
     /// The next state, or `None` after the last.
@@ -225,7 +224,7 @@ impl StateEvents {
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<ConnectionState> {
-        std::future::poll_fn(|cx| self.cell.poll_state(&mut self.next, cx)).await
+        std::future::poll_fn(|cx| self.place.poll_state(&mut self.next, cx)).await
     }
 }
 
@@ -233,8 +232,8 @@ impl Stream for StateEvents {
     type Item = ConnectionState;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ConnectionState>> {
-        let Self { cell, next } = self.get_mut();
-        cell.poll_state(next, cx)
+        let Self { place, next } = self.get_mut();
+        place.poll_state(next, cx)
     }
 }
 

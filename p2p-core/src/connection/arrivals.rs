@@ -9,6 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::Core;
 use super::pump::PumpError;
 use crate::engine::StreamKind;
+use crate::engine::recv_lane::LaneError;
+use crate::priority::Priority;
+use crate::protocol::Capabilities;
 use crate::stream::RecvStream;
 use crate::transport::Link;
 
@@ -51,6 +54,10 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
                 let Unknown { mut stream, read } = unknown.remove(index);
                 match kind {
                     Some((StreamKind::Lane(lane), offset)) => {
+                        let lanes = core.peer.capabilities.contains(Capabilities::LANES);
+                        if lane != Priority::Normal && !lanes {
+                            return LaneError::NotAgreed { lane }.into();
+                        }
                         if let Err(error) = core.inbox.add(lane, offset, stream, read.freeze()) {
                             return error.into();
                         }
@@ -62,7 +69,13 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
                             core.inbox.report_at_once();
                         }
                     }
-                    Some(_) => return PumpError::Violation("a second control stream".into()),
+                    Some((StreamKind::Control, _)) => {
+                        return PumpError::Violation("a second control stream".into());
+                    }
+                    Some((StreamKind::Program, _)) => {
+                        let what = "a program's stream in one direction";
+                        return PumpError::Violation(what.into());
+                    }
                     // A kind of a later version, or a stream that ended before it said what it is.
                     None => stream.stop(0),
                 }

@@ -43,6 +43,8 @@ struct State<R> {
     arrived: [Option<Source<R>>; LANES],
     /// Which link is the present one, counted from 0: what an earlier one brings is too late.
     link: u64,
+    /// The lanes that have had their stream on it.
+    carried: [bool; LANES],
     /// No further streams come.
     complete: bool,
     receiver: Option<Waker>,
@@ -86,6 +88,7 @@ impl<R: RecvStream> Inbox<R> {
             lanes: std::array::from_fn(|_| RecvLane::new(window, max_message_size, origin)),
             arrived: Default::default(),
             link: 0,
+            carried: [false; LANES],
             complete: false,
             receiver: None,
             reporter: None,
@@ -111,6 +114,9 @@ impl<R: RecvStream> Inbox<R> {
     ) -> Result<(), LaneError> {
         let receiver = {
             let mut state = self.state();
+            if std::mem::replace(&mut state.carried[lane.index()], true) {
+                return Err(LaneError::Again { lane });
+            }
             let carried = state.lanes[lane.index()].carry(offset, self.marked)?;
             state.arrived[lane.index()] = Some(Source { stream, carried, first: Some(first) });
             state.receiver.take()
@@ -134,6 +140,7 @@ impl<R: RecvStream> Inbox<R> {
         let (receiver, arrived) = {
             let mut state = self.state();
             state.link += 1;
+            state.carried = [false; LANES];
             state.complete = false;
             state.reporter = None;
             (state.receiver.take(), std::mem::take(&mut state.arrived))

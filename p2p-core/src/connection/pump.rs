@@ -85,7 +85,9 @@ pub(super) async fn run<L: Link>(
         };
         let Some(backoff) = &core.reconnect else { break core.state.get() };
         core.detach();
-        if core.state.get() == ConnectionState::Resumed || seeker.since.is_none() {
+        // A link on which the peer let this side in ends the search; the next one is another.
+        let goes_on = matches!(core.state.get(), ConnectionState::Reconnecting { .. });
+        if !goes_on || seeker.since.is_none() {
             seeker = Seeker { attempts: 0, since: Some(Instant::now()), ..seeker };
         }
         let next = match handed {
@@ -98,8 +100,13 @@ pub(super) async fn run<L: Link>(
                     core.violate(detail);
                 }
                 if core.state.get().is_over() {
-                    core.link().close(CloseCause::Dropped.to_wire(), "");
-                    break core.state.get();
+                    let end = core.state.get();
+                    let closed = match &end {
+                        ConnectionState::Closed(reason) => (reason.cause, &*reason.message),
+                        _ => (CloseCause::Dropped, ""),
+                    };
+                    core.link().close(closed.0.to_wire(), closed.1);
+                    break end;
                 }
                 control = next;
                 if seeker.redial.is_none() {
@@ -111,6 +118,9 @@ pub(super) async fn run<L: Link>(
         }
     };
     core.state.set(end);
+    if let Some(late) = core.handover.end() {
+        late.link.close(CloseCause::NotResumable.to_wire(), "");
+    }
     core.outbox.end();
     // Whoever waits for messages waits in vain.
     core.inbox.complete();
@@ -167,12 +177,10 @@ impl<L: Link> Seeker<L> {
             core.state.set(ConnectionState::Reconnecting { attempt: self.attempts, next });
             sleep(next).await;
             let number = core.next_attempt();
-            let attempt = redial.redial(number, core.inbox.standing());
-            match timeout(backoff.attempt, attempt).await {
-                Ok(Ok(next)) => return Ok(next),
-                Ok(Err(RedialError::Never(reason))) => return Err(reason),
-                Ok(Err(RedialError::Later(words))) => self.last = words,
-                Err(_) => self.last = format!("no answer within {:?}", backoff.attempt),
+            match redial.redial(number, core.inbox.standing(), backoff.attempt).await {
+                Ok(next) => return Ok(next),
+                Err(RedialError::Never(reason)) => return Err(reason),
+                Err(RedialError::Later(words)) => self.last = words,
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -30,12 +31,14 @@ pub(crate) enum RedialError {
 /// What the side that dialled needs to dial again.
 #[async_trait]
 pub(crate) trait Redial<L: Link>: Send + Sync {
-    /// Dials the peer for the same connection once more; the caller bounds the time. `standing` is
-    /// where this side's receiving lanes stand.
+    /// Dials the peer for the same connection once more. `standing` is where this side's receiving
+    /// lanes stand. What comes too late leaves the connection to the next attempt; dropping the
+    /// future ends it, should the peer have gone on with it.
     async fn redial(
         &self,
         attempt: u32,
         standing: [(u64, u64); Priority::COUNT],
+        within: Duration,
     ) -> Result<Relinked<L>, RedialError>;
 
     /// A number drawn at random.
@@ -49,12 +52,14 @@ struct State<L: Link> {
     next: Option<Relinked<L>>,
     /// The newest attempt that came through: an older one that comes later is void.
     attempt: u32,
+    /// The connection has ended.
+    over: bool,
     waker: Option<Waker>,
 }
 
 impl<L: Link> Default for Handover<L> {
     fn default() -> Self {
-        Self(Mutex::new(State { next: None, attempt: 0, waker: None }))
+        Self(Mutex::new(State { next: None, attempt: 0, over: false, waker: None }))
     }
 }
 
@@ -63,11 +68,12 @@ impl<L: Link> Handover<L> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves the link of an attempt, unless a newer one has come through: then the link comes back.
+    /// Leaves the link of an attempt, unless a newer one has come through or the connection has
+    /// ended: then the link comes back.
     pub(crate) fn put(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
         let (older, waker) = {
             let mut state = self.state();
-            if attempt <= state.attempt {
+            if state.over || attempt <= state.attempt {
                 return Some(next);
             }
             state.attempt = attempt;
@@ -76,6 +82,13 @@ impl<L: Link> Handover<L> {
         drop(older);
         waker.into_iter().for_each(Waker::wake);
         None
+    }
+
+    /// The connection has ended: a link that came too late comes back.
+    pub(crate) fn end(&self) -> Option<Relinked<L>> {
+        let mut state = self.state();
+        state.over = true;
+        state.next.take()
     }
 
     /// Waits for a link. Cancel safe.

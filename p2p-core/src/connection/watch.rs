@@ -19,8 +19,9 @@ use crate::reconnect::ConnectionState;
 use crate::stream::SendStream;
 use crate::transport::Link;
 
-/// Answers that may wait to be sent; further questions are not answered.
-const MAX_ANSWERS: usize = 16;
+/// Probes and answers that may wait to be sent, while the peer allows no more streams; further ones
+/// are not sent.
+const MAX_WAITING: usize = 16;
 
 /// What the parts of a connection's task know about the life of its link.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ impl Watch {
         let wake = {
             let mut state = self.state();
             if kind == StreamKind::Probe {
-                if state.out.len() < MAX_ANSWERS {
+                if state.out.len() < MAX_WAITING {
                     state.out.push_back((StreamKind::ProbeAnswer, number));
                 }
                 state.sender.take()
@@ -82,7 +83,9 @@ impl Watch {
     fn ask(&self, number: u64) {
         let sender = {
             let mut state = self.state();
-            state.out.push_back((StreamKind::Probe, number));
+            if state.out.len() < MAX_WAITING {
+                state.out.push_back((StreamKind::Probe, number));
+            }
             state.sender.take()
         };
         sender.into_iter().for_each(Waker::wake);
@@ -183,5 +186,20 @@ pub(super) async fn watch<L: Link>(core: &Core<L>, link: &L, redials: bool) -> P
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_to_be_sent_is_bounded() {
+        let watch = Watch::new(None);
+        for number in 0..1000 {
+            watch.ask(number);
+            watch.on_stream(StreamKind::Probe, number);
+        }
+        assert_eq!(watch.state().out.len(), MAX_WAITING);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct SendCredit {
 pub(crate) enum CreditError {
     #[error("more messages were reported taken than were sent")]
     MoreThanSent,
+    #[error("more was reported read than was sent")]
+    ReadBeyondSent,
     #[error("more messages were sent than the receive queue of {window} bytes holds")]
     Overrun { window: u64 },
 }

@@ -40,7 +40,8 @@ pub(crate) struct Hello {
 /// Which of the dialler's connections a link is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claim {
-    /// The dialler's number for it, never used for another while its process lives.
+    /// The dialler's number for it, never used for another: they count up from a random one, so that
+    /// those of a process that was started again are not those of the former one.
     pub(crate) number: u64,
     /// 0 for a new one; otherwise how many links the dialler has asked for to go on with it.
     pub(crate) attempt: u32,

@@ -9,6 +9,7 @@ use super::credit::{CreditError, RecvCredit};
 use super::frame::{FrameDecoder, FrameTooLarge};
 use super::pack::{self, UnpackError};
 use super::packets::ReadMeter;
+use crate::priority::Priority;
 
 /// The receiving end of a lane.
 #[derive(Debug)]
@@ -35,8 +36,12 @@ pub(crate) enum LaneError {
     Frame(#[from] FrameTooLarge),
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+    #[error("a second stream for the {lane} lane")]
+    Again { lane: Priority },
     #[error("a lane's stream begins at offset {begins}, where {end} bytes have come")]
     Gap { begins: u64, end: u64 },
+    #[error("a stream for the {lane} lane, which was not agreed")]
+    NotAgreed { lane: Priority },
 }
 
 impl Carried {

@@ -215,7 +215,7 @@ impl SendLane {
     /// The peer's engine has read up to here.
     pub(crate) fn on_read(&mut self, offset: u64) -> Result<(), CreditError> {
         if offset > self.reached {
-            return Err(CreditError::MoreThanSent);
+            return Err(CreditError::ReadBeyondSent);
         }
         self.packets.on_read(offset);
         if let Some(kept) = &mut self.kept {

@@ -143,3 +143,49 @@ fn a_restarted_peer_is_known_as_such() {
     let lane = lost.lanes[Priority::Bulk.index()];
     assert_eq!((lane.unknown, lane.never_sent), (2, 2), "{lane:?}");
 }
+
+#[test]
+fn each_loss_of_a_link_has_its_own_time_until_it_is_given_up() {
+    let run = simulation(5).run(async |network| {
+        let Ends { hosts: [alice, bob], dialled, accepted, _providers } = ends(&network).await;
+        tokio::spawn(echo(accepted));
+        // Twice as long as a connection looks for a link before it gives up.
+        for round in 0..3_u8 {
+            network.partition([&alice], [&bob]);
+            dialled.send(Bytes::from(vec![round])).await.expect("sent");
+            sleep(Duration::from_secs(3)).await;
+            network.repair([&alice], [&bob]);
+            assert_eq!(dialled.recv().await.expect("an echo"), [round].as_slice());
+            sleep(Duration::from_secs(120)).await;
+        }
+        (dialled.state(), dialled.stats().links)
+    });
+    let (state, links) = run.expect("a run").output;
+    assert!(!state.is_over(), "{state}");
+    assert_eq!(links, 4);
+}
+
+#[test]
+fn a_new_process_does_not_come_back_to_a_connection_of_the_former_one() {
+    let run = simulation(6).run(async |network| {
+        let Ends { hosts: [alice, bob], dialled, accepted, _providers } = ends(&network).await;
+        dialled.send("of the former process".into()).await.expect("sent");
+        assert_eq!(accepted.recv().await.expect("received"), "of the former process");
+        alice.crash();
+        alice.restart();
+        let provider = alice.provider(lasting()).expect("an endpoint");
+        let listening = _providers[1].listen(ListenOptions::new(protocol())).await;
+        let _listener = listening.expect("listening");
+        let addr = _providers[1].local_addr();
+        let again = provider.connect(&addr, ConnectOptions::new(protocol())).await;
+        let again = again.expect("a connection");
+        // Before the hello is there: the listener never learns of this connection's first link.
+        network.partition([&alice], [&bob]);
+        again.send("of the new process".into()).await.expect("sent");
+        sleep(Duration::from_secs(3)).await;
+        network.repair([&alice], [&bob]);
+        let got = timeout(Duration::from_secs(30), accepted.recv()).await;
+        assert!(got.is_err(), "the former connection went on with {got:?}");
+    });
+    run.expect("a run");
+}
