@@ -83,14 +83,14 @@ pub(super) async fn run<L: Link>(
             Ended::Closed(_) => None,
             Ended::Replaced(next) => Some(next),
         };
-        let Some(backoff) = &core.reconnect else { break core.state.get() };
+        let Some(backoff) = core.backoff() else { break core.state.get() };
         core.detach();
         if core.state.get() == ConnectionState::Resumed || seeker.since.is_none() {
             seeker = Seeker { attempts: 0, since: Some(Instant::now()), ..seeker };
         }
         let next = match handed {
             Some(next) => Ok(next),
-            None => seeker.seek(&core, backoff).await,
+            None => seeker.seek(&core, &backoff).await,
         };
         match next {
             Ok(Relinked { link, control: next, standing }) => {

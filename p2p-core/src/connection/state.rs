@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::close::{CloseCause, CloseReason, ClosedBy};
+use crate::observe::Subject;
 use crate::reconnect::{ConnectionState, StateEvents};
 
 /// How many changes a slow reader can be behind before it misses the oldest.
@@ -13,7 +14,10 @@ const REMEMBERED: usize = 16;
 
 /// The present state, and the last changes.
 #[derive(Debug)]
-pub(crate) struct StateCell(Mutex<Log>);
+pub(crate) struct StateCell {
+    log: Mutex<Log>,
+    subject: Subject,
+}
 
 #[derive(Debug)]
 struct Log {
@@ -26,13 +30,19 @@ struct Log {
 }
 
 impl StateCell {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(subject: Subject) -> Arc<Self> {
         let states = VecDeque::from([ConnectionState::Connected]);
-        Arc::new(Self(Mutex::new(Log { states, first: 0, wakers: Vec::new() })))
+        let log = Mutex::new(Log { states, first: 0, wakers: Vec::new() });
+        Arc::new(Self { log, subject })
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, as it is known outside.
+    pub(crate) const fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     pub(crate) fn get(&self) -> ConnectionState {
@@ -55,9 +65,10 @@ impl StateCell {
                 log.states.pop_front();
                 log.first += 1;
             }
-            log.states.push_back(state);
+            log.states.push_back(state.clone());
             std::mem::take(&mut log.wakers)
         };
+        self.subject.on_state(&state);
         wakers.into_iter().for_each(Waker::wake);
     }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, ListenOptions, Message,
+    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, Health, ListenOptions, Message,
     P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo,
     Priority, ProtocolName, Result, StateEvents,
 };
@@ -64,6 +64,10 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         let inner = self.inner.listen(options).await?;
         Ok(BrokenListener { inner, fault: self.fault })
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
     }
 
     async fn shutdown(&self) {
