@@ -63,8 +63,8 @@ fn check(old: &ConnectionConfig, new: &ConnectionConfig) -> Result<(), ConfigErr
         return Err(ConfigError::new("max_message_size", value, expected));
     }
     if let ReconnectPolicy::Resume(backoff) = new.reconnect {
-        ConfigError::check_duration("reconnect.attempt", backoff.attempt)?;
-        ConfigError::check_duration("reconnect.give_up", backoff.give_up)?;
+        ConfigError::check_duration("backoff.attempt", backoff.attempt)?;
+        ConfigError::check_duration("backoff.give_up", backoff.give_up)?;
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ mod tests {
             ("receive_window", |c| c.receive_window = 0),
             ("send_queue", |c| c.send_queue = 0),
             ("max_message_size", |c| c.max_message_size = usize::MAX),
-            ("reconnect.give_up", |c| {
+            ("backoff.give_up", |c| {
                 let never = Backoff::default().with_give_up(Duration::ZERO);
                 c.reconnect = ReconnectPolicy::Resume(never);
             }),

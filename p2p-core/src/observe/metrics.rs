@@ -99,14 +99,14 @@ impl Out<'_, '_> {
         kind: MetricType,
         name: &str,
         help: &str,
-        write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+        write: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
     ) -> fmt::Result {
         // A unit is the end of its metric's name.
         let (name, unit) = match name.strip_suffix("_seconds") {
             Some(name) => (name, Some(&Unit::Seconds)),
             None => (name, None),
         };
-        write(&mut self.0.encode_descriptor(name, help, unit, kind)?)
+        write(self.0.encode_descriptor(name, help, unit, kind)?)
     }
 
     fn counter<'l, const N: usize>(
@@ -115,7 +115,7 @@ impl Out<'_, '_> {
         help: &str,
         values: impl IntoIterator<Item = ([(&'l str, &'l str); N], u64)>,
     ) -> fmt::Result {
-        self.family(MetricType::Counter, name, help, |metric| {
+        self.family(MetricType::Counter, name, help, |mut metric| {
             values.into_iter().try_for_each(|(labels, value)| {
                 ConstCounter::new(value).encode(metric.encode_family(&labels)?)
             })
@@ -123,7 +123,8 @@ impl Out<'_, '_> {
     }
 
     fn total(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.counter(name, help, [([], value)])
+        let encode = |metric: MetricEncoder<'_>| ConstCounter::new(value).encode(metric);
+        self.family(MetricType::Counter, name, help, encode)
     }
 
     fn gauge<'l, const N: usize>(
@@ -132,7 +133,7 @@ impl Out<'_, '_> {
         help: &str,
         values: impl IntoIterator<Item = ([(&'l str, &'l str); N], f64)>,
     ) -> fmt::Result {
-        self.family(MetricType::Gauge, name, help, |metric| {
+        self.family(MetricType::Gauge, name, help, |mut metric| {
             values.into_iter().try_for_each(|(labels, value)| {
                 ConstGauge::new(value).encode(metric.encode_family(&labels)?)
             })
@@ -141,7 +142,7 @@ impl Out<'_, '_> {
 
     fn seldom(&mut self, tally: &Tally) -> fmt::Result {
         let help = "Time from connect, or the first packet, to a connection";
-        self.family(MetricType::Histogram, "connect_seconds", help, |metric| {
+        self.family(MetricType::Histogram, "connect_seconds", help, |mut metric| {
             tally.connects.iter().try_for_each(|(direction, times)| {
                 let labels = [("direction", word(*direction))];
                 let mut metric = metric.encode_family(&labels)?;
@@ -176,8 +177,9 @@ impl Out<'_, '_> {
             [("direct", survey.direct), ("none", survey.without_path), ("relay", survey.relayed)]
                 .map(|(path, count)| ([("path", path)], count as f64));
         self.gauge("connections", "Connections that live", paths)?;
-        let reconnecting = [([], survey.reconnecting as f64)];
-        self.gauge("connections_reconnecting", "Connections without a link", reconnecting)?;
+        let (name, help) = ("connections_reconnecting", "Connections without a link");
+        let reconnecting = ConstGauge::new(survey.reconnecting as u64);
+        self.family(MetricType::Gauge, name, help, |metric| reconnecting.encode(metric))?;
         let mut trips: Vec<Duration> = survey.round_trips.clone();
         trips.sort_unstable();
         let quantiles = [("0", 0), ("0.5", trips.len() / 2), ("1", trips.len().saturating_sub(1))]

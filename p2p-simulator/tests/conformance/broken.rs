@@ -26,6 +26,8 @@ enum Fault {
     Duplicates,
     /// A receive that is given up takes its message with it.
     Forgets,
+    /// Whatever happens, it has nothing to tell.
+    LooksFine,
     /// A close does nothing.
     NeverCloses,
     /// Some messages change places, if two are there.
@@ -67,7 +69,7 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
     }
 
     fn health(&self) -> Health {
-        self.inner.health()
+        if self.fault == Fault::LooksFine { Health::default() } else { self.inner.health() }
     }
 
     async fn shutdown(&self) {
@@ -318,6 +320,14 @@ fn a_backend_that_never_closes_is_caught() {
             "closing::every_observer_sees_the_end",
             "closing::whoever_waits_is_told",
         ],
+    );
+}
+
+#[test]
+fn a_backend_that_always_looks_fine_is_caught() {
+    caught(
+        Fault::LooksFine,
+        &["health::a_provider_knows_what_it_has", "health::a_failure_is_remembered"],
     );
 }
 
