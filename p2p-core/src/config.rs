@@ -6,7 +6,10 @@ use crate::engine::frame;
 use crate::protocol::Capabilities;
 use crate::reconnect::{FailoverPolicy, ReconnectPolicy};
 
+pub(crate) mod live;
+
 /// The timers and bounds that every backend keeps. [`ConnectionConfig::default`] is a sane start.
+/// Most can be changed [while running](crate::observe#changes-while-running).
 ///
 /// ```
 /// use std::time::Duration;

@@ -76,6 +76,7 @@ mod closing;
 mod connecting;
 mod datagrams;
 mod fixture;
+mod health;
 mod lanes;
 mod listening;
 mod messages;
@@ -280,6 +281,10 @@ suite! { $
         it_ends_the_listeners,
         applicants_see_it_too,
         again_does_nothing,
+    }
+    health {
+        a_provider_knows_what_it_has,
+        a_failure_is_remembered,
     }
     cancellation {
         connect_given_up_leaves_nothing,

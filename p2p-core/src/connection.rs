@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,16 +10,18 @@ use tokio::task::AbortHandle;
 
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::config::ConnectionConfig;
+use crate::config::live::LiveConfig;
 use crate::engine::StreamKind;
 use crate::engine::hello::Agreement;
 use crate::engine::send_lane::LaneTerms;
 use crate::error::{Limit, P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::node::{KeepAlive, Registry};
+use crate::observe::{Monitor, Subject};
 use crate::path::{PathEvents, PathInfo};
 use crate::priority::Priority;
 use crate::protocol::Capabilities;
-use crate::provider::{ConnectionStats, Message, P2PConnection, PeerInfo};
+use crate::provider::{ConnectionStats, LaneStats, Message, P2PConnection, PeerInfo};
 use crate::reconnect::{
     Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
     StateEvents,
@@ -59,8 +60,7 @@ pub struct Connection<L: Link> {
 /// What the handles hold, and nobody else: when it goes, the connection ends.
 pub(crate) struct Inner<L: Link> {
     pub(crate) core: Arc<Core<L>>,
-    counters: Counters,
-    close_timeout: Duration,
+    counters: Arc<Counters>,
     pump: AbortHandle,
     /// The listener's place that this connection takes.
     _place: Option<OwnedSemaphorePermit>,
@@ -75,6 +75,7 @@ pub(crate) struct Core<L: Link> {
     /// How many links were lost: whoever waits for a next one knows by this that it has come.
     lost_links: AtomicU64,
     peer: PeerInfo,
+    config: Arc<LiveConfig>,
     /// How to go on without a link, if both sides agreed to.
     reconnect: Option<Backoff>,
     inbox: Inbox<L::RecvStream>,
@@ -95,7 +96,10 @@ pub(crate) struct Parts<'a, L: Link> {
     pub(crate) linked: Relinked<L>,
     pub(crate) peer: PeerInfo,
     pub(crate) agreement: Agreement,
+    /// What was told to the peer.
     pub(crate) config: &'a ConnectionConfig,
+    pub(crate) live: Arc<LiveConfig>,
+    pub(crate) monitor: Arc<Monitor>,
     /// On the side that dialled: how to dial again.
     pub(crate) redial: Option<Box<dyn Redial<L>>>,
     pub(crate) place: Option<OwnedSemaphorePermit>,
@@ -105,20 +109,56 @@ pub(crate) struct Parts<'a, L: Link> {
 }
 
 #[derive(Default)]
-struct Counters {
-    messages_sent: AtomicU64,
-    messages_received: AtomicU64,
-    message_bytes_sent: AtomicU64,
-    message_bytes_received: AtomicU64,
+pub(crate) struct Counters {
+    lanes: [LaneCounters; Priority::COUNT],
     datagrams_sent: AtomicU64,
     datagrams_received: AtomicU64,
     datagrams_dropped: AtomicU64,
 }
 
+#[derive(Default)]
+struct LaneCounters {
+    messages_sent: AtomicU64,
+    messages_received: AtomicU64,
+    message_bytes_sent: AtomicU64,
+    message_bytes_received: AtomicU64,
+}
+
 impl Counters {
-    fn on_sent(&self, size: usize) {
-        add(&self.messages_sent, 1);
-        add(&self.message_bytes_sent, size);
+    fn on_sent(&self, priority: Priority, size: usize) {
+        let lane = &self.lanes[priority.index()];
+        add(&lane.messages_sent, 1);
+        add(&lane.message_bytes_sent, size);
+    }
+
+    fn on_received(&self, message: &Message) {
+        let lane = &self.lanes[message.priority.index()];
+        add(&lane.messages_received, 1);
+        add(&lane.message_bytes_received, message.payload.len());
+    }
+
+    /// What they have counted so far; the rest of the statistics is left empty.
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut stats = ConnectionStats {
+            datagrams_sent: read(&self.datagrams_sent),
+            datagrams_received: read(&self.datagrams_received),
+            datagrams_dropped: read(&self.datagrams_dropped),
+            ..ConnectionStats::default()
+        };
+        for (lane, counters) in stats.lanes.iter_mut().zip(&self.lanes) {
+            *lane = LaneStats {
+                messages_sent: read(&counters.messages_sent),
+                messages_received: read(&counters.messages_received),
+                message_bytes_sent: read(&counters.message_bytes_sent),
+                message_bytes_received: read(&counters.message_bytes_received),
+            };
+            stats.messages_sent += lane.messages_sent;
+            stats.messages_received += lane.messages_received;
+            stats.message_bytes_sent += lane.message_bytes_sent;
+            stats.message_bytes_received += lane.message_bytes_received;
+        }
+        stats
     }
 }
 
@@ -129,6 +169,7 @@ fn add(counter: &AtomicU64, amount: usize) {
 impl<L: Link> Connection<L> {
     pub(crate) fn new(parts: Parts<'_, L>) -> Self {
         let Parts { linked, peer, agreement, config, redial, .. } = parts;
+        let subject = Subject::new(parts.monitor, peer.id, parts.number);
         let Relinked { link, control, standing: _ } = linked;
         let both = |capability| agreement.capabilities.contains(capability);
         // A peer of version 1 counts a lane's first byte, which says what it is.
@@ -159,10 +200,11 @@ impl<L: Link> Connection<L> {
             link: Mutex::new(Arc::new(link)),
             lost_links: AtomicU64::new(0),
             peer,
+            config: parts.live,
             reconnect,
             inbox: Inbox::new(window, max_message_size, origin, marked, watch.clone()),
             outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone()),
-            state: StateCell::new(),
+            state: StateCell::new(subject),
             handover: Handover::default(),
             watch,
             control_heard: AtomicU64::new(0),
@@ -174,8 +216,7 @@ impl<L: Link> Connection<L> {
         Self {
             inner: Arc::new(Inner {
                 core,
-                counters: Counters::default(),
-                close_timeout: config.close_timeout,
+                counters: Arc::default(),
                 pump: pump.abort_handle(),
                 _place: parts.place,
                 number: parts.number,
@@ -194,6 +235,12 @@ impl<L: Link> Connection<L> {
 impl<L: Link> Inner<L> {
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// What the connection counts, for those who ask after its end too.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
     }
 }
 
@@ -238,6 +285,11 @@ impl<L: Link> Core<L> {
                 CloseCause::from_wire(*code) != CloseCause::LinkReplaced
             }
         }
+    }
+
+    /// How to look for a next link, if both sides agreed to.
+    fn backoff(&self) -> Option<Backoff> {
+        self.reconnect.map(|agreed| self.config.backoff(agreed))
     }
 
     /// How the connection ended, if it has.
@@ -313,6 +365,7 @@ impl<L: Link> Core<L> {
         if self.end().is_none() {
             let cause = CloseCause::ProtocolViolation;
             let reason = CloseReason::new(ClosedBy::Local, cause, detail);
+            self.state.subject().violation(&reason.message);
             self.close(cause, &reason.message);
             self.violation.get_or_init(|| reason.message);
         }
@@ -359,6 +412,7 @@ impl<L: Link> Core<L> {
     fn detach(&self) {
         self.outbox.detach();
         self.inbox.detach();
+        self.state.subject().link_lost(self.link().close_reason().map(CloseReason::from));
         self.lost_links.fetch_add(1, Ordering::Release);
     }
 
@@ -400,7 +454,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             Err(PushError::Closing(reason)) => return Err(core.ended(reason)),
             Err(PushError::Ended) => return Err(core.ended(core.closed().await)),
         }
-        self.inner.counters.on_sent(size);
+        self.inner.counters.on_sent(priority, size);
         Ok(())
     }
 
@@ -409,7 +463,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         let size = self.check_size(&message)?;
         match core.outbox.try_push(priority, &message) {
             Ok(true) => {
-                self.inner.counters.on_sent(size);
+                self.inner.counters.on_sent(priority, size);
                 Ok(())
             }
             Ok(false) => Err(P2PError::LimitExceeded {
@@ -435,8 +489,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             let links = core.lost_links();
             match core.inbox.recv().await {
                 Ok(Some(message)) => {
-                    add(&counters.messages_received, 1);
-                    add(&counters.message_bytes_received, message.payload.len());
+                    counters.on_received(&message);
                     return Ok(message);
                 }
                 // The peer has said its last word on this link; how it ends says why.
@@ -572,29 +625,22 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     fn stats(&self) -> ConnectionStats {
-        let counters = &self.inner.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ConnectionStats {
-            messages_sent: read(&counters.messages_sent),
-            messages_received: read(&counters.messages_received),
-            message_bytes_sent: read(&counters.message_bytes_sent),
-            message_bytes_received: read(&counters.message_bytes_received),
-            datagrams_sent: read(&counters.datagrams_sent),
-            datagrams_received: read(&counters.datagrams_received),
-            datagrams_dropped: read(&counters.datagrams_dropped),
             links: self.inner.core.lost_links() + 1,
             rtt: self.path().rtt,
+            ..self.inner.counters.stats()
         }
     }
 
     async fn close(&self, code: u32, message: &str) {
-        let Inner { core, close_timeout, .. } = &*self.inner;
+        let core = &*self.inner.core;
+        let close_timeout = core.config.get().close_timeout;
         let cause = CloseCause::Application(code);
         let reason = CloseReason::new(ClosedBy::Local, cause, message);
         if core.end().is_none() {
             core.outbox.close(reason.clone());
             // Whatever was not delivered by then is lost: that is what the bound means.
-            let _ = tokio::time::timeout(*close_timeout, core.outbox.delivered()).await;
+            let _ = tokio::time::timeout(close_timeout, core.outbox.delivered()).await;
             core.close(cause, &reason.message);
         }
         core.closed().await;
@@ -622,6 +668,10 @@ impl<L: Link> Drop for Inner<L> {
     fn drop(&mut self) {
         // Before the streams go: the peer is to see a close, not resets.
         self.core.close(CloseCause::Dropped, "");
+        if let Some(reason) = self.core.end() {
+            // The task may not live to say it.
+            self.core.state.set(ConnectionState::Closed(reason));
+        }
         self.pump.abort();
         self.registry.forget(self.number);
     }

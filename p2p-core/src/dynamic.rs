@@ -17,6 +17,7 @@ use crate::address::PeerAddr;
 use crate::close::CloseReason;
 use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
+use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
 use crate::priority::Priority;
@@ -38,6 +39,11 @@ pub trait DynProvider: fmt::Debug + Send + Sync + 'static {
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection>;
     /// See [`P2PProvider::listen`].
     async fn listen(&self, options: ListenOptions) -> Result<AnyListener>;
+    /// See [`P2PProvider::health`].
+    fn health(&self) -> Health;
+    /// See [`P2PProvider::metrics`].
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics>;
     /// See [`P2PProvider::shutdown`].
     async fn shutdown(&self);
 }
@@ -58,6 +64,15 @@ impl<P: P2PProvider> DynProvider for P {
 
     async fn listen(&self, options: ListenOptions) -> Result<AnyListener> {
         P2PProvider::listen(self, options).await.map(AnyListener::new)
+    }
+
+    fn health(&self) -> Health {
+        P2PProvider::health(self)
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        P2PProvider::metrics(self)
     }
 
     async fn shutdown(&self) {
@@ -329,6 +344,15 @@ impl P2PProvider for AnyProvider {
 
     async fn listen(&self, options: ListenOptions) -> Result<AnyListener> {
         self.0.listen(options).await
+    }
+
+    fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        self.0.metrics()
     }
 
     async fn shutdown(&self) {

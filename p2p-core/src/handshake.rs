@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
+use crate::config::ConnectionConfig;
 use crate::connection::relink::{Redial, RedialError, Relinked};
 use crate::connection::{Connection, Core, Parts};
 use crate::engine::StreamKind;
@@ -30,6 +31,7 @@ use crate::error::{P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
+use crate::observe::Direction;
 use crate::options::{Applicant, ConnectOptions, ConnectReady, Denied};
 use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
@@ -153,6 +155,18 @@ fn refuse<L: Link>(link: &L, cause: CloseCause, message: impl Into<String>) {
     link.close(cause.to_wire(), &reason.message);
 }
 
+/// Refuses an applicant.
+fn turn_away<T: Transport>(
+    shared: &Shared<T>,
+    link: &T::Link,
+    cause: CloseCause,
+    message: impl Into<String>,
+) {
+    let reason = CloseReason::new(ClosedBy::Local, cause, message);
+    link.close(cause.to_wire(), &reason.message);
+    shared.monitor.refused(Some(link.peer_id()), cause, &reason.message);
+}
+
 fn peer_info(
     id: PeerId,
     protocol: ProtocolName,
@@ -193,7 +207,8 @@ pub(crate) async fn outbound<T: Transport>(
     options: ConnectOptions,
 ) -> Result<Connection<T::Link>> {
     let protocol = options.protocol;
-    let mut ours = Hello::new(&shared.config, vec![protocol.clone()], options.credential);
+    let config = shared.config.get();
+    let mut ours = Hello::new(&config, vec![protocol.clone()], options.credential);
     ours.claim.number = shared.next_claim();
     let link = dial(shared, peer).await?;
     let id = link.peer_id();
@@ -216,7 +231,9 @@ pub(crate) async fn outbound<T: Transport>(
                     linked: Relinked { link, control: (control_out, control_in), standing: None },
                     peer: peer_info(id, protocol, agreement, Bytes::new()),
                     agreement,
-                    config: &shared.config,
+                    config: &config,
+                    live: shared.config.clone(),
+                    monitor: shared.monitor.clone(),
                     redial,
                     place: None,
                     number,
@@ -331,19 +348,28 @@ pub(crate) async fn inbound<T: Transport>(
     owner: &Weak<Owner>,
     incoming: T::Incoming,
 ) {
-    let deadline = Instant::now() + shared.config.handshake_timeout;
-    let proven = shared.unless_shut_down(timeout_at(deadline, prove(shared, incoming)));
+    let (began, config) = (Instant::now(), shared.config.get());
+    let deadline = began + config.handshake_timeout;
+    let proven = shared.unless_shut_down(timeout_at(deadline, prove(shared, &config, incoming)));
     // Too slow or too late to prove who it is: the future is dropped, and the link with it.
-    let Some(Ok(Some((link, ours, mut control_out)))) = proven.await else { return };
+    let (link, ours, mut control_out) = match proven.await {
+        Some(Ok(Some(proven))) => proven,
+        Some(Ok(None)) => return shared.monitor.refused(None, CloseCause::Transport, ""),
+        Some(Err(_)) => return shared.monitor.refused(None, CloseCause::TimedOut, ""),
+        None => return,
+    };
+    shared.monitor.accepted(link.peer_id());
     let judged = judge(shared, &link, &ours, &mut control_out);
     match shared.unless_shut_down(timeout_at(deadline, judged)).await {
         Some(Ok(Some(Verdict::Admitted(judged)))) => {
-            judged.connect(shared, owner, link, control_out);
+            judged.connect(shared, owner, &config, (link, control_out), began);
         }
         Some(Ok(Some(Verdict::Resumes(resumed)))) => resumed.connect(link, control_out),
         // The refusal has been sent.
         Some(Ok(None)) => {}
-        Some(Err(_)) => refuse(&link, CloseCause::TimedOut, "the handshake took too long"),
+        Some(Err(_)) => {
+            turn_away(shared, &link, CloseCause::TimedOut, "the handshake took too long");
+        }
         None => refuse(&link, CloseCause::Shutdown, ""),
     }
 }
@@ -351,9 +377,10 @@ pub(crate) async fn inbound<T: Transport>(
 /// Says hello, and waits for the peer to prove who it is.
 async fn prove<T: Transport>(
     shared: &Shared<T>,
+    config: &ConnectionConfig,
     mut incoming: T::Incoming,
 ) -> Option<(T::Link, Hello, <T::Link as Link>::SendStream)> {
-    let ours = Hello::new(&shared.config, shared.protocols(), Bytes::new());
+    let ours = Hello::new(config, shared.protocols(), Bytes::new());
     let mut control_out = incoming.open_early().await.ok()?;
     control_out.set_priority(CONTROL_PRIORITY);
     control_out.write_all(ours.encode()).await.ok()?;
@@ -397,7 +424,7 @@ async fn judge<T: Transport>(
         Ok(heard) => heard,
         Err(error) => {
             let (cause, message) = error.refusal();
-            refuse(link, cause, message);
+            turn_away(shared, link, cause, message);
             return None;
         }
     };
@@ -406,7 +433,7 @@ async fn judge<T: Transport>(
         // The name that the link has proven is what it may come back by.
         let core = shared.claimed(id, theirs.claim.number);
         let (Some(core), Some(standing)) = (core, theirs.claim.lanes()) else {
-            refuse(link, CloseCause::NotResumable, "");
+            turn_away(shared, link, CloseCause::NotResumable, "");
             return None;
         };
         let attempt = theirs.claim.attempt;
@@ -414,23 +441,23 @@ async fn judge<T: Transport>(
     }
     let slot = theirs.protocols.first().and_then(|wanted| shared.slot(wanted));
     let (Some(slot), Some(protocol)) = (slot, theirs.protocols.first().cloned()) else {
-        refuse(link, CloseCause::UnknownProtocol, "");
+        turn_away(shared, link, CloseCause::UnknownProtocol, "");
         return None;
     };
     let place = slot.places.clone().try_acquire_owned();
     let (Ok(place), Some(entry)) = (place, slot.backlog.try_reserve()) else {
-        refuse(link, CloseCause::Busy, "");
+        turn_away(shared, link, CloseCause::Busy, "");
         return None;
     };
     let claim = theirs.claim.number;
     let applicant = Applicant { peer: id, protocol, credential: theirs.credential };
     if let Err(Denied(message)) = slot.admission.admit(&applicant).await {
-        refuse(link, CloseCause::AdmissionDenied, message);
+        turn_away(shared, link, CloseCause::AdmissionDenied, message);
         return None;
     }
     if slot.backlog.is_closed() {
         // The listener has gone in the meantime.
-        refuse(link, CloseCause::UnknownProtocol, "");
+        turn_away(shared, link, CloseCause::UnknownProtocol, "");
         return None;
     }
     let Applicant { protocol, credential, .. } = applicant;
@@ -457,8 +484,9 @@ impl<L: Link> Judged<L> {
         self,
         shared: &Arc<Shared<T>>,
         owner: &Weak<Owner>,
-        link: L,
-        control_out: L::SendStream,
+        config: &ConnectionConfig,
+        (link, control_out): (L, L::SendStream),
+        began: Instant,
     ) {
         let Self { control_in, peer, agreement, place, entry, claim } = self;
         let Some(owner) = owner.upgrade() else { return };
@@ -469,7 +497,9 @@ impl<L: Link> Judged<L> {
                 linked: Relinked { link, control: (control_out, control_in), standing: None },
                 peer,
                 agreement,
-                config: &shared.config,
+                config,
+                live: shared.config.clone(),
+                monitor: shared.monitor.clone(),
                 redial: None,
                 place: Some(place),
                 number,
@@ -478,6 +508,9 @@ impl<L: Link> Judged<L> {
             })
         });
         if let Ok(connection) = connection {
+            let (number, path) = (connection.inner.number(), connection.link().path().kind);
+            let took = began.elapsed();
+            shared.monitor.established(Direction::Accepted, id, number, path, took);
             if resumes {
                 shared.expect_back(id, claim, &connection);
             }

@@ -13,6 +13,7 @@
 //! - [`Pooled`], [`Limited`]: providers made of providers, which share connections and keep to limits;
 //!   [`TokenBucket`] is what rates are kept with;
 //! - [`calls`]: requests and responses on streams;
+//! - [`observe`]: log events, metrics, and [`Health`];
 //! - [`dynamic`]: the same traits behind pointers, to choose a backend at run time.
 //!
 //! What a backend writes: [`transport`], a QUIC-shaped minimum. [`Node`] makes a provider of it;
@@ -24,7 +25,8 @@
 //!
 //! # Features
 //!
-//! - `conformance`: the suite of promises that every backend passes, in module `conformance`.
+//! - `conformance`: the suite of promises that every backend passes, in module `conformance`;
+//! - `metrics`: counters and measures of each node, as text for Prometheus: see [`observe`].
 
 mod address;
 pub mod calls;
@@ -41,6 +43,7 @@ mod identity;
 mod limited;
 mod listener;
 mod node;
+pub mod observe;
 mod options;
 mod path;
 mod pooled;
@@ -65,6 +68,9 @@ pub use limited::{
 };
 pub use listener::Listener;
 pub use node::Node;
+pub use observe::Health;
+#[cfg(feature = "metrics")]
+pub use observe::Metrics;
 pub use options::{
     Admission, AdmitAll, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions,
     MAX_CREDENTIAL, admission_fn,
@@ -75,7 +81,9 @@ pub use pooled::{
 };
 pub use priority::Priority;
 pub use protocol::{Capabilities, ProtocolName, ProtocolNameError};
-pub use provider::{ConnectionStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo};
+pub use provider::{
+    ConnectionStats, LaneStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo,
+};
 pub use reconnect::{
     Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
     StateEvents,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::address::PeerAddr;
 use crate::error::{ConfigError, Result};
 use crate::identity::PeerId;
+use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::provider::P2PProvider;
 
@@ -128,6 +129,15 @@ impl<P: P2PProvider> P2PProvider for Limited<P> {
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         LimitedListener::listen(&self.inner, options, self.shared.clone()).await
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        self.inner.metrics()
     }
 
     async fn shutdown(&self) {

@@ -11,19 +11,23 @@ use std::task::Poll;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::config::ConnectionConfig;
+use crate::config::live::LiveConfig;
 use crate::connection::{Connection, Core, Inner};
-use crate::error::{Limit, P2PError, ProtocolError, Result};
+use crate::error::{ConfigError, Limit, P2PError, ProtocolError, Result};
 use crate::handshake;
 use crate::identity::PeerId;
 use crate::listener::Listener;
 use crate::listener::backlog::Backlog;
+use crate::observe::{Direction, Health, Monitor, Survey};
 use crate::options::{Admission, ConnectOptions, ListenOptions};
+use crate::priority::Priority;
 use crate::protocol::ProtocolName;
-use crate::provider::P2PProvider;
+use crate::provider::{P2PConnection, P2PProvider};
 use crate::transport::{Link, Transport};
 
 /// A [`P2PProvider`] on a transport: hello, admission, messages and limits are the same on each.
@@ -39,7 +43,8 @@ pub struct Node<T: Transport> {
 /// What the node's handles and its tasks have in common.
 pub(crate) struct Shared<T: Transport> {
     pub(crate) transport: T,
-    pub(crate) config: ConnectionConfig,
+    pub(crate) config: Arc<LiveConfig>,
+    pub(crate) monitor: Arc<Monitor>,
     known: BTreeMap<PeerId, PeerAddr>,
     state: Mutex<State<T::Link>>,
     /// Closed by the shutdown; nobody ever gets a permit. A semaphore wakes in order, so that
@@ -66,6 +71,8 @@ struct State<L: Link> {
 /// A connection that lives.
 struct Remembered<L: Link> {
     inner: Weak<Inner<L>>,
+    #[cfg(feature = "metrics")]
+    counters: Arc<crate::connection::Counters>,
     /// Its entry among the claims.
     claim: Option<(PeerId, u64)>,
 }
@@ -113,9 +120,11 @@ impl<T: Transport> Node<T> {
         let max_handshakes = config.max_handshakes.clamp(1, Semaphore::MAX_PERMITS);
         let max_handshakes = u32::try_from(max_handshakes).unwrap_or(u32::MAX);
         let next_claim = transport.random();
+        let monitor = Arc::new(Monitor::new(transport.local_peer_id()));
         let shared = Arc::new(Shared {
             transport,
-            config,
+            config: Arc::new(LiveConfig::new(config)),
+            monitor,
             known: known.into_iter().map(|addr| (addr.id(), addr)).collect(),
             state: Mutex::new(State {
                 shut_down: false,
@@ -144,8 +153,62 @@ impl<T: Transport> Node<T> {
     }
 
     /// The timers and bounds in force.
-    pub fn config(&self) -> &ConnectionConfig {
-        &self.shared.config
+    pub fn config(&self) -> Arc<ConnectionConfig> {
+        self.shared.config.get()
+    }
+
+    /// Changes the timers and bounds, all at once, for all handles of this node, and returns those in
+    /// force from now on. Changes that come at the same time are made one upon the other; `change`
+    /// must not ask this node for anything. Which settings hold for connections that are there, and
+    /// which for new ones only, is listed under
+    /// [changes while running](crate::observe#changes-while-running).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use p2p_core::{ConfigError, Node, transport::Transport};
+    ///
+    /// fn be_patient<T: Transport>(node: &Node<T>) -> Result<(), ConfigError> {
+    ///     node.reconfigure(|config| config.connect_timeout = Duration::from_secs(30))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a value that cannot be meant, and for a setting that cannot change; then
+    /// nothing has changed.
+    pub fn reconfigure(
+        &self,
+        change: impl FnOnce(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.shared.config.change(change)
+    }
+
+    /// Connects, and says nothing about it.
+    async fn dial(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Connection<T::Link>> {
+        if self.shared.state().shut_down {
+            return Err(shut_down());
+        }
+        if peer.id() == self.local_peer_id() {
+            return Err(P2PError::ConnectionFailed {
+                peer: peer.id(),
+                reason: "that is this peer itself".into(),
+                source: None,
+            });
+        }
+        let known = if peer.is_id_only() { self.shared.known.get(&peer.id()) } else { None };
+        let after = options.timeout.unwrap_or(self.shared.config.get().connect_timeout);
+        let attempt =
+            handshake::outbound(&self.shared, &self.owner, known.unwrap_or(peer), options);
+        let bounded = tokio::time::timeout(after, attempt);
+        match self.shared.unless_shut_down(bounded).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => {
+                let what = format!("no answer from peer {}", peer.id().fmt_short());
+                Err(P2PError::Timeout { what, after })
+            }
+            None => Err(shut_down()),
+        }
     }
 }
 
@@ -231,7 +294,13 @@ impl<T: Transport> Shared<T> {
         state.next_connection += 1;
         let connection = connection(number);
         let inner = Arc::downgrade(&connection.inner);
-        state.connections.insert(number, Remembered { inner, claim: None });
+        let remembered = Remembered {
+            inner,
+            #[cfg(feature = "metrics")]
+            counters: connection.inner.counters(),
+            claim: None,
+        };
+        state.connections.insert(number, remembered);
         Ok(connection)
     }
 
@@ -274,10 +343,49 @@ pub(crate) trait Registry: Send + Sync {
 impl<T: Transport> Registry for Shared<T> {
     fn forget(&self, number: u64) {
         let mut state = self.state();
-        let claim = state.connections.remove(&number).and_then(|forgotten| forgotten.claim);
+        let Some(forgotten) = state.connections.remove(&number) else { return };
+        // With the lock held, so that nobody who sums up misses them or counts them twice.
+        #[cfg(feature = "metrics")]
+        self.monitor.keep(&forgotten.counters.stats());
+        let claim = forgotten.claim;
         if let Some(claim) = claim.filter(|claim| state.claims.get(claim) == Some(&number)) {
             state.claims.remove(&claim);
         }
+    }
+}
+
+impl<T: Transport> Shared<T> {
+    /// Looks at all connections.
+    pub(crate) fn survey(&self) -> Survey {
+        let mut survey = Survey::default();
+        let connections: Vec<_> = {
+            let state = self.state();
+            survey.listeners = state.listeners.len();
+            survey.shut_down = state.shut_down;
+            survey.accepts = state.listens && !state.shut_down;
+            #[cfg(feature = "metrics")]
+            {
+                survey.traffic = self.monitor.kept();
+                for remembered in state.connections.values() {
+                    survey.traffic.add(&remembered.counters.stats());
+                }
+            }
+            state.connections.values().filter_map(|one| one.inner.upgrade()).collect()
+        };
+        // Outside of the lock: one of these may be the last handle by now.
+        for inner in connections {
+            let connection = Connection { inner };
+            let queued = Priority::ALL.map(|lane| connection.queue_depth(lane));
+            survey.add(&connection.state(), &connection.path(), queued);
+        }
+        survey
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl<T: Transport> crate::observe::Surveyed for Shared<T> {
+    fn survey(&self) -> Survey {
+        Self::survey(self)
     }
 }
 
@@ -299,29 +407,17 @@ impl<T: Transport> P2PProvider for Node<T> {
     }
 
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
-        if self.shared.state().shut_down {
-            return Err(shut_down());
-        }
-        if peer.id() == self.local_peer_id() {
-            return Err(P2PError::ConnectionFailed {
-                peer: peer.id(),
-                reason: "that is this peer itself".into(),
-                source: None,
-            });
-        }
-        let known = if peer.is_id_only() { self.shared.known.get(&peer.id()) } else { None };
-        let after = options.timeout.unwrap_or(self.shared.config.connect_timeout);
-        let attempt =
-            handshake::outbound(&self.shared, &self.owner, known.unwrap_or(peer), options);
-        let bounded = tokio::time::timeout(after, attempt);
-        match self.shared.unless_shut_down(bounded).await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(_)) => {
-                let what = format!("no answer from peer {}", peer.id().fmt_short());
-                Err(P2PError::Timeout { what, after })
+        let (id, monitor, began) = (peer.id(), &self.shared.monitor, Instant::now());
+        monitor.dial(id, &options.protocol);
+        let outcome = self.dial(peer, options).await;
+        match &outcome {
+            Ok(connection) => {
+                let (number, path) = (connection.inner.number(), connection.path().kind);
+                monitor.established(Direction::Dialled, id, number, path, began.elapsed());
             }
-            None => Err(shut_down()),
+            Err(error) => monitor.dial_failed(id, error),
         }
+        outcome
     }
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
@@ -335,7 +431,7 @@ impl<T: Transport> P2PProvider for Node<T> {
         if state.listeners.contains_key(&options.protocol) {
             return Err(ProtocolError::InUse { name: options.protocol }.into());
         }
-        let max = self.shared.config.max_listeners.min(ConnectionConfig::MAX_LISTENERS);
+        let max = self.shared.config.get().max_listeners.min(ConnectionConfig::MAX_LISTENERS);
         if state.listeners.len() >= max {
             return Err(P2PError::LimitExceeded {
                 limit: Limit::Listeners,
@@ -348,13 +444,24 @@ impl<T: Transport> P2PProvider for Node<T> {
         Ok(Listener::new(self.clone(), options.protocol, backlog))
     }
 
+    fn health(&self) -> Health {
+        self.shared.survey().health(self.shared.monitor.last_error())
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        let node: Arc<dyn crate::observe::Surveyed> = self.shared.clone();
+        Some(crate::observe::Metrics::new(self.shared.monitor.clone(), Arc::downgrade(&node)))
+    }
+
     async fn shutdown(&self) {
-        let connections = {
+        let connections: Vec<_> = {
             let mut state = self.shared.state();
             state.shut_down = true;
-            std::mem::take(&mut state.connections)
+            // They stay in there until their last handle goes, for what they have counted.
+            state.connections.values().filter_map(|one| one.inner.upgrade()).collect()
         };
-        for connection in connections.values().filter_map(|remembered| remembered.inner.upgrade()) {
+        for connection in connections {
             connection.core.close(CloseCause::Shutdown, "");
         }
         self.shared.stop_listening();

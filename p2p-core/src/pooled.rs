@@ -9,6 +9,7 @@ use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::error::{ConfigError, P2PError, Result};
 use crate::identity::PeerId;
+use crate::observe::Health;
 use crate::options::{ConnectOptions, ConnectReady, ListenOptions};
 use crate::provider::P2PProvider;
 
@@ -157,6 +158,15 @@ impl<P: P2PProvider> P2PProvider for Pooled<P> {
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         Ok(PooledListener::new(self.inner.listen(options).await?))
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        self.inner.metrics()
     }
 
     async fn shutdown(&self) {

@@ -11,6 +11,7 @@ use crate::address::PeerAddr;
 use crate::close::CloseReason;
 use crate::error::Result;
 use crate::identity::PeerId;
+use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
 use crate::priority::Priority;
@@ -75,6 +76,16 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     ///
     /// Dropping the future leaves nothing behind.
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener>;
+
+    /// How this endpoint is doing now. It looks at each connection: for people and probes, not for
+    /// every message.
+    fn health(&self) -> Health;
+
+    /// The metrics of this endpoint, which it shares with no other; `None` where there are none.
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        None
+    }
 
     /// Closes all connections and listeners and gives the endpoint back. Peers see
     /// [`CloseCause::Shutdown`](crate::CloseCause::Shutdown). Waits until they can have been told;
@@ -342,8 +353,44 @@ pub struct ConnectionStats {
     pub datagrams_received: u64,
     /// Datagrams that this side threw away, because there was no link.
     pub datagrams_dropped: u64,
+    /// The messages by [`Priority::index`].
+    pub lanes: [LaneStats; Priority::COUNT],
     /// Links that carried the connection, the present one included.
     pub links: u64,
     /// The round trip as the transport estimates it now.
     pub rtt: Option<Duration>,
+}
+
+#[cfg(feature = "metrics")]
+impl ConnectionStats {
+    /// Adds the counters of another connection.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.messages_sent += other.messages_sent;
+        self.messages_received += other.messages_received;
+        self.message_bytes_sent += other.message_bytes_sent;
+        self.message_bytes_received += other.message_bytes_received;
+        self.datagrams_sent += other.datagrams_sent;
+        self.datagrams_received += other.datagrams_received;
+        self.datagrams_dropped += other.datagrams_dropped;
+        for (lane, other) in self.lanes.iter_mut().zip(&other.lanes) {
+            lane.messages_sent += other.messages_sent;
+            lane.messages_received += other.messages_received;
+            lane.message_bytes_sent += other.message_bytes_sent;
+            lane.message_bytes_received += other.message_bytes_received;
+        }
+    }
+}
+
+/// Counters of the messages of one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaneStats {
+    /// Messages given to the transport.
+    pub messages_sent: u64,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Bytes in the messages sent.
+    pub message_bytes_sent: u64,
+    /// Bytes in the messages received.
+    pub message_bytes_received: u64,
 }

@@ -83,7 +83,7 @@ pub(super) async fn run<L: Link>(
             Ended::Closed(_) => None,
             Ended::Replaced(next) => Some(next),
         };
-        let Some(backoff) = &core.reconnect else { break core.state.get() };
+        let Some(backoff) = core.backoff() else { break core.state.get() };
         core.detach();
         // A link on which the peer let this side in ends the search; the next one is another.
         let goes_on = matches!(core.state.get(), ConnectionState::Reconnecting { .. });
@@ -92,7 +92,7 @@ pub(super) async fn run<L: Link>(
         }
         let next = match handed {
             Some(next) => Ok(next),
-            None => seeker.seek(&core, backoff).await,
+            None => seeker.seek(&core, &backoff).await,
         };
         match next {
             Ok(Relinked { link, control: next, standing }) => {

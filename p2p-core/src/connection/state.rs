@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::close::{CloseCause, CloseReason, ClosedBy};
+use crate::observe::Subject;
 use crate::reconnect::{ConnectionState, StateEvents};
 
 /// How many changes a slow reader can be behind before it misses the oldest.
@@ -13,7 +14,10 @@ const REMEMBERED: usize = 16;
 
 /// The present state, and the last changes.
 #[derive(Debug)]
-pub(crate) struct StateCell(Mutex<Log>);
+pub(crate) struct StateCell {
+    log: Mutex<Log>,
+    subject: Subject,
+}
 
 #[derive(Debug)]
 struct Log {
@@ -72,18 +76,20 @@ impl Place {
 }
 
 impl StateCell {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(subject: Subject) -> Arc<Self> {
         let states = VecDeque::from([ConnectionState::Connected]);
-        Arc::new(Self(Mutex::new(Log {
-            states,
-            first: 0,
-            waiting: BTreeMap::new(),
-            next_number: 0,
-        })))
+        let waiting = BTreeMap::new();
+        let log = Mutex::new(Log { states, first: 0, waiting, next_number: 0 });
+        Arc::new(Self { log, subject })
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, as it is known outside.
+    pub(crate) const fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     pub(crate) fn get(&self) -> ConnectionState {
@@ -106,9 +112,10 @@ impl StateCell {
                 log.states.pop_front();
                 log.first += 1;
             }
-            log.states.push_back(state);
+            log.states.push_back(state.clone());
             std::mem::take(&mut log.waiting)
         };
+        self.subject.on_state(&state);
         waiting.into_values().for_each(Waker::wake);
     }
 
@@ -170,10 +177,13 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
+    use crate::identity::SecretKey;
+    use crate::observe::Monitor;
 
     #[test]
     fn who_waits_no_longer_leaves_nothing_behind() {
-        let cell = StateCell::new();
+        let peer = SecretKey::from_bytes(&[1; 32]).peer_id();
+        let cell = StateCell::new(Subject::new(Arc::new(Monitor::new(peer)), peer, 0));
         let mut cx = Context::from_waker(Waker::noop());
         let mut stays = pin!(cell.over());
         assert!(stays.as_mut().poll(&mut cx).is_pending());

@@ -175,7 +175,8 @@ pub(super) async fn watch<L: Link>(core: &Core<L>, link: &L, redials: bool) -> P
                 }
             }
             Verdict::Wait(until) => core.watch.news(until).await,
-            Verdict::Dead(_) if redials => {
+            Verdict::Dead(silent) if redials => {
+                core.state.subject().failover(silent);
                 link.close(CloseCause::LinkReplaced.to_wire(), "silent");
                 return PumpError::Closed;
             }

@@ -44,6 +44,8 @@ pub(crate) struct Liveness {
     /// The number of the next probe, and how many of them were sent in the present silence.
     next: u64,
     asked: u32,
+    /// It counted as dead, and nothing has come since.
+    dead: bool,
     /// An answer has come since the last look.
     answered: bool,
     /// When the latest probes went.
@@ -60,6 +62,7 @@ impl Liveness {
             heard: 0,
             next: 0,
             asked: 0,
+            dead: false,
             answered: false,
             went: [None; PROBES as usize],
         }
@@ -69,6 +72,7 @@ impl Liveness {
     pub(crate) fn on_link(&mut self, rtt: Option<Duration>) {
         self.rtt = rtt.map(|rtt| (rtt, rtt / 2));
         self.since = None;
+        self.dead = false;
         self.answered = false;
         self.went = [None; PROBES as usize];
     }
@@ -94,6 +98,7 @@ impl Liveness {
     pub(crate) fn ask_again(&mut self, now: Instant) {
         self.since = Some(now);
         self.asked = 0;
+        self.dead = true;
     }
 
     /// How long an answer may take before it is missed.
@@ -109,7 +114,8 @@ impl Liveness {
 
     /// Whether the link is silent for longer than it should be.
     pub(crate) fn is_suspect(&self, now: Instant) -> bool {
-        self.since.is_some_and(|since| now.saturating_duration_since(since) >= self.limit() / 2)
+        let is_long = |since: Instant| now.saturating_duration_since(since) >= self.limit() / 2;
+        self.dead || self.since.is_some_and(is_long)
     }
 
     /// What to do, given how much was sent and heard so far in all (any measure that grows); probes
@@ -117,7 +123,9 @@ impl Liveness {
     pub(crate) fn look(&mut self, now: Instant, sent: u64, heard: u64) -> Verdict {
         if std::mem::take(&mut self.answered) {
             self.since = None;
+            self.dead = false;
         }
+        self.dead &= heard == self.heard;
         if heard != self.heard || self.since.is_none() && sent != self.sent {
             // It lives, or is asked something. Whether it lives on is worth a question, later.
             (self.sent, self.heard) = (sent, heard);
@@ -211,6 +219,30 @@ mod tests {
             prop_assert_eq!(done, Verdict::Dead(now - start));
             prop_assert_eq!(now - start, watch.limit());
             prop_assert!(watch.limit() >= FLOOR.max(rtt * 9));
+        }
+    }
+
+    #[test]
+    fn a_dead_link_stays_suspect_while_it_is_asked_again_and_until_something_comes() {
+        for answered in [true, false] {
+            let (mut watch, mut now) = (Liveness::new(FLOOR), Instant::now());
+            let rtt = Duration::from_millis(50);
+            watch.on_link(Some(rtt));
+            assert!(!watch.is_suspect(now));
+            run(&mut watch, &mut now, rtt, |_| false);
+            for _ in 0..3 {
+                watch.ask_again(now);
+                assert!(watch.is_suspect(now));
+                run(&mut watch, &mut now, rtt, |_| false);
+                assert!(watch.is_suspect(now));
+            }
+            watch.ask_again(now);
+            if answered {
+                run(&mut watch, &mut now, rtt, |_| true);
+            } else {
+                watch.look(now, 1, 1);
+            }
+            assert!(!watch.is_suspect(now));
         }
     }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, ListenOptions, Message,
+    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, Health, ListenOptions, Message,
     P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo,
     Priority, ProtocolName, Result, StateEvents,
 };
@@ -26,6 +26,8 @@ enum Fault {
     Duplicates,
     /// A receive that is given up takes its message with it.
     Forgets,
+    /// Whatever happens, it has nothing to tell.
+    LooksFine,
     /// A close does nothing.
     NeverCloses,
     /// Some messages change places, if two are there.
@@ -64,6 +66,10 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         let inner = self.inner.listen(options).await?;
         Ok(BrokenListener { inner, fault: self.fault })
+    }
+
+    fn health(&self) -> Health {
+        if self.fault == Fault::LooksFine { Health::default() } else { self.inner.health() }
     }
 
     async fn shutdown(&self) {
@@ -314,6 +320,14 @@ fn a_backend_that_never_closes_is_caught() {
             "closing::every_observer_sees_the_end",
             "closing::whoever_waits_is_told",
         ],
+    );
+}
+
+#[test]
+fn a_backend_that_always_looks_fine_is_caught() {
+    caught(
+        Fault::LooksFine,
+        &["health::a_provider_knows_what_it_has", "health::a_failure_is_remembered"],
     );
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use p2p_core::conformance::{Fixture, Wrapped, run_all};
 use p2p_core::{
-    ConnectOptions, ListenOptions, P2PProvider, PeerAddr, PeerId, PoolConfig, Pooled,
+    ConnectOptions, Health, ListenOptions, P2PProvider, PeerAddr, PeerId, PoolConfig, Pooled,
     PooledConnection, PooledListener, Result,
 };
 use p2p_simulator::{SimulatorConnection, SimulatorListener, SimulatorP2P};
@@ -63,6 +63,10 @@ impl P2PProvider for Alone {
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         pool(self.0.clone()).listen(options).await
+    }
+
+    fn health(&self) -> Health {
+        self.0.health()
     }
 
     async fn shutdown(&self) {

@@ -1,11 +1,14 @@
-//! What is built on top of a provider: limits, pools, calls; in virtual time.
+//! What is built on top of a provider: limits, pools, calls, and what is told outside; in virtual time.
 
 mod calls;
 mod calls_under_fire;
 mod limited;
 mod limited_traffic;
+mod observed;
+mod observed_events;
 mod pooled;
 mod pooled_places;
+mod reconfigured;
 
 use std::time::Duration;
 
