@@ -321,6 +321,8 @@ suite! { $
     paths {
         a_connection_has_a_path_and_an_ended_one_none,
         the_present_path_is_the_first_event,
+        who_wants_relays_only_takes_no_direct_path,
+        who_requires_a_direct_path_keeps_it,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::engine::send_lane::LaneTerms;
 use crate::error::{Limit, P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::node::{KeepAlive, Registry};
-use crate::path::{PathEvents, PathInfo};
+use crate::path::{PathEvents, PathInfo, PathPolicy};
 use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::provider::{ConnectionStats, Message, P2PConnection, PeerInfo};
@@ -32,6 +32,7 @@ mod arrivals;
 mod inbox;
 mod outbox;
 mod parts;
+mod paths;
 mod program_stream;
 mod pump;
 pub(crate) mod relink;
@@ -78,6 +79,7 @@ pub(crate) struct Core<L: Link> {
     reconnect: Option<Backoff>,
     inbox: Inbox<L::RecvStream>,
     outbox: Outbox<L::SendStream>,
+    path_policy: PathPolicy,
     state: Arc<StateCell>,
     handover: Handover<L>,
     watch: Arc<Watch>,
@@ -95,6 +97,7 @@ pub(crate) struct Parts<'a, L: Link> {
     pub(crate) peer: PeerInfo,
     pub(crate) agreement: Agreement,
     pub(crate) config: &'a ConnectionConfig,
+    pub(crate) path_policy: PathPolicy,
     /// On the side that dialled: how to dial again.
     pub(crate) redial: Option<Box<dyn Redial<L>>>,
     pub(crate) place: Option<OwnedSemaphorePermit>,
@@ -161,6 +164,7 @@ impl<L: Link> Connection<L> {
             reconnect,
             inbox: Inbox::new(window, max_message_size, origin, marked, watch.clone()),
             outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone()),
+            path_policy: parts.path_policy,
             state: StateCell::new(),
             handover: Handover::default(),
             watch,

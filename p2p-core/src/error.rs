@@ -184,7 +184,9 @@ impl P2PError {
         reason: CloseReason,
     ) -> Self {
         match Self::from_refusal(peer, protocol, reason) {
-            Self::Closed(reason) if reason.cause != CloseCause::Busy => {
+            Self::Closed(reason)
+                if !matches!(reason.cause, CloseCause::Busy | CloseCause::PathPolicy) =>
+            {
                 Self::ConnectionFailed { peer, reason: reason.to_string(), source: None }
             }
             error => error,

@@ -69,7 +69,7 @@ pub use options::{
     Admission, AdmitAll, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions,
     MAX_CREDENTIAL, admission_fn,
 };
-pub use path::{PathAddr, PathEvents, PathInfo, PathKind};
+pub use path::{PathAddr, PathEvents, PathInfo, PathKind, PathPolicy};
 pub use pooled::{
     PoolConfig, Pooled, PooledConnection, PooledListener, PooledRecvStream, PooledSendStream,
 };

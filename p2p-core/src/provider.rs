@@ -46,8 +46,11 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     /// - [`AuthenticationFailed`]: it is somebody else, or (with [`ConnectReady::Admitted`]) it does
     ///   not let us in;
     /// - [`Protocol`]: it does not serve the protocol, or no common version;
-    /// - [`Closed`]: this provider was shut down; or, with [`ConnectReady::Admitted`] and the cause
-    ///   [`Busy`](crate::CloseCause::Busy), the peer has no place left.
+    /// - [`Closed`]: this provider was shut down; with the cause
+    ///   [`PathPolicy`](crate::CloseCause::PathPolicy), the way to the peer is none that the options
+    ///   (or, with [`ConnectReady::Admitted`], the peer's) allow; or, with
+    ///   [`ConnectReady::Admitted`] and the cause [`Busy`](crate::CloseCause::Busy), the peer has no
+    ///   place left.
     ///
     /// # Cancel safety
     ///

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Core;
 use super::arrivals;
 use super::parts::Parts;
+use super::paths;
 use super::relink::{Redial, RedialError, Relinked};
 use super::watch;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
@@ -215,7 +216,8 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
     let mut ended = pin!(link.closed());
     let mut speaking = pin!(watch::speak(core, &*link));
     let mut watching = pin!(watch::watch(core, &*link, redials));
-    let mut parts = Parts::<9>::new();
+    let mut judging = pin!(paths::judge(core, &*link));
+    let mut parts = Parts::<10>::new();
     let mut closed = None;
     // In this order, so that simulated runs repeat; what the first finds out concerns the next ones.
     let ended = poll_fn(|cx| {
@@ -227,6 +229,7 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
         let sorted = parts.poll(4, sorting.as_mut()).map(violated).is_ready();
         let _ = parts.poll(7, speaking.as_mut()).map(violated);
         let _ = parts.poll(8, watching.as_mut()).map(violated);
+        let _ = parts.poll(9, judging.as_mut());
         if let Poll::Ready(next) = parts.poll(5, replaced.as_mut()) {
             return Poll::Ready(Ended::Replaced(next));
         }
