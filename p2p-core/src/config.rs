@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::datagram::DatagramDrop;
 use crate::engine::frame;
 use crate::error::ConfigError;
 use crate::protocol::Capabilities;
@@ -43,6 +44,11 @@ pub struct ConnectionConfig {
     /// Bytes of messages of each priority that may be waiting for the transport before `send` waits
     /// and `try_send` fails; the message that crosses it is taken. Default 64 KiB.
     pub send_queue: usize,
+    /// Bytes of datagrams that may wait for the program's `recv_datagram`, each counted with 64 bytes
+    /// besides its own; past it, datagrams are dropped and counted. Default 1 MiB.
+    pub datagram_queue: usize,
+    /// Which datagrams are dropped then. Default [`DatagramDrop::Oldest`].
+    pub datagram_drop: DatagramDrop,
     /// From which size on messages are packed with LZ4, if the peer understands that; those that do
     /// not shrink go as they are. Bytes; default `None`: never.
     pub compress_from: Option<usize>,
@@ -100,7 +106,11 @@ impl ConnectionConfig {
             let value = self.max_message_size.to_string();
             return Err(ConfigError::new("max_message_size", value, expected));
         }
-        let windows = [("receive_window", self.receive_window), ("send_queue", self.send_queue)];
+        let windows = [
+            ("receive_window", self.receive_window),
+            ("send_queue", self.send_queue),
+            ("datagram_queue", self.datagram_queue),
+        ];
         for (setting, value) in windows {
             if value == 0 || value > Self::MAX_WINDOW {
                 let expected = "it must be at least 1 and at most 1073741824 bytes";
@@ -174,6 +184,14 @@ impl ConnectionConfig {
         self
     }
 
+    /// Sets how many bytes of datagrams may wait for the program, and which are dropped past it.
+    #[must_use]
+    pub const fn with_datagram_queue(mut self, bytes: usize, drops: DatagramDrop) -> Self {
+        self.datagram_queue = bytes;
+        self.datagram_drop = drops;
+        self
+    }
+
     /// Packs messages from this size on.
     #[must_use]
     pub const fn with_compress_from(mut self, bytes: usize) -> Self {
@@ -223,6 +241,8 @@ impl Default for ConnectionConfig {
             max_message_size: 1 << 20,
             receive_window: 1 << 20,
             send_queue: 64 * 1024,
+            datagram_queue: 1 << 20,
+            datagram_drop: DatagramDrop::Oldest,
             compress_from: None,
             reconnect: ReconnectPolicy::Off,
             failover: FailoverPolicy::Off,
@@ -283,6 +303,7 @@ mod tests {
         check("receive_window", "0", |config| config.receive_window = 0);
         check("receive_window", "1073741825", |config| config.receive_window = (1 << 30) + 1);
         check("send_queue", "0", |config| config.send_queue = 0);
+        check("datagram_queue", "0", |config| config.datagram_queue = 0);
         check("max_streams", "0", |config| config.max_streams = 0);
         check("max_handshakes", "0", |config| config.max_handshakes = 0);
         check("max_listeners", "17", |config| config.max_listeners = 17);

@@ -229,6 +229,8 @@ suite! { $
         the_largest_fits_and_one_more_byte_is_typed,
         a_full_queue_lets_the_newest_through,
         counters_count_datagrams,
+        what_nobody_takes_is_dropped_by_policy_and_counted,
+        a_datagram_too_large_may_travel_on_a_stream,
     }
     streams {
         a_stream_is_seen_before_anything_is_written,

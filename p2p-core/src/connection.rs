@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::config::ConnectionConfig;
+use crate::datagram::{DatagramFallback, DatagramOptions};
 use crate::engine::StreamKind;
 use crate::engine::hello::Agreement;
 use crate::engine::send_lane::LaneTerms;
@@ -29,6 +30,8 @@ use crate::stream::SendStream;
 use crate::transport::{DatagramError, Link, LinkClosed};
 
 mod arrivals;
+mod datagram_streams;
+mod datagrams;
 mod inbox;
 mod outbox;
 mod parts;
@@ -40,6 +43,8 @@ pub(crate) mod state;
 mod turns;
 mod watch;
 
+use datagram_streams::DatagramStreams;
+use datagrams::Datagrams;
 use inbox::Inbox;
 use outbox::{Outbox, PushError};
 pub use program_stream::{ProgramRecvStream, ProgramSendStream};
@@ -79,12 +84,16 @@ pub(crate) struct Core<L: Link> {
     reconnect: Option<Backoff>,
     inbox: Inbox<L::RecvStream>,
     outbox: Outbox<L::SendStream>,
+    datagrams: Datagrams,
+    datagram_streams: DatagramStreams<L::RecvStream>,
     path_policy: PathPolicy,
     state: Arc<StateCell>,
     handover: Handover<L>,
     watch: Arc<Watch>,
     /// Control frames that have come.
     control_heard: AtomicU64,
+    /// Datagrams that former links did not send.
+    lost_datagrams: AtomicU64,
     /// Attempts of this side to come back.
     attempts: AtomicU32,
     /// What the peer did that ended the connection.
@@ -164,11 +173,14 @@ impl<L: Link> Connection<L> {
             reconnect,
             inbox: Inbox::new(window, max_message_size, origin, marked, watch.clone()),
             outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone()),
+            datagrams: Datagrams::new(config.datagram_queue, config.datagram_drop),
+            datagram_streams: DatagramStreams::default(),
             path_policy: parts.path_policy,
             state: StateCell::new(),
             handover: Handover::default(),
             watch,
             control_heard: AtomicU64::new(0),
+            lost_datagrams: AtomicU64::new(0),
             attempts: AtomicU32::new(0),
             violation: OnceLock::new(),
         });
@@ -337,9 +349,15 @@ impl<L: Link> Core<L> {
         self.attempts.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Datagrams that the links did not send.
+    fn datagrams_not_sent(&self) -> u64 {
+        self.lost_datagrams.load(Ordering::Relaxed) + self.link().datagrams_dropped()
+    }
+
     /// The link is lost, another may follow.
     fn detach(&self) {
         self.outbox.detach();
+        add(&self.lost_datagrams, self.datagram_streams.detach());
         self.inbox.detach();
         self.lost_links.fetch_add(1, Ordering::Release);
     }
@@ -350,7 +368,8 @@ impl<L: Link> Core<L> {
         link: L,
         standing: Option<[(u64, u64); Priority::COUNT]>,
     ) -> Result<(), PumpError> {
-        *self.link_slot() = Arc::new(link);
+        let former = std::mem::replace(&mut *self.link_slot(), Arc::new(link));
+        self.lost_datagrams.fetch_add(former.datagrams_dropped(), Ordering::Relaxed);
         for (priority, (end, taken)) in
             Priority::ALL.into_iter().zip(standing.into_iter().flatten())
         {
@@ -431,13 +450,14 @@ impl<L: Link> P2PConnection for Connection<L> {
         }
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
         let unsupported = || ProtocolError::Unsupported { capability: "datagrams" }.into();
         let Inner { core, counters, .. } = &*self.inner;
         if !core.peer.capabilities.contains(Capabilities::DATAGRAMS) {
             return Err(unsupported());
         }
         let size = datagram.len();
+        let spare = (options.fallback == DatagramFallback::Stream).then(|| datagram.clone());
         match core.link().send_datagram(datagram) {
             Ok(()) => {
                 add(&counters.datagrams_sent, 1);
@@ -451,11 +471,10 @@ impl<L: Link> P2PConnection for Connection<L> {
                 }
                 end => Err(core.ended(end.unwrap_or_else(|| closed.into()))),
             },
-            Err(DatagramError::TooLarge { max }) => Err(P2PError::LimitExceeded {
-                limit: Limit::Datagram,
-                max: max as u64,
-                actual: size as u64,
-            }),
+            Err(DatagramError::TooLarge { max }) => match spare {
+                Some(datagram) => self.send_on_stream(datagram),
+                None => Err(too_large(Limit::Datagram, max, size)),
+            },
             Err(DatagramError::Unsupported) => Err(unsupported()),
         }
     }
@@ -464,12 +483,12 @@ impl<L: Link> P2PConnection for Connection<L> {
         let Inner { core, counters, .. } = &*self.inner;
         loop {
             let links = core.lost_links();
-            match core.link().recv_datagram().await {
-                Ok(datagram) => {
+            match core.datagrams.recv(&*core.link()).await {
+                Some(datagram) => {
                     add(&counters.datagrams_received, 1);
                     return Ok(datagram);
                 }
-                Err(_) => core.next_link(links).await.map_err(|reason| core.ended(reason))?,
+                None => core.next_link(links).await.map_err(|reason| core.ended(reason))?,
             }
         }
     }
@@ -554,7 +573,7 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     fn stats(&self) -> ConnectionStats {
-        let counters = &self.inner.counters;
+        let Inner { core, counters, .. } = &*self.inner;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ConnectionStats {
             messages_sent: read(&counters.messages_sent),
@@ -563,8 +582,9 @@ impl<L: Link> P2PConnection for Connection<L> {
             message_bytes_received: read(&counters.message_bytes_received),
             datagrams_sent: read(&counters.datagrams_sent),
             datagrams_received: read(&counters.datagrams_received),
-            datagrams_dropped: read(&counters.datagrams_dropped),
-            links: self.inner.core.lost_links() + 1,
+            datagrams_dropped: read(&counters.datagrams_dropped) + core.datagrams_not_sent(),
+            datagrams_unread: core.datagrams.dropped(),
+            links: core.lost_links() + 1,
             rtt: self.path().rtt,
         }
     }
@@ -593,11 +613,33 @@ impl<L: Link> Connection<L> {
     fn check_size(&self, message: &Bytes) -> Result<usize> {
         let (size, max) = (message.len(), self.inner.core.peer.max_message_size);
         if size > max {
-            let (max, actual) = (max as u64, size as u64);
-            return Err(P2PError::LimitExceeded { limit: Limit::Message, max, actual });
+            return Err(too_large(Limit::Message, max, size));
         }
         Ok(size)
     }
+
+    /// Sends a datagram that is too large for the path.
+    fn send_on_stream(&self, datagram: Bytes) -> Result<()> {
+        const MAX: usize = DatagramOptions::MAX_ON_STREAM;
+        const WAITING: usize = DatagramOptions::MAX_WAITING;
+        let Inner { core, counters, .. } = &*self.inner;
+        let size = datagram.len();
+        if !core.peer.capabilities.contains(Capabilities::DATAGRAM_STREAMS) {
+            return Err(ProtocolError::Unsupported { capability: "datagrams on streams" }.into());
+        }
+        if size > MAX {
+            return Err(too_large(Limit::Datagram, MAX, size));
+        }
+        if !core.datagram_streams.try_push(datagram) {
+            return Err(too_large(Limit::DatagramStreams, WAITING, WAITING + 1));
+        }
+        add(&counters.datagrams_sent, 1);
+        Ok(())
+    }
+}
+
+fn too_large(limit: Limit, max: usize, actual: usize) -> P2PError {
+    P2PError::LimitExceeded { limit, max: max as u64, actual: actual as u64 }
 }
 
 impl<L: Link> Drop for Inner<L> {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
 use crate::options::{ConnectOptions, ListenOptions};
@@ -80,8 +81,8 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     fn queue_depth(&self, priority: Priority) -> usize;
     /// See [`P2PConnection::recv_message`].
     async fn recv_message(&self) -> Result<Message>;
-    /// See [`P2PConnection::send_datagram`].
-    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+    /// See [`P2PConnection::send_datagram_with`].
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()>;
     /// See [`P2PConnection::recv_datagram`].
     async fn recv_datagram(&self) -> Result<Bytes>;
     /// See [`P2PConnection::max_datagram_size`].
@@ -136,8 +137,8 @@ impl<C: P2PConnection> DynConnection for C {
         P2PConnection::recv_message(self).await
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        P2PConnection::send_datagram(self, datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        P2PConnection::send_datagram_with(self, datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
@@ -375,8 +376,8 @@ impl P2PConnection for AnyConnection {
         self.0.recv_message().await
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.0.send_datagram(datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.0.send_datagram_with(datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {

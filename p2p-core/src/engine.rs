@@ -41,6 +41,8 @@ pub(crate) enum StreamKind {
     Probe,
     /// The answer: the question's number.
     ProbeAnswer,
+    /// A datagram that is too large for the path.
+    Datagram,
 }
 
 impl StreamKind {
@@ -51,6 +53,7 @@ impl StreamKind {
             Self::Program => 0x20,
             Self::Probe => 0x30,
             Self::ProbeAnswer => 0x31,
+            Self::Datagram => 0x40,
         }
     }
 
@@ -62,6 +65,7 @@ impl StreamKind {
             0x20 => Some(Self::Program),
             0x30 => Some(Self::Probe),
             0x31 => Some(Self::ProbeAnswer),
+            0x40 => Some(Self::Datagram),
             _ => None,
         }
     }

@@ -273,6 +273,8 @@ pub enum Limit {
     Credential,
     /// Bytes of a datagram.
     Datagram,
+    /// Datagrams that wait for the transport because they are too large for the path.
+    DatagramStreams,
     /// This side's attempts to connect.
     Dials,
     /// Listeners of a node.
@@ -300,6 +302,7 @@ impl fmt::Display for Limit {
             Self::Connections => "connections",
             Self::Credential => "bytes in a credential",
             Self::Datagram => "bytes in a datagram",
+            Self::DatagramStreams => "datagrams that wait for streams",
             Self::Dials => "dials",
             Self::Listeners => "listeners of a node",
             Self::Message => "bytes in a message",

@@ -33,6 +33,7 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;
+mod datagram;
 pub mod dynamic;
 mod engine;
 mod error;
@@ -57,6 +58,7 @@ pub use address::{PeerAddr, RelayUrl, RelayUrlError, TicketError};
 pub use close::{CloseCause, CloseReason, ClosedBy};
 pub use config::ConnectionConfig;
 pub use connection::{Connection, ProgramRecvStream, ProgramSendStream};
+pub use datagram::{DatagramDrop, DatagramFallback, DatagramOptions};
 pub use error::{BoxError, ConfigError, Limit, P2PError, ProtocolError, Result, StreamError};
 pub use identity::{PeerId, PeerIdError, SecretKey};
 pub use limited::{

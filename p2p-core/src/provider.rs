@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::Result;
 use crate::identity::PeerId;
 use crate::options::{ConnectOptions, ListenOptions};
@@ -186,9 +187,25 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// [`max_datagram_size`](P2PConnection::max_datagram_size),
     /// [`Protocol`](crate::P2PError::Protocol) if the peer takes none, or why the connection has
     /// ended.
-    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+        self.send_datagram_with(datagram, DatagramOptions::default())
+    }
 
-    /// Receives the next datagram. A bounded number waits; when it is reached, the oldest go.
+    /// Sends a datagram as [`send_datagram`](P2PConnection::send_datagram) does; one that is larger
+    /// than the path carries may travel on a stream instead, if the options say so.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_datagram`](P2PConnection::send_datagram). On a stream:
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded) with
+    /// [`Limit::Datagram`](crate::Limit::Datagram) past [`DatagramOptions::MAX_ON_STREAM`] bytes, with
+    /// [`Limit::DatagramStreams`](crate::Limit::DatagramStreams) while
+    /// [`DatagramOptions::MAX_WAITING`] wait for the transport, and
+    /// [`Protocol`](crate::P2PError::Protocol) if the peer does not know of it.
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()>;
+
+    /// Receives the next datagram. A bounded number of bytes waits, by the node's `datagram_queue`;
+    /// past it datagrams are dropped, by its `datagram_drop`, and counted.
     ///
     /// # Errors
     ///
@@ -339,12 +356,16 @@ pub struct ConnectionStats {
     pub message_bytes_sent: u64,
     /// Bytes in the messages received.
     pub message_bytes_received: u64,
-    /// Datagrams given to the transport.
+    /// Datagrams given to the transport, on streams or not.
     pub datagrams_sent: u64,
-    /// Datagrams received.
+    /// Datagrams that the program took.
     pub datagrams_received: u64,
-    /// Datagrams that this side threw away, because there was no link.
+    /// Datagrams that this side dropped instead of sending them: there was no link, or (if the
+    /// transport says so) newer ones came before they could go.
     pub datagrams_dropped: u64,
+    /// Datagrams that came and that this side dropped, because the program did not take them in time.
+    /// A transport may drop a few more in the first 20 ms after the program last looked.
+    pub datagrams_unread: u64,
     /// Links that carried the connection, the present one included.
     pub links: u64,
     /// The round trip as the transport estimates it now.

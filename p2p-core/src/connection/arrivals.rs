@@ -62,6 +62,11 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
                             core.inbox.report_at_once();
                         }
                     }
+                    Some((StreamKind::Datagram, _)) => {
+                        if !core.datagram_streams.add(stream, &read) {
+                            core.datagrams.drop_one();
+                        }
+                    }
                     Some(_) => return PumpError::Violation("a second control stream".into()),
                     // A kind of a later version, or a stream that ended before it said what it is.
                     None => stream.stop(0),

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Core;
 use super::arrivals;
+use super::{datagram_streams, datagrams};
 use super::parts::Parts;
 use super::paths;
 use super::relink::{Redial, RedialError, Relinked};
@@ -217,7 +218,10 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
     let mut speaking = pin!(watch::speak(core, &*link));
     let mut watching = pin!(watch::watch(core, &*link, redials));
     let mut judging = pin!(paths::judge(core, &*link));
-    let mut parts = Parts::<10>::new();
+    let mut collecting = pin!(datagrams::collect(core, &*link));
+    let mut streaming = pin!(datagram_streams::send(core, &*link));
+    let mut receiving = pin!(datagram_streams::receive(core));
+    let mut parts = Parts::<13>::new();
     let mut closed = None;
     // In this order, so that simulated runs repeat; what the first finds out concerns the next ones.
     let ended = poll_fn(|cx| {
@@ -230,6 +234,9 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
         let _ = parts.poll(7, speaking.as_mut()).map(violated);
         let _ = parts.poll(8, watching.as_mut()).map(violated);
         let _ = parts.poll(9, judging.as_mut());
+        let _ = parts.poll(10, collecting.as_mut());
+        let _ = parts.poll(11, streaming.as_mut()).map(violated);
+        let _ = parts.poll(12, receiving.as_mut());
         if let Poll::Ready(next) = parts.poll(5, replaced.as_mut()) {
             return Poll::Ready(Ended::Replaced(next));
         }

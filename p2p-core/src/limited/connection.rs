@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::stream::{LimitedRecvStream, LimitedSendStream};
 use super::{Place, Way};
 use crate::close::CloseReason;
+use crate::datagram::{DatagramFallback, DatagramOptions};
 use crate::error::{Limit, P2PError, Result};
 use crate::identity::PeerId;
 use crate::path::{PathEvents, PathInfo};
@@ -114,12 +115,16 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         Ok(message)
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
         // Without a size, the peer takes none, and the connection within says so.
         if let Some(max) = self.max_datagram_size() {
+            let max = match options.fallback {
+                DatagramFallback::Fail => max,
+                DatagramFallback::Stream => max.max(DatagramOptions::MAX_ON_STREAM),
+            };
             self.take(datagram.len(), max)?;
         }
-        self.inner.send_datagram(datagram)
+        self.inner.send_datagram_with(datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {

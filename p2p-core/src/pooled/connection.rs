@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::reaper::Pool;
 use super::slots::Key;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
 use crate::path::{PathEvents, PathInfo};
@@ -114,8 +115,8 @@ impl<C: P2PConnection> P2PConnection for PooledConnection<C> {
         self.inner.recv_message()
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.inner.send_datagram(datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.inner.send_datagram_with(datagram, options)
     }
 
     fn recv_datagram(&self) -> impl Future<Output = Result<Bytes>> + Send {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, ListenOptions, Message,
+    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, ListenOptions, Message,
     P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo,
     Priority, ProtocolName, Result, StateEvents,
 };
@@ -193,8 +193,8 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
         Ok(message)
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.inner.send_datagram(datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.inner.send_datagram_with(datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
