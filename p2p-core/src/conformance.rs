@@ -309,6 +309,9 @@ suite! { $
         a_full_lane_does_not_hold_up_another,
         who_does_not_want_to_wait_is_told_and_loses_nothing,
         packed_messages_arrive_as_they_were_sent,
+        a_reserved_place_never_waits,
+        a_place_given_back_is_anybodys,
+        places_are_given_in_the_order_of_the_calls,
     }
     resuming {
         messages_survive_the_loss_of_links,

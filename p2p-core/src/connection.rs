@@ -19,6 +19,7 @@ use crate::error::{Limit, P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::node::{KeepAlive, Registry};
 use crate::path::{PathEvents, PathInfo, PathPolicy};
+use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::provider::{ConnectionStats, Message, P2PConnection, PeerInfo};
@@ -36,6 +37,7 @@ mod inbox;
 mod outbox;
 mod parts;
 mod paths;
+mod place;
 mod program_stream;
 mod pump;
 pub(crate) mod relink;
@@ -47,6 +49,7 @@ use datagram_streams::DatagramStreams;
 use datagrams::Datagrams;
 use inbox::Inbox;
 use outbox::{Outbox, PushError};
+use place::Place;
 pub use program_stream::{ProgramRecvStream, ProgramSendStream};
 use pump::PumpError;
 use relink::{Handover, Redial, Relinked};
@@ -289,6 +292,15 @@ impl<L: Link> Core<L> {
         P2PError::from_refusal(self.peer.id, &self.peer.protocol, reason.into())
     }
 
+    /// Why a message was not taken, for those who do not wait to hear how the connection ended.
+    fn not_taken(&self, error: PushError) -> P2PError {
+        let ending = || CloseReason::new(ClosedBy::Network, CloseCause::Transport, "");
+        match error {
+            PushError::Closing(reason) => self.ended(reason),
+            PushError::Ended => self.ended(self.end().unwrap_or_else(ending)),
+        }
+    }
+
     /// Ends the connection from this side.
     pub(crate) fn close(&self, cause: CloseCause, message: &str) {
         let reason = CloseReason::new(ClosedBy::Local, cause, message);
@@ -418,12 +430,20 @@ impl<L: Link> P2PConnection for Connection<L> {
                 max: core.outbox.max_queued() as u64,
                 actual: (core.outbox.queued(priority) + size) as u64,
             }),
-            Err(PushError::Closing(reason)) => Err(core.ended(reason)),
-            Err(PushError::Ended) => {
-                let ending = || CloseReason::new(ClosedBy::Network, CloseCause::Transport, "");
-                Err(core.ended(core.end().unwrap_or_else(ending)))
-            }
+            Err(error) => Err(core.not_taken(error)),
         }
+    }
+
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        let core = &self.inner.core;
+        self.check_length(size)?;
+        match core.outbox.reserve(priority, size).await {
+            Ok(()) => {}
+            Err(PushError::Closing(reason)) => return Err(core.ended(reason)),
+            Err(PushError::Ended) => return Err(core.ended(core.closed().await)),
+        }
+        let connection = self.clone();
+        Ok(SendPermit::new(Place { connection, priority, size, used: false }))
     }
 
     fn queue_depth(&self, priority: Priority) -> usize {
@@ -611,7 +631,11 @@ impl<L: Link> P2PConnection for Connection<L> {
 
 impl<L: Link> Connection<L> {
     fn check_size(&self, message: &Bytes) -> Result<usize> {
-        let (size, max) = (message.len(), self.inner.core.peer.max_message_size);
+        self.check_length(message.len())
+    }
+
+    fn check_length(&self, size: usize) -> Result<usize> {
+        let max = self.inner.core.peer.max_message_size;
         if size > max {
             return Err(too_large(Limit::Message, max, size));
         }

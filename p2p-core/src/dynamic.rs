@@ -20,6 +20,7 @@ use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::protocol::ProtocolName;
 use crate::provider::{
@@ -77,6 +78,8 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()>;
     /// See [`P2PConnection::try_send`].
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
+    /// See [`P2PConnection::reserve`].
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit>;
     /// See [`P2PConnection::queue_depth`].
     fn queue_depth(&self, priority: Priority) -> usize;
     /// See [`P2PConnection::recv_message`].
@@ -127,6 +130,10 @@ impl<C: P2PConnection> DynConnection for C {
 
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
         P2PConnection::try_send(self, priority, message)
+    }
+
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        P2PConnection::reserve(self, priority, size).await
     }
 
     fn queue_depth(&self, priority: Priority) -> usize {
@@ -366,6 +373,10 @@ impl P2PConnection for AnyConnection {
 
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
         self.0.try_send(priority, message)
+    }
+
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        self.0.reserve(priority, size).await
     }
 
     fn queue_depth(&self, priority: Priority) -> usize {

@@ -285,6 +285,8 @@ pub enum Limit {
     Peers,
     /// Connections of a pool.
     PooledConnections,
+    /// Bytes of a message that has a reserved place.
+    Reserved,
     /// Bytes of messages of one priority that wait for the transport.
     SendQueue,
     /// Bytes sent in messages and datagrams.
@@ -308,6 +310,7 @@ impl fmt::Display for Limit {
             Self::Message => "bytes in a message",
             Self::Peers => "peers with limits",
             Self::PooledConnections => "connections of a pool, all in use",
+            Self::Reserved => "bytes in a reserved place",
             Self::SendQueue => "bytes of messages that wait to be sent",
             Self::SentBytes => "bytes sent",
             Self::SentMessages => "messages sent",

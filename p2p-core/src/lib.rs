@@ -44,6 +44,7 @@ mod listener;
 mod node;
 mod options;
 mod path;
+mod permit;
 mod pooled;
 mod priority;
 mod protocol;
@@ -72,6 +73,7 @@ pub use options::{
     MAX_CREDENTIAL, admission_fn,
 };
 pub use path::{PathAddr, PathEvents, PathInfo, PathKind, PathPolicy};
+pub use permit::{ReservedPlace, SendPermit};
 pub use pooled::{
     PoolConfig, Pooled, PooledConnection, PooledListener, PooledRecvStream, PooledSendStream,
 };

@@ -17,6 +17,7 @@ mod connection;
 mod ledger;
 mod limits;
 mod listener;
+mod place;
 mod stream;
 
 pub use connection::LimitedConnection;

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::identity::PeerId;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
 use crate::reconnect::{ConnectionState, StateEvents};
@@ -150,6 +151,24 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// otherwise as [`send_with`](P2PConnection::send_with).
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
 
+    /// Waits until a message of this priority and of up to `size` bytes can be sent, and keeps its place
+    /// until it is: the permit's `send` never waits. Places are given in the order of the calls, in
+    /// turn with `send`s of this priority; nobody else has what they keep, so do not keep them for
+    /// long.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_with`](P2PConnection::send_with) of a message of that size.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future keeps no place.
+    fn reserve(
+        &self,
+        priority: Priority,
+        size: usize,
+    ) -> impl Future<Output = Result<SendPermit>> + Send;
+
     /// Bytes of this priority that `send` has taken and the transport has not, with a few for each
     /// message. At most the node's `send_queue` and one message, while there is a link.
     fn queue_depth(&self, priority: Priority) -> usize;
@@ -233,6 +252,27 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     fn open_stream(
         &self,
     ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send;
+
+    /// Opens a stream as [`open_stream`](P2PConnection::open_stream) does, with a priority: see
+    /// [`SendStream::set_priority`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open_stream`](P2PConnection::open_stream).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`open_stream`](P2PConnection::open_stream).
+    fn open_stream_with(
+        &self,
+        priority: i32,
+    ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send {
+        async move {
+            let (mut send, recv) = self.open_stream().await?;
+            send.set_priority(priority);
+            Ok((send, recv))
+        }
+    }
 
     /// Takes the next stream that the peer opened, in the order in which it did.
     ///

@@ -15,6 +15,7 @@ use crate::datagram::DatagramOptions;
 use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::{ReservedPlace, SendPermit};
 use crate::priority::Priority;
 use crate::provider::{ConnectionStats, Message, P2PConnection, PeerInfo};
 use crate::reconnect::{ConnectionState, StateEvents};
@@ -107,6 +108,11 @@ impl<C: P2PConnection> P2PConnection for PooledConnection<C> {
         self.inner.try_send(priority, message)
     }
 
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        let inner = self.inner.reserve(priority, size).await?;
+        Ok(SendPermit::new(PooledPlace { inner, lease: self.lease.clone() }))
+    }
+
     fn queue_depth(&self, priority: Priority) -> usize {
         self.inner.queue_depth(priority)
     }
@@ -169,6 +175,30 @@ impl<C: P2PConnection> P2PConnection for PooledConnection<C> {
 
     fn closed(&self) -> impl Future<Output = CloseReason> + Send {
         self.inner.closed()
+    }
+}
+
+/// A reserved place; its holder uses the connection.
+#[derive(Debug)]
+struct PooledPlace<C: P2PConnection> {
+    inner: SendPermit,
+    lease: Option<Arc<Lease<C>>>,
+}
+
+impl<C: P2PConnection> ReservedPlace for PooledPlace<C> {
+    fn priority(&self) -> Priority {
+        self.inner.priority()
+    }
+
+    fn size(&self) -> usize {
+        self.inner.size()
+    }
+
+    fn send(self: Box<Self>, message: Bytes) -> Result<()> {
+        let Self { inner, lease } = *self;
+        let sent = inner.send(message);
+        drop(lease);
+        sent
     }
 }
 

@@ -10,7 +10,7 @@ use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
     CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, ListenOptions, Message,
     P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo,
-    Priority, ProtocolName, Result, StateEvents,
+    Priority, ProtocolName, Result, SendPermit, StateEvents,
 };
 
 use super::super::simulated;
@@ -166,6 +166,10 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
 
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
         self.inner.try_send(priority, message)
+    }
+
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        self.inner.reserve(priority, size).await
     }
 
     fn queue_depth(&self, priority: Priority) -> usize {
