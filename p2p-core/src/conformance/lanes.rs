@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::step::{
-    MOMENTS, Pair, both, ensure, ensure_matches, fails, give_up_after, number_of, numbered, pattern,
-    step, talk,
+    MOMENTS, Pair, both, ensure, ensure_matches, fails, give_up_after, number_of, numbered,
+    pattern, step, talk,
 };
 use super::{Outcome, World};
 use crate::error::{Limit, P2PError};
@@ -201,9 +201,8 @@ pub(super) async fn a_reserved_place_never_waits<W: World>(world: &W) -> Outcome
 async fn take_all<C: P2PConnection>(connection: &C) -> Outcome<SendPermit> {
     let max = connection.peer().max_message_size;
     let permit = step("to reserve all", connection.reserve(Priority::Bulk, max)).await?;
-    let full = fails("to send beside it", async {
-        connection.try_send(Priority::Bulk, Bytes::new())
-    });
+    let full =
+        fails("to send beside it", async { connection.try_send(Priority::Bulk, Bytes::new()) });
     ensure_matches!(
         full.await?,
         P2PError::LimitExceeded { limit: Limit::SendQueue, .. } => (),

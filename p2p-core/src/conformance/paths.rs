@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::step::{Pair, dialling, done, ensure, ensure_matches, fails, meet, protocol, step, talk};
+use super::step::{
+    Pair, dialling, done, ensure, ensure_matches, fails, meet, protocol, step, talk,
+};
 use super::{Failure, Outcome, World};
 use crate::close::{CloseCause, ClosedBy};
 use crate::error::P2PError;

@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn the_newest_or_the_oldest_go_and_are_counted() {
-        for (drops, kept) in [(DatagramDrop::Newest, [0, 1, 2]), (DatagramDrop::Oldest, [7, 8, 9])] {
+        for (drops, kept) in [(DatagramDrop::Newest, [0, 1, 2]), (DatagramDrop::Oldest, [7, 8, 9])]
+        {
             let mut queue = queue(drops);
             (0..10).for_each(|number| queue.push(Bytes::from(vec![number])));
             assert_eq!(queue.dropped, 7);

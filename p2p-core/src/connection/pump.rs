@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Core;
 use super::arrivals;
-use super::{datagram_streams, datagrams};
 use super::parts::Parts;
 use super::paths;
 use super::relink::{Redial, RedialError, Relinked};
 use super::watch;
+use super::{datagram_streams, datagrams};
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::CreditError;

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, ListenOptions, Message,
-    P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo,
-    Priority, ProtocolName, Result, SendPermit, StateEvents,
+    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, ListenOptions,
+    Message, P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId,
+    PeerInfo, Priority, ProtocolName, Result, SendPermit, StateEvents,
 };
 
 use super::super::simulated;
