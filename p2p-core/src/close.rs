@@ -94,6 +94,8 @@ pub enum CloseCause {
     /// The link was lost, and no other could take its place: see
     /// [`ConnectionState::Lost`](crate::ConnectionState::Lost).
     Lost,
+    /// The data's path is none that one side's [`PathPolicy`](crate::PathPolicy) allows.
+    PathPolicy,
     /// Something came that the protocol does not allow.
     ProtocolViolation,
     /// Its provider was shut down.
@@ -126,6 +128,7 @@ impl CloseCause {
             Self::LinkReplaced => ENGINE + 10,
             Self::NotResumable => ENGINE + 11,
             Self::Lost => ENGINE + 12,
+            Self::PathPolicy => ENGINE + 13,
         }
     }
 
@@ -146,6 +149,7 @@ impl CloseCause {
             10 => Self::LinkReplaced,
             11 => Self::NotResumable,
             12 => Self::Lost,
+            13 => Self::PathPolicy,
             _ => Self::Transport,
         }
     }
@@ -159,6 +163,7 @@ impl fmt::Display for CloseCause {
             Self::Busy => f.write_str("too many connections"),
             Self::Dropped => f.write_str("dropped without a close"),
             Self::IncompatibleVersion => f.write_str("no common version"),
+            Self::PathPolicy => f.write_str("path not allowed"),
             Self::ProtocolViolation => f.write_str("protocol violation"),
             Self::LinkReplaced => f.write_str("another link took its place"),
             Self::Lost => f.write_str("lost"),
@@ -196,7 +201,7 @@ mod tests {
 
     #[test]
     fn engine_codes_come_back() {
-        for code in 1..=12 {
+        for code in 1..=13 {
             assert_eq!(CloseCause::from_wire(ENGINE + code).to_wire(), ENGINE + code);
         }
     }

@@ -230,6 +230,8 @@ suite! { $
         the_largest_fits_and_one_more_byte_is_typed,
         a_full_queue_lets_the_newest_through,
         counters_count_datagrams,
+        what_nobody_takes_is_dropped_by_policy_and_counted,
+        a_datagram_too_large_may_travel_on_a_stream,
     }
     streams {
         a_stream_is_seen_before_anything_is_written,
@@ -312,6 +314,9 @@ suite! { $
         a_full_lane_does_not_hold_up_another,
         who_does_not_want_to_wait_is_told_and_loses_nothing,
         packed_messages_arrive_as_they_were_sent,
+        a_reserved_place_never_waits,
+        a_place_given_back_is_anybodys,
+        places_are_given_in_the_order_of_the_calls,
     }
     resuming {
         messages_survive_the_loss_of_links,
@@ -327,6 +332,8 @@ suite! { $
     paths {
         a_connection_has_a_path_and_an_ended_one_none,
         the_present_path_is_the_first_event,
+        who_wants_relays_only_takes_no_direct_path,
+        who_requires_a_direct_path_keeps_it,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::config::ConnectionConfig;
 use crate::config::live::LiveConfig;
+use crate::datagram::{DatagramFallback, DatagramOptions};
 use crate::engine::StreamKind;
 use crate::engine::hello::Agreement;
 use crate::engine::send_lane::LaneTerms;
@@ -18,7 +19,8 @@ use crate::error::{Limit, P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::node::{KeepAlive, Registry};
 use crate::observe::{Monitor, Subject};
-use crate::path::{PathEvents, PathInfo};
+use crate::path::{PathEvents, PathInfo, PathPolicy};
+use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::provider::{ConnectionStats, LaneStats, Message, P2PConnection, PeerInfo};
@@ -30,10 +32,14 @@ use crate::stream::SendStream;
 use crate::transport::{DatagramError, Link, LinkClosed};
 
 mod arrivals;
+mod datagram_streams;
+mod datagrams;
 mod inbox;
 mod lasting_paths;
 mod outbox;
 mod parts;
+mod paths;
+mod place;
 mod program_stream;
 mod pump;
 pub(crate) mod relink;
@@ -41,8 +47,11 @@ pub(crate) mod state;
 mod turns;
 mod watch;
 
+use datagram_streams::DatagramStreams;
+use datagrams::Datagrams;
 use inbox::Inbox;
 use outbox::{Outbox, PushError};
+use place::Place;
 pub use program_stream::{ProgramRecvStream, ProgramSendStream};
 use pump::PumpError;
 use relink::{Handover, Redial, Relinked};
@@ -80,11 +89,16 @@ pub(crate) struct Core<L: Link> {
     reconnect: Option<Backoff>,
     inbox: Inbox<L::RecvStream>,
     outbox: Outbox<L::SendStream>,
+    datagrams: Datagrams,
+    datagram_streams: DatagramStreams<L::RecvStream>,
+    path_policy: PathPolicy,
     state: Arc<StateCell>,
     handover: Handover<L>,
     watch: Arc<Watch>,
     /// Control frames that have come.
     control_heard: AtomicU64,
+    /// Datagrams that former links did not send.
+    lost_datagrams: AtomicU64,
     /// Attempts of this side to come back.
     attempts: AtomicU32,
     /// What the peer did that ended the connection.
@@ -100,6 +114,7 @@ pub(crate) struct Parts<'a, L: Link> {
     pub(crate) config: &'a ConnectionConfig,
     pub(crate) live: Arc<LiveConfig>,
     pub(crate) monitor: Arc<Monitor>,
+    pub(crate) path_policy: PathPolicy,
     /// On the side that dialled: how to dial again.
     pub(crate) redial: Option<Box<dyn Redial<L>>>,
     pub(crate) place: Option<OwnedSemaphorePermit>,
@@ -204,10 +219,14 @@ impl<L: Link> Connection<L> {
             reconnect,
             inbox: Inbox::new(window, max_message_size, origin, marked, watch.clone()),
             outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone()),
+            datagrams: Datagrams::new(config.datagram_queue, config.datagram_drop),
+            datagram_streams: DatagramStreams::default(),
+            path_policy: parts.path_policy,
             state: StateCell::new(subject),
             handover: Handover::default(),
             watch,
             control_heard: AtomicU64::new(0),
+            lost_datagrams: AtomicU64::new(0),
             attempts: AtomicU32::new(0),
             violation: OnceLock::new(),
         });
@@ -342,6 +361,15 @@ impl<L: Link> Core<L> {
         P2PError::from_refusal(self.peer.id, &self.peer.protocol, reason.into())
     }
 
+    /// Why a message was not taken, for those who do not wait to hear how the connection ended.
+    fn not_taken(&self, error: PushError) -> P2PError {
+        let ending = || CloseReason::new(ClosedBy::Network, CloseCause::Transport, "");
+        match error {
+            PushError::Closing(reason) => self.ended(reason),
+            PushError::Ended => self.ended(self.end().unwrap_or_else(ending)),
+        }
+    }
+
     /// Ends the connection from this side.
     pub(crate) fn close(&self, cause: CloseCause, message: &str) {
         let reason = CloseReason::new(ClosedBy::Local, cause, message);
@@ -408,9 +436,15 @@ impl<L: Link> Core<L> {
         self.attempts.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Datagrams that the links did not send.
+    fn datagrams_not_sent(&self) -> u64 {
+        self.lost_datagrams.load(Ordering::Relaxed) + self.link().datagrams_dropped()
+    }
+
     /// The link is lost, another may follow.
     fn detach(&self) {
         self.outbox.detach();
+        add(&self.lost_datagrams, self.datagram_streams.detach());
         self.inbox.detach();
         self.state.subject().link_lost(self.link().close_reason().map(CloseReason::from));
         self.lost_links.fetch_add(1, Ordering::Release);
@@ -422,7 +456,8 @@ impl<L: Link> Core<L> {
         link: L,
         standing: Option<[(u64, u64); Priority::COUNT]>,
     ) -> Result<(), PumpError> {
-        *self.link_slot() = Arc::new(link);
+        let former = std::mem::replace(&mut *self.link_slot(), Arc::new(link));
+        self.lost_datagrams.fetch_add(former.datagrams_dropped(), Ordering::Relaxed);
         for (priority, (end, taken)) in
             Priority::ALL.into_iter().zip(standing.into_iter().flatten())
         {
@@ -471,12 +506,20 @@ impl<L: Link> P2PConnection for Connection<L> {
                 max: core.outbox.max_queued() as u64,
                 actual: (core.outbox.queued(priority) + size) as u64,
             }),
-            Err(PushError::Closing(reason)) => Err(core.ended(reason)),
-            Err(PushError::Ended) => {
-                let ending = || CloseReason::new(ClosedBy::Network, CloseCause::Transport, "");
-                Err(core.ended(core.end().unwrap_or_else(ending)))
-            }
+            Err(error) => Err(core.not_taken(error)),
         }
+    }
+
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        let core = &self.inner.core;
+        self.check_length(size)?;
+        match core.outbox.reserve(priority, size).await {
+            Ok(()) => {}
+            Err(PushError::Closing(reason)) => return Err(core.ended(reason)),
+            Err(PushError::Ended) => return Err(core.ended(core.closed().await)),
+        }
+        let connection = self.clone();
+        Ok(SendPermit::new(Place { connection, priority, size, used: false }))
     }
 
     fn queue_depth(&self, priority: Priority) -> usize {
@@ -502,13 +545,14 @@ impl<L: Link> P2PConnection for Connection<L> {
         }
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
         let unsupported = || ProtocolError::Unsupported { capability: "datagrams" }.into();
         let Inner { core, counters, .. } = &*self.inner;
         if !core.peer.capabilities.contains(Capabilities::DATAGRAMS) {
             return Err(unsupported());
         }
         let size = datagram.len();
+        let spare = (options.fallback == DatagramFallback::Stream).then(|| datagram.clone());
         match core.link().send_datagram(datagram) {
             Ok(()) => {
                 add(&counters.datagrams_sent, 1);
@@ -522,11 +566,10 @@ impl<L: Link> P2PConnection for Connection<L> {
                 }
                 end => Err(core.ended(end.unwrap_or_else(|| closed.into()))),
             },
-            Err(DatagramError::TooLarge { max }) => Err(P2PError::LimitExceeded {
-                limit: Limit::Datagram,
-                max: max as u64,
-                actual: size as u64,
-            }),
+            Err(DatagramError::TooLarge { max }) => match spare {
+                Some(datagram) => self.send_on_stream(datagram),
+                None => Err(too_large(Limit::Datagram, max, size)),
+            },
             Err(DatagramError::Unsupported) => Err(unsupported()),
         }
     }
@@ -535,12 +578,12 @@ impl<L: Link> P2PConnection for Connection<L> {
         let Inner { core, counters, .. } = &*self.inner;
         loop {
             let links = core.lost_links();
-            match core.link().recv_datagram().await {
-                Ok(datagram) => {
+            match core.datagrams.recv(&*core.link()).await {
+                Some(datagram) => {
                     add(&counters.datagrams_received, 1);
                     return Ok(datagram);
                 }
-                Err(_) => core.next_link(links).await.map_err(|reason| core.ended(reason))?,
+                None => core.next_link(links).await.map_err(|reason| core.ended(reason))?,
             }
         }
     }
@@ -625,10 +668,14 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     fn stats(&self) -> ConnectionStats {
+        let Inner { core, counters, .. } = &*self.inner;
+        let counted = counters.stats();
         ConnectionStats {
-            links: self.inner.core.lost_links() + 1,
+            datagrams_dropped: counted.datagrams_dropped + core.datagrams_not_sent(),
+            datagrams_unread: core.datagrams.dropped(),
+            links: core.lost_links() + 1,
             rtt: self.path().rtt,
-            ..self.inner.counters.stats()
+            ..counted
         }
     }
 
@@ -655,13 +702,39 @@ impl<L: Link> P2PConnection for Connection<L> {
 
 impl<L: Link> Connection<L> {
     fn check_size(&self, message: &Bytes) -> Result<usize> {
-        let (size, max) = (message.len(), self.inner.core.peer.max_message_size);
+        self.check_length(message.len())
+    }
+
+    fn check_length(&self, size: usize) -> Result<usize> {
+        let max = self.inner.core.peer.max_message_size;
         if size > max {
-            let (max, actual) = (max as u64, size as u64);
-            return Err(P2PError::LimitExceeded { limit: Limit::Message, max, actual });
+            return Err(too_large(Limit::Message, max, size));
         }
         Ok(size)
     }
+
+    /// Sends a datagram that is too large for the path.
+    fn send_on_stream(&self, datagram: Bytes) -> Result<()> {
+        const MAX: usize = DatagramOptions::MAX_ON_STREAM;
+        const WAITING: usize = DatagramOptions::MAX_WAITING;
+        let Inner { core, counters, .. } = &*self.inner;
+        let size = datagram.len();
+        if !core.peer.capabilities.contains(Capabilities::DATAGRAM_STREAMS) {
+            return Err(ProtocolError::Unsupported { capability: "datagrams on streams" }.into());
+        }
+        if size > MAX {
+            return Err(too_large(Limit::Datagram, MAX, size));
+        }
+        if !core.datagram_streams.try_push(datagram) {
+            return Err(too_large(Limit::DatagramStreams, WAITING, WAITING + 1));
+        }
+        add(&counters.datagrams_sent, 1);
+        Ok(())
+    }
+}
+
+fn too_large(limit: Limit, max: usize, actual: usize) -> P2PError {
+    P2PError::LimitExceeded { limit, max: max as u64, actual: actual as u64 }
 }
 
 impl<L: Link> Drop for Inner<L> {

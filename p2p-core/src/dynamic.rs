@@ -15,11 +15,13 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
 use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::protocol::ProtocolName;
 use crate::provider::{
@@ -91,12 +93,14 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()>;
     /// See [`P2PConnection::try_send`].
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
+    /// See [`P2PConnection::reserve`].
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit>;
     /// See [`P2PConnection::queue_depth`].
     fn queue_depth(&self, priority: Priority) -> usize;
     /// See [`P2PConnection::recv_message`].
     async fn recv_message(&self) -> Result<Message>;
-    /// See [`P2PConnection::send_datagram`].
-    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+    /// See [`P2PConnection::send_datagram_with`].
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()>;
     /// See [`P2PConnection::recv_datagram`].
     async fn recv_datagram(&self) -> Result<Bytes>;
     /// See [`P2PConnection::max_datagram_size`].
@@ -143,6 +147,10 @@ impl<C: P2PConnection> DynConnection for C {
         P2PConnection::try_send(self, priority, message)
     }
 
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        P2PConnection::reserve(self, priority, size).await
+    }
+
     fn queue_depth(&self, priority: Priority) -> usize {
         P2PConnection::queue_depth(self, priority)
     }
@@ -151,8 +159,8 @@ impl<C: P2PConnection> DynConnection for C {
         P2PConnection::recv_message(self).await
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        P2PConnection::send_datagram(self, datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        P2PConnection::send_datagram_with(self, datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
@@ -391,6 +399,10 @@ impl P2PConnection for AnyConnection {
         self.0.try_send(priority, message)
     }
 
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        self.0.reserve(priority, size).await
+    }
+
     fn queue_depth(&self, priority: Priority) -> usize {
         self.0.queue_depth(priority)
     }
@@ -399,8 +411,8 @@ impl P2PConnection for AnyConnection {
         self.0.recv_message().await
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.0.send_datagram(datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.0.send_datagram_with(datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {

@@ -7,7 +7,8 @@
 //! stream carries from some offset on ([`send_lane`], [`recv_lane`]), as many as the other side has
 //! [`credit`] and room for [`packets`]. When a link is lost, a stream of the next one goes on where
 //! the receiving lane stands: so a lane loses nothing and doubles nothing. [`backoff`] says when to
-//! try for a next link, [`liveness`] when to stop trusting the present one. Bidirectional streams are
+//! try for a next link, [`liveness`] when to stop trusting the present one, [`path_rule`] when its path
+//! is none that is allowed. Bidirectional streams are
 //! the program's own, after one byte that makes them visible to the peer.
 
 pub(crate) mod backoff;
@@ -18,6 +19,7 @@ pub(crate) mod hello;
 pub(crate) mod liveness;
 pub(crate) mod pack;
 pub(crate) mod packets;
+pub(crate) mod path_rule;
 pub(crate) mod recv_lane;
 pub(crate) mod send_lane;
 
@@ -39,6 +41,8 @@ pub(crate) enum StreamKind {
     Probe,
     /// The answer: the question's number.
     ProbeAnswer,
+    /// A datagram that is too large for the path.
+    Datagram,
 }
 
 impl StreamKind {
@@ -49,6 +53,7 @@ impl StreamKind {
             Self::Program => 0x20,
             Self::Probe => 0x30,
             Self::ProbeAnswer => 0x31,
+            Self::Datagram => 0x40,
         }
     }
 
@@ -60,6 +65,7 @@ impl StreamKind {
             0x20 => Some(Self::Program),
             0x30 => Some(Self::Probe),
             0x31 => Some(Self::ProbeAnswer),
+            0x40 => Some(Self::Datagram),
             _ => None,
         }
     }

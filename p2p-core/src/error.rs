@@ -184,7 +184,9 @@ impl P2PError {
         reason: CloseReason,
     ) -> Self {
         match Self::from_refusal(peer, protocol, reason) {
-            Self::Closed(reason) if reason.cause != CloseCause::Busy => {
+            Self::Closed(reason)
+                if !matches!(reason.cause, CloseCause::Busy | CloseCause::PathPolicy) =>
+            {
                 Self::ConnectionFailed { peer, reason: reason.to_string(), source: None }
             }
             error => error,
@@ -271,6 +273,8 @@ pub enum Limit {
     Credential,
     /// Bytes of a datagram.
     Datagram,
+    /// Datagrams that wait for the transport because they are too large for the path.
+    DatagramStreams,
     /// This side's attempts to connect.
     Dials,
     /// Listeners of a node.
@@ -281,6 +285,8 @@ pub enum Limit {
     Peers,
     /// Connections of a pool.
     PooledConnections,
+    /// Bytes of a message that has a reserved place.
+    Reserved,
     /// Bytes of messages of one priority that wait for the transport.
     SendQueue,
     /// Bytes sent in messages and datagrams.
@@ -298,11 +304,13 @@ impl fmt::Display for Limit {
             Self::Connections => "connections",
             Self::Credential => "bytes in a credential",
             Self::Datagram => "bytes in a datagram",
+            Self::DatagramStreams => "datagrams that wait for streams",
             Self::Dials => "dials",
             Self::Listeners => "listeners of a node",
             Self::Message => "bytes in a message",
             Self::Peers => "peers with limits",
             Self::PooledConnections => "connections of a pool, all in use",
+            Self::Reserved => "bytes in a reserved place",
             Self::SendQueue => "bytes of messages that wait to be sent",
             Self::SentBytes => "bytes sent",
             Self::SentMessages => "messages sent",

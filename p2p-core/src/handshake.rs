@@ -33,6 +33,7 @@ use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
 use crate::observe::Direction;
 use crate::options::{Applicant, ConnectOptions, ConnectReady, Denied};
+use crate::path::PathPolicy;
 use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
 use crate::provider::PeerInfo;
@@ -130,6 +131,7 @@ impl HandshakeError {
             _ if reason.by != ClosedBy::Peer => RedialError::Later(reason.to_string()),
             CloseCause::NotResumable => RedialError::Never(LostReason::PeerRestarted),
             CloseCause::IncompatibleVersion
+            | CloseCause::PathPolicy
             | CloseCause::ProtocolViolation
             | CloseCause::UnknownProtocol
             | CloseCause::AdmissionDenied => RedialError::Never(LostReason::Refused(reason)),
@@ -206,12 +208,20 @@ pub(crate) async fn outbound<T: Transport>(
     peer: &PeerAddr,
     options: ConnectOptions,
 ) -> Result<Connection<T::Link>> {
-    let protocol = options.protocol;
+    let (protocol, path_policy) = (options.protocol, options.path_policy);
+    let without_addresses = path_policy == PathPolicy::RelayOnly && peer.relays().len() > 0;
+    let relayed = without_addresses.then(|| only_relays(peer));
+    let peer = relayed.as_ref().unwrap_or(peer);
     let config = shared.config.get();
     let mut ours = Hello::new(&config, vec![protocol.clone()], options.credential);
     ours.claim.number = shared.next_claim();
     let link = dial(shared, peer).await?;
     let id = link.peer_id();
+    if let Some(words) = path_policy.refuses(link.path().kind) {
+        refuse(&link, CloseCause::PathPolicy, words);
+        let reason = CloseReason::new(ClosedBy::Local, CloseCause::PathPolicy, words);
+        return Err(P2PError::Closed(reason));
+    }
     let greeted = {
         let mut greeting = pin!(greet(&link, &ours, options.ready));
         // Dropped before the greeting: the peer is to see a close, not a reset.
@@ -234,6 +244,7 @@ pub(crate) async fn outbound<T: Transport>(
                     config: &config,
                     live: shared.config.clone(),
                     monitor: shared.monitor.clone(),
+                    path_policy,
                     redial,
                     place: None,
                     number,
@@ -248,6 +259,11 @@ pub(crate) async fn outbound<T: Transport>(
             Err(error.into_connect_error(id, &protocol))
         }
     }
+}
+
+/// The peer's name and relays, without its addresses.
+fn only_relays(peer: &PeerAddr) -> PeerAddr {
+    peer.relays().cloned().fold(PeerAddr::new(peer.id()), PeerAddr::with_relay)
 }
 
 /// A link to `peer`, which has proven to be it.
@@ -407,6 +423,7 @@ struct Judged<L: Link> {
     control_in: ControlReader<L::RecvStream>,
     peer: PeerInfo,
     agreement: Agreement,
+    path_policy: PathPolicy,
     place: OwnedSemaphorePermit,
     entry: Entry<Connection<L>>,
     /// The dialler's number for the connection.
@@ -444,6 +461,10 @@ async fn judge<T: Transport>(
         turn_away(shared, link, CloseCause::UnknownProtocol, "");
         return None;
     };
+    if let Some(words) = slot.path_policy.refuses(link.path().kind) {
+        turn_away(shared, link, CloseCause::PathPolicy, words);
+        return None;
+    }
     let place = slot.places.clone().try_acquire_owned();
     let (Ok(place), Some(entry)) = (place, slot.backlog.try_reserve()) else {
         turn_away(shared, link, CloseCause::Busy, "");
@@ -463,7 +484,9 @@ async fn judge<T: Transport>(
     let Applicant { protocol, credential, .. } = applicant;
     control_out.write_all(ControlFrame::Admitted.encode()).await.ok()?;
     let peer = peer_info(id, protocol, agreement, credential);
-    Some(Verdict::Admitted(Judged { control_in, peer, agreement, place, entry, claim }))
+    let path_policy = slot.path_policy;
+    let judged = Judged { control_in, peer, agreement, path_policy, place, entry, claim };
+    Some(Verdict::Admitted(judged))
 }
 
 impl<L: Link> Resumed<L> {
@@ -488,7 +511,7 @@ impl<L: Link> Judged<L> {
         (link, control_out): (L, L::SendStream),
         began: Instant,
     ) {
-        let Self { control_in, peer, agreement, place, entry, claim } = self;
+        let Self { control_in, peer, agreement, path_policy, place, entry, claim } = self;
         let Some(owner) = owner.upgrade() else { return };
         let id = peer.id;
         let resumes = agreement.capabilities.contains(Capabilities::RESUME);
@@ -500,6 +523,7 @@ impl<L: Link> Judged<L> {
                 config,
                 live: shared.config.clone(),
                 monitor: shared.monitor.clone(),
+                path_policy,
                 redial: None,
                 place: Some(place),
                 number,

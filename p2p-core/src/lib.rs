@@ -35,6 +35,7 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;
+mod datagram;
 pub mod dynamic;
 mod engine;
 mod error;
@@ -46,6 +47,7 @@ mod node;
 pub mod observe;
 mod options;
 mod path;
+mod permit;
 mod pooled;
 mod priority;
 mod protocol;
@@ -60,6 +62,7 @@ pub use address::{PeerAddr, RelayUrl, RelayUrlError, TicketError};
 pub use close::{CloseCause, CloseReason, ClosedBy};
 pub use config::ConnectionConfig;
 pub use connection::{Connection, ProgramRecvStream, ProgramSendStream};
+pub use datagram::{DatagramDrop, DatagramFallback, DatagramOptions};
 pub use error::{BoxError, ConfigError, Limit, P2PError, ProtocolError, Result, StreamError};
 pub use identity::{PeerId, PeerIdError, SecretKey};
 pub use limited::{
@@ -75,7 +78,8 @@ pub use options::{
     Admission, AdmitAll, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions,
     MAX_CREDENTIAL, admission_fn,
 };
-pub use path::{PathAddr, PathEvents, PathInfo, PathKind};
+pub use path::{PathAddr, PathEvents, PathInfo, PathKind, PathPolicy};
+pub use permit::{ReservedPlace, SendPermit};
 pub use pooled::{
     PoolConfig, Pooled, PooledConnection, PooledListener, PooledRecvStream, PooledSendStream,
 };

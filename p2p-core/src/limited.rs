@@ -18,6 +18,7 @@ mod connection;
 mod ledger;
 mod limits;
 mod listener;
+mod place;
 mod stream;
 
 pub use connection::LimitedConnection;

@@ -25,6 +25,7 @@ use crate::listener::Listener;
 use crate::listener::backlog::Backlog;
 use crate::observe::{Direction, Health, Monitor, Survey};
 use crate::options::{Admission, ConnectOptions, ListenOptions};
+use crate::path::PathPolicy;
 use crate::priority::Priority;
 use crate::protocol::ProtocolName;
 use crate::provider::{P2PConnection, P2PProvider};
@@ -83,6 +84,7 @@ pub(crate) struct Slot<L: Link> {
     pub(crate) backlog: Arc<Backlog<Connection<L>>>,
     /// For connections that live.
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) path_policy: PathPolicy,
 }
 
 impl<L: Link> Clone for Slot<L> {
@@ -91,6 +93,7 @@ impl<L: Link> Clone for Slot<L> {
             admission: self.admission.clone(),
             backlog: self.backlog.clone(),
             places: self.places.clone(),
+            path_policy: self.path_policy,
         }
     }
 }
@@ -423,7 +426,12 @@ impl<T: Transport> P2PProvider for Node<T> {
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         let backlog = Arc::new(Backlog::new(options.backlog.max(1)));
         let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
-        let slot = Slot { admission: options.admission, backlog: backlog.clone(), places };
+        let slot = Slot {
+            admission: options.admission,
+            backlog: backlog.clone(),
+            places,
+            path_policy: options.path_policy,
+        };
         let mut state = self.shared.state();
         if state.shut_down || !state.listens {
             return Err(shut_down());

@@ -109,6 +109,7 @@ impl<P: P2PProvider> Pooled<P> {
             peer: peer.id(),
             protocol: options.protocol.clone(),
             credential: options.credential.clone(),
+            path_policy: options.path_policy,
         };
         loop {
             let mut dropped = Vec::new();

@@ -87,8 +87,10 @@ impl Capabilities {
     pub const RESUME: Self = Self(1 << 3);
     /// Questions whether the other side is there, beside the transport's own.
     pub const PROBES: Self = Self(1 << 4);
+    /// Datagrams on streams, where they are too large for the path.
+    pub const DATAGRAM_STREAMS: Self = Self(1 << 5);
     /// Everything this version can do.
-    pub const ALL: Self = Self(0b1_1111);
+    pub const ALL: Self = Self(0b11_1111);
 
     /// From the bits of a hello.
     pub const fn from_bits(bits: u64) -> Self {

@@ -9,11 +9,13 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::Result;
 use crate::identity::PeerId;
 use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
 use crate::reconnect::{ConnectionState, StateEvents};
@@ -47,8 +49,11 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     /// - [`AuthenticationFailed`]: it is somebody else, or (with [`ConnectReady::Admitted`]) it does
     ///   not let us in;
     /// - [`Protocol`]: it does not serve the protocol, or no common version;
-    /// - [`Closed`]: this provider was shut down; or, with [`ConnectReady::Admitted`] and the cause
-    ///   [`Busy`](crate::CloseCause::Busy), the peer has no place left.
+    /// - [`Closed`]: this provider was shut down; with the cause
+    ///   [`PathPolicy`](crate::CloseCause::PathPolicy), the way to the peer is none that the options
+    ///   (or, with [`ConnectReady::Admitted`], the peer's) allow; or, with
+    ///   [`ConnectReady::Admitted`] and the cause [`Busy`](crate::CloseCause::Busy), the peer has no
+    ///   place left.
     ///
     /// # Cancel safety
     ///
@@ -157,6 +162,24 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// otherwise as [`send_with`](P2PConnection::send_with).
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
 
+    /// Waits until a message of this priority and of up to `size` bytes can be sent, and keeps its place
+    /// until it is: the permit's `send` never waits. Places are given in the order of the calls, in
+    /// turn with `send`s of this priority; nobody else has what they keep, so do not keep them for
+    /// long.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_with`](P2PConnection::send_with) of a message of that size.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future keeps no place.
+    fn reserve(
+        &self,
+        priority: Priority,
+        size: usize,
+    ) -> impl Future<Output = Result<SendPermit>> + Send;
+
     /// Bytes of this priority that `send` has taken and the transport has not, with a few for each
     /// message. At most the node's `send_queue` and one message, while there is a link.
     fn queue_depth(&self, priority: Priority) -> usize;
@@ -194,9 +217,25 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// [`max_datagram_size`](P2PConnection::max_datagram_size),
     /// [`Protocol`](crate::P2PError::Protocol) if the peer takes none, or why the connection has
     /// ended.
-    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+        self.send_datagram_with(datagram, DatagramOptions::default())
+    }
 
-    /// Receives the next datagram. A bounded number waits; when it is reached, the oldest go.
+    /// Sends a datagram as [`send_datagram`](P2PConnection::send_datagram) does; one that is larger
+    /// than the path carries may travel on a stream instead, if the options say so.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_datagram`](P2PConnection::send_datagram). On a stream:
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded) with
+    /// [`Limit::Datagram`](crate::Limit::Datagram) past [`DatagramOptions::MAX_ON_STREAM`] bytes, with
+    /// [`Limit::DatagramStreams`](crate::Limit::DatagramStreams) while
+    /// [`DatagramOptions::MAX_WAITING`] wait for the transport, and
+    /// [`Protocol`](crate::P2PError::Protocol) if the peer does not know of it.
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()>;
+
+    /// Receives the next datagram. A bounded number of bytes waits, by the node's `datagram_queue`;
+    /// past it datagrams are dropped, by its `datagram_drop`, and counted.
     ///
     /// # Errors
     ///
@@ -224,6 +263,27 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     fn open_stream(
         &self,
     ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send;
+
+    /// Opens a stream as [`open_stream`](P2PConnection::open_stream) does, with a priority: see
+    /// [`SendStream::set_priority`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open_stream`](P2PConnection::open_stream).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`open_stream`](P2PConnection::open_stream).
+    fn open_stream_with(
+        &self,
+        priority: i32,
+    ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send {
+        async move {
+            let (mut send, recv) = self.open_stream().await?;
+            send.set_priority(priority);
+            Ok((send, recv))
+        }
+    }
 
     /// Takes the next stream that the peer opened, in the order in which it did.
     ///
@@ -347,14 +407,18 @@ pub struct ConnectionStats {
     pub message_bytes_sent: u64,
     /// Bytes in the messages received.
     pub message_bytes_received: u64,
-    /// Datagrams given to the transport.
+    /// Datagrams given to the transport, on streams or not.
     pub datagrams_sent: u64,
-    /// Datagrams received.
+    /// Datagrams that the program took.
     pub datagrams_received: u64,
-    /// Datagrams that this side threw away, because there was no link.
+    /// Datagrams that this side dropped instead of sending them: there was no link, or (if the
+    /// transport says so) newer ones came before they could go.
     pub datagrams_dropped: u64,
     /// The messages by [`Priority::index`].
     pub lanes: [LaneStats; Priority::COUNT],
+    /// Datagrams that came and that this side dropped, because the program did not take them in time.
+    /// A transport may drop a few more in the first 20 ms after the program last looked.
+    pub datagrams_unread: u64,
     /// Links that carried the connection, the present one included.
     pub links: u64,
     /// The round trip as the transport estimates it now.

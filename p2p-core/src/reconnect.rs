@@ -9,6 +9,7 @@ use futures_core::Stream;
 
 use crate::close::CloseReason;
 use crate::connection::state::Place;
+use crate::error::ConfigError;
 use crate::priority::Priority;
 
 /// Whether a connection outlives the link under it. Both sides must want it; the side that dialled
@@ -42,6 +43,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Checks that every value can be meant.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check_duration("backoff.first", self.first)?;
+        ConfigError::check_duration("backoff.max", self.max)?;
+        ConfigError::check_duration("backoff.attempt", self.attempt)?;
+        ConfigError::check_duration("backoff.give_up", self.give_up)?;
+        if self.max < self.first {
+            let value = format!("{:?}", self.max);
+            return Err(ConfigError::new("backoff.max", value, "it must not be less than first"));
+        }
+        Ok(())
+    }
+
     /// Sets the longest wait before the second attempt.
     #[must_use]
     pub const fn with_first(mut self, wait: Duration) -> Self {

@@ -174,6 +174,12 @@ pub trait Link: Debug + Send + Sync + 'static {
     /// The most bytes in a datagram now; `None` if the peer takes none.
     fn max_datagram_size(&self) -> Option<usize>;
 
+    /// Datagrams that it has taken and dropped before they left, as far as it knows: newer ones came
+    /// first. If not written, none.
+    fn datagrams_dropped(&self) -> u64 {
+        0
+    }
+
     /// The path that carries the data now.
     fn path(&self) -> PathInfo;
 

@@ -15,11 +15,11 @@ use iroh::tls::CaTlsConfig;
 use iroh::{Endpoint, NetReportConfig, RelayConfig, RelayMap, RelayMode};
 use iroh_relay::RelayQuicConfig;
 use p2p_core::transport::{ALPN, Transport};
-use p2p_core::{ConnectionConfig, P2PError, PeerAddr, PeerId};
+use p2p_core::{ConfigError, ConnectionConfig, P2PError, PeerAddr, PeerId};
 use tokio::runtime::Handle;
 
 use crate::address;
-use crate::config::IrohConfig;
+use crate::config::{DirectPaths, IrohConfig};
 use crate::error;
 use crate::incoming::IrohIncoming;
 use crate::link::IrohLink;
@@ -53,6 +53,10 @@ impl IrohTransport {
     ///
     /// As [`IrohConfig::bind`].
     pub async fn bind(config: &IrohConfig) -> Result<Self, P2PError> {
+        if config.direct_paths == DirectPaths::Forbid && config.relays.is_empty() {
+            let expected = "without direct paths, at least one is needed";
+            return Err(ConfigError::new("relays", "empty", expected).into());
+        }
         let relays = relay::parse(&config.relays)?;
         let builder = sockets(builder(config, &relays)?, config)?;
         let bound = builder.bind().await;
@@ -227,6 +231,9 @@ fn addresses(config: &IrohConfig) -> Vec<SocketAddr> {
 fn sockets(builder: Builder, config: &IrohConfig) -> Result<Builder, P2PError> {
     let chosen = !config.bind_addresses.is_empty();
     let mut builder = builder.clear_ip_transports();
+    if config.direct_paths == DirectPaths::Forbid {
+        return Ok(builder);
+    }
     for address in addresses(config) {
         // A machine without IPv6 is fine, unless IPv6 was asked for.
         let required = chosen || address.is_ipv4();

@@ -2,7 +2,9 @@
 //! needed. What every backend promises is in the conformance suite; here is what only iroh has.
 
 mod iroh {
+    mod datagrams;
     mod layers;
+    mod paths;
 }
 mod support;
 

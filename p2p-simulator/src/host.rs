@@ -51,12 +51,14 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`P2PError::Network`] if it has one, or has crashed.
+    /// [`P2PError::Network`] if it has one, or has crashed; [`P2PError::Config`] if a value cannot be
+    /// meant (see [`ConnectionConfig::validate`]).
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn provider(&self, config: ConnectionConfig) -> Result<SimulatorP2P, P2PError> {
+        config.validate()?;
         Ok(Node::new(self.transport(&config)?, config, []))
     }
 

@@ -69,6 +69,11 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
                             core.inbox.report_at_once();
                         }
                     }
+                    Some((StreamKind::Datagram, _)) => {
+                        if !core.datagram_streams.add(stream, &read) {
+                            core.datagrams.drop_one();
+                        }
+                    }
                     Some((StreamKind::Control, _)) => {
                         return PumpError::Violation("a second control stream".into());
                     }

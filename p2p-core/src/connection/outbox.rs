@@ -141,11 +141,8 @@ impl<S: SendStream> Outbox<S> {
         message: &Bytes,
     ) -> Poll<Result<(), PushError>> {
         let mut state = self.state();
-        if let Some(reason) = &state.closing {
-            return Poll::Ready(Err(PushError::Closing(reason.clone())));
-        }
-        if state.ended {
-            return Poll::Ready(Err(PushError::Ended));
+        if let Some(error) = state.takes_no_more() {
+            return Poll::Ready(Err(error));
         }
         if !state.lanes[lane].out.try_push(message) {
             if let Some(waker) = waker {
@@ -153,6 +150,12 @@ impl<S: SendStream> Outbox<S> {
             }
             return Poll::Pending;
         }
+        self.pushed(state, lane);
+        Poll::Ready(Ok(()))
+    }
+
+    /// A message was taken.
+    fn pushed(&self, mut state: MutexGuard<'_, State<S>>, lane: usize) {
         state.given += 1;
         let wake = state.write_soon(lane);
         let watched = std::mem::take(&mut state.watched);
@@ -161,7 +164,70 @@ impl<S: SendStream> Outbox<S> {
         if watched {
             self.watch.wake();
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Keeps a place for a message of this size, when there is credit and room for it. If the future
+    /// is dropped before, none is kept.
+    pub(super) async fn reserve(&self, priority: Priority, size: usize) -> Result<(), PushError> {
+        let lane = self.lane_of(priority);
+        let turns = &self.turns[lane];
+        if turns.is_free() {
+            if let Poll::Ready(result) = self.poll_reserve(lane, None, size) {
+                return result;
+            }
+        }
+        let _turn = turns.take().await;
+        poll_fn(|cx| self.poll_reserve(lane, Some(cx.waker()), size)).await
+    }
+
+    fn poll_reserve(
+        &self,
+        lane: usize,
+        waker: Option<&Waker>,
+        size: usize,
+    ) -> Poll<Result<(), PushError>> {
+        let mut state = self.state();
+        if let Some(error) = state.takes_no_more() {
+            return Poll::Ready(Err(error));
+        }
+        if state.lanes[lane].out.try_reserve(size) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(waker) = waker {
+            state.lanes[lane].sender = Some(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// Takes a message for which a place of this size was kept.
+    pub(super) fn push_reserved(
+        &self,
+        priority: Priority,
+        size: usize,
+        message: &Bytes,
+    ) -> Result<(), PushError> {
+        let lane = self.lane_of(priority);
+        let mut state = self.state();
+        if let Some(error) = state.takes_no_more() {
+            return Err(error);
+        }
+        state.lanes[lane].out.push_reserved(size, message);
+        // It may need less than was kept.
+        let sender = state.lanes[lane].sender.take();
+        self.pushed(state, lane);
+        sender.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Gives a place back.
+    pub(super) fn give_back(&self, priority: Priority, size: usize) {
+        let sender = {
+            let mut state = self.state();
+            let lane = &mut state.lanes[self.lane_of(priority)];
+            lane.out.give_back(size);
+            lane.sender.take()
+        };
+        sender.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes the watch when more is given.
@@ -348,6 +414,14 @@ impl<S: SendStream> Outbox<S> {
 }
 
 impl<S: SendStream> State<S> {
+    /// Why no message is taken, if so.
+    fn takes_no_more(&self) -> Option<PushError> {
+        match &self.closing {
+            Some(reason) => Some(PushError::Closing(reason.clone())),
+            None => self.ended.then_some(PushError::Ended),
+        }
+    }
+
     fn take_senders(&mut self) -> Vec<Waker> {
         self.lanes.iter_mut().filter_map(|lane| lane.sender.take()).collect()
     }

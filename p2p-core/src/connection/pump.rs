@@ -14,8 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Core;
 use super::arrivals;
 use super::parts::Parts;
+use super::paths;
 use super::relink::{Redial, RedialError, Relinked};
 use super::watch;
+use super::{datagram_streams, datagrams};
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::CreditError;
@@ -223,7 +225,11 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
     let mut ended = pin!(link.closed());
     let mut speaking = pin!(watch::speak(core, &*link));
     let mut watching = pin!(watch::watch(core, &*link, redials));
-    let mut parts = Parts::<9>::new();
+    let mut judging = pin!(paths::judge(core, &*link));
+    let mut collecting = pin!(datagrams::collect(core, &*link));
+    let mut streaming = pin!(datagram_streams::send(core, &*link));
+    let mut receiving = pin!(datagram_streams::receive(core));
+    let mut parts = Parts::<13>::new();
     let mut closed = None;
     // In this order, so that simulated runs repeat; what the first finds out concerns the next ones.
     let ended = poll_fn(|cx| {
@@ -235,6 +241,10 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
         let sorted = parts.poll(4, sorting.as_mut()).map(violated).is_ready();
         let _ = parts.poll(7, speaking.as_mut()).map(violated);
         let _ = parts.poll(8, watching.as_mut()).map(violated);
+        let _ = parts.poll(9, judging.as_mut());
+        let _ = parts.poll(10, collecting.as_mut());
+        let _ = parts.poll(11, streaming.as_mut()).map(violated);
+        let _ = parts.poll(12, receiving.as_mut());
         if let Poll::Ready(next) = parts.poll(5, replaced.as_mut()) {
             return Poll::Ready(Ended::Replaced(next));
         }

@@ -55,6 +55,12 @@ impl SendCredit {
         fits
     }
 
+    /// Gives back what was taken for a message of this size, and takes what one of `used` bytes costs
+    /// instead, if there is one: at most as much.
+    pub(crate) fn exchange(&mut self, size: usize, used: Option<usize>) {
+        self.sent -= cost(size) - used.map_or(0, cost);
+    }
+
     /// The peer reports how much its program has taken in all.
     pub(crate) fn on_taken(&mut self, total: u64) -> Result<(), CreditError> {
         if total > self.sent {

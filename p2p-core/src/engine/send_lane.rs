@@ -32,6 +32,8 @@ pub(crate) struct SendLane {
     /// Bytes in both, and how many there may be before a `send` waits.
     queued: usize,
     max_queued: usize,
+    /// What is kept for messages that are not given yet.
+    reserved: usize,
     credit: SendCredit,
     packets: PacketBudget,
     packer: Option<Packer>,
@@ -93,6 +95,7 @@ impl SendLane {
             block: BytesMut::new(),
             queued: 0,
             max_queued,
+            reserved: 0,
             credit: SendCredit::new(window),
             packets: PacketBudget::starting_at(origin),
             packer: packing.filter(|&threshold| threshold < usize::MAX).map(Packer::new),
@@ -106,16 +109,38 @@ impl SendLane {
 
     /// Takes a message, if there is credit and room for it.
     pub(crate) fn try_push(&mut self, message: &Bytes) -> bool {
-        let fits = self.queued < self.max_queued && self.credit.try_take(message.len());
+        let fits = self.has_room() && self.credit.try_take(message.len());
         if fits {
             self.append(message);
         }
         fits
     }
 
+    /// Keeps credit and room for a message of this size, if there is both.
+    pub(crate) fn try_reserve(&mut self, size: usize) -> bool {
+        let fits = self.has_room() && self.credit.try_take(size);
+        if fits {
+            self.reserved += size + frame::MAX_HEADER;
+        }
+        fits
+    }
+
+    /// Takes a message for which a place of this size was kept.
+    pub(crate) fn push_reserved(&mut self, size: usize, message: &Bytes) {
+        self.reserved -= size + frame::MAX_HEADER;
+        self.credit.exchange(size, Some(message.len()));
+        self.append(message);
+    }
+
+    /// Gives a place back.
+    pub(crate) fn give_back(&mut self, size: usize) {
+        self.reserved -= size + frame::MAX_HEADER;
+        self.credit.exchange(size, None);
+    }
+
     /// Whether there is room in the queue; credit depends on the message.
     pub(crate) const fn has_room(&self) -> bool {
-        self.queued < self.max_queued
+        self.queued + self.reserved < self.max_queued
     }
 
     /// Bytes that were given and that no stream has carried yet.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::place::{LimitedPlace, Paid};
 use super::stream::{LimitedRecvStream, LimitedSendStream};
 use super::{Place, Way};
 use crate::close::CloseReason;
+use crate::datagram::{DatagramFallback, DatagramOptions};
 use crate::error::{Limit, P2PError, Result};
 use crate::identity::PeerId;
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::provider::{ConnectionStats, Message, P2PConnection, PeerInfo};
 use crate::race::{First, first};
@@ -33,13 +36,14 @@ impl<C: P2PConnection> LimitedConnection<C> {
         &self.inner
     }
 
-    /// Takes what a message or datagram costs, unless it is refused below anyway.
-    fn take(&self, bytes: usize, max: usize) -> Result<()> {
+    /// Takes what a message or datagram costs, unless it is refused below anyway; says which.
+    fn take(&self, bytes: usize, max: usize) -> Result<bool> {
         if bytes > max || !self.inner.is_connected() {
-            return Ok(());
+            return Ok(false);
         }
         let Place { shared, peer } = &*self.place;
-        shared.ledger().send(*peer, bytes as u64, shared.now())
+        shared.ledger().send(*peer, bytes as u64, shared.now())?;
+        Ok(true)
     }
 
     /// Waits until there is room to receive something, or the connection has ended.
@@ -98,9 +102,18 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         let sent = self.inner.try_send(priority, message);
         if let Err(P2PError::LimitExceeded { limit: Limit::SendQueue, .. }) = sent {
             let Place { shared, peer } = &*self.place;
-            shared.ledger().unsend(*peer, bytes as u64, shared.now());
+            shared.ledger().unsend(*peer, 1, bytes as u64, shared.now());
         }
         sent
+    }
+
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        let mut paid = Paid::none();
+        if self.take(size, self.peer().max_message_size)? {
+            paid = Paid::new(&self.place, size);
+        }
+        let inner = self.inner.reserve(priority, size).await?;
+        Ok(SendPermit::new(LimitedPlace { inner, paid }))
     }
 
     fn queue_depth(&self, priority: Priority) -> usize {
@@ -114,12 +127,22 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         Ok(message)
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        let (size, mut paid) = (datagram.len(), false);
         // Without a size, the peer takes none, and the connection within says so.
         if let Some(max) = self.max_datagram_size() {
-            self.take(datagram.len(), max)?;
+            let max = match options.fallback {
+                DatagramFallback::Fail => max,
+                DatagramFallback::Stream => max.max(DatagramOptions::MAX_ON_STREAM),
+            };
+            paid = self.take(size, max)?;
         }
-        self.inner.send_datagram(datagram)
+        let sent = self.inner.send_datagram_with(datagram, options);
+        if paid && sent.is_err() {
+            let Place { shared, peer } = &*self.place;
+            shared.ledger().unsend(*peer, 1, size as u64, shared.now());
+        }
+        sent
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {

@@ -144,11 +144,11 @@ impl Ledger {
         longest
     }
 
-    /// What [`send`](Ledger::send) took was not sent after all.
-    pub(super) fn unsend(&mut self, peer: PeerId, bytes: u64, now: Duration) {
+    /// Of what [`send`](Ledger::send) took, so many messages and bytes were not sent after all.
+    pub(super) fn unsend(&mut self, peer: PeerId, sent: u64, bytes: u64, now: Duration) {
         for account in [Some(&mut self.total), self.peers.get_mut(&peer)].into_iter().flatten() {
             let Traffic { messages, bytes: all } = &mut account.sent;
-            for (bucket, tokens) in [(messages, 1), (all, bytes)] {
+            for (bucket, tokens) in [(messages, sent), (all, bytes)] {
                 if let Some(bucket) = bucket {
                     bucket.put_back(tokens, now);
                 }

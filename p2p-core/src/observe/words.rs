@@ -29,6 +29,7 @@ pub(super) const fn of_cause(cause: CloseCause) -> &'static str {
         CloseCause::LinkReplaced => "link_replaced",
         CloseCause::Lost => "lost",
         CloseCause::NotResumable => "not_resumable",
+        CloseCause::PathPolicy => "path_policy",
         CloseCause::ProtocolViolation => "protocol_violation",
         CloseCause::Shutdown => "shutdown",
         CloseCause::TimedOut => "timed_out",

@@ -11,9 +11,11 @@ use tokio::time::Instant;
 use super::reaper::Pool;
 use super::slots::Key;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::{ReservedPlace, SendPermit};
 use crate::priority::Priority;
 use crate::provider::{ConnectionStats, Message, P2PConnection, PeerInfo};
 use crate::reconnect::{ConnectionState, StateEvents};
@@ -106,6 +108,11 @@ impl<C: P2PConnection> P2PConnection for PooledConnection<C> {
         self.inner.try_send(priority, message)
     }
 
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        let inner = self.inner.reserve(priority, size).await?;
+        Ok(SendPermit::new(PooledPlace { inner, lease: self.lease.clone() }))
+    }
+
     fn queue_depth(&self, priority: Priority) -> usize {
         self.inner.queue_depth(priority)
     }
@@ -114,8 +121,8 @@ impl<C: P2PConnection> P2PConnection for PooledConnection<C> {
         self.inner.recv_message()
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.inner.send_datagram(datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.inner.send_datagram_with(datagram, options)
     }
 
     fn recv_datagram(&self) -> impl Future<Output = Result<Bytes>> + Send {
@@ -168,6 +175,30 @@ impl<C: P2PConnection> P2PConnection for PooledConnection<C> {
 
     fn closed(&self) -> impl Future<Output = CloseReason> + Send {
         self.inner.closed()
+    }
+}
+
+/// A reserved place; its holder uses the connection.
+#[derive(Debug)]
+struct PooledPlace<C: P2PConnection> {
+    inner: SendPermit,
+    lease: Option<Arc<Lease<C>>>,
+}
+
+impl<C: P2PConnection> ReservedPlace for PooledPlace<C> {
+    fn priority(&self) -> Priority {
+        self.inner.priority()
+    }
+
+    fn size(&self) -> usize {
+        self.inner.size()
+    }
+
+    fn send(self: Box<Self>, message: Bytes) -> Result<()> {
+        let Self { inner, lease } = *self;
+        let sent = inner.send(message);
+        drop(lease);
+        sent
     }
 }
 

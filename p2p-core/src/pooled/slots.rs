@@ -12,16 +12,19 @@ use super::reaper::Pool;
 use super::{PoolConfig, shut_down};
 use crate::error::{Limit, P2PError, Result};
 use crate::identity::PeerId;
+use crate::path::PathPolicy;
 use crate::protocol::ProtocolName;
 use crate::provider::P2PConnection;
 
 /// What may share a connection. The credential is in it because what one caller may do by its
-/// credential, another one may not.
+/// credential, another one may not; and a connection that one may not use for its path may be all
+/// right for another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) peer: PeerId,
     pub(super) protocol: ProtocolName,
     pub(super) credential: Bytes,
+    pub(super) path_policy: PathPolicy,
 }
 
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, Health, ListenOptions, Message,
-    P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo,
-    Priority, ProtocolName, Result, StateEvents,
+    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, Health,
+    ListenOptions, Message, P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo,
+    PeerAddr, PeerId, PeerInfo, Priority, ProtocolName, Result, SendPermit, StateEvents,
 };
 
 use super::super::simulated;
@@ -174,6 +174,10 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
         self.inner.try_send(priority, message)
     }
 
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        self.inner.reserve(priority, size).await
+    }
+
     fn queue_depth(&self, priority: Priority) -> usize {
         self.inner.queue_depth(priority)
     }
@@ -199,8 +203,8 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
         Ok(message)
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.inner.send_datagram(datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.inner.send_datagram_with(datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {

@@ -148,6 +148,6 @@ fn what_was_not_sent_after_all_is_given_back() {
     for _ in 0..3 {
         ledger.send(peer(1), 10, ms(0)).expect("all that there is");
         assert_eq!(refused(ledger.send(peer(1), 1, ms(0))).3, ms(1000));
-        ledger.unsend(peer(1), 10, ms(0));
+        ledger.unsend(peer(1), 1, 10, ms(0));
     }
 }
