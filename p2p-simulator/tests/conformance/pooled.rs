@@ -99,6 +99,7 @@ fn a_pool_keeps_the_promises_that_sharing_allows() {
         "listening::connections_are_bounded_and_places_come_back",
         "listening::two_protocols_go_to_their_own_listeners",
         "lanes::a_full_lane_does_not_hold_up_another",
+        "lanes::a_reserved_place_never_waits",
         "lanes::who_does_not_want_to_wait_is_told_and_loses_nothing",
         "messages::counters_count_messages",
         "backpressure::a_full_lane_does_not_hold_up_streams",
