@@ -155,6 +155,12 @@ impl Ledger {
                     return Err(format!("end {tag} is lost: {}", lost.reason));
                 }
             }
+            // A dialler that gave up before it heard that it was let in drops what it never had.
+            let given_up = matches!(&end.state, Some(ConnectionState::Closed(reason))
+                if reason.by == ClosedBy::Peer && reason.cause == CloseCause::Dropped);
+            if end.side == Side::Bob && end.peer.is_none() && given_up {
+                continue;
+            }
             let untroubled = plan.crash.is_none() && !leaves;
             if untroubled && (end.sent != end.received || end.sent != [self.messages; LANES]) {
                 return Err(format!("end {tag} has not all"));
