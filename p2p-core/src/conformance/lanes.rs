@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::step::{
-    MOMENTS, Pair, both, ensure, ensure_matches, fails, give_up_after, number_of, numbered,
+    MOMENTS, Pair, both, done, ensure, ensure_matches, fails, give_up_after, number_of, numbered,
     pattern, step, talk,
 };
 use super::{Outcome, World};
@@ -189,7 +189,7 @@ pub(super) async fn a_reserved_place_never_waits<W: World>(world: &W) -> Outcome
     );
     ensure!(bound == max as u64, "the bound is {bound}");
     let permit = step("to reserve", pair.to_bob.reserve(Priority::Bulk, 1)).await?;
-    step("to close", async { Ok::<_, P2PError>(pair.to_bob.close(0, "").await) }).await?;
+    done("to close", pair.to_bob.close(0, "")).await?;
     let late = fails("to send after the close", async { permit.send(Bytes::new()) }).await?;
     ensure!(matches!(late, P2PError::Closed(_)), "the error is {late:?}");
     let late = fails("to reserve after the close", pair.to_bob.reserve(Priority::Bulk, 1)).await?;

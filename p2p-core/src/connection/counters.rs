@@ -1,0 +1,64 @@
+//! What went over a connection.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::priority::Priority;
+use crate::provider::{ConnectionStats, LaneStats, Message};
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    lanes: [LaneCounters; Priority::COUNT],
+    pub(super) datagrams_sent: AtomicU64,
+    pub(super) datagrams_received: AtomicU64,
+    pub(super) datagrams_dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct LaneCounters {
+    messages_sent: AtomicU64,
+    messages_received: AtomicU64,
+    message_bytes_sent: AtomicU64,
+    message_bytes_received: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn on_sent(&self, priority: Priority, size: usize) {
+        let lane = &self.lanes[priority.index()];
+        add(&lane.messages_sent, 1);
+        add(&lane.message_bytes_sent, size);
+    }
+
+    pub(super) fn on_received(&self, message: &Message) {
+        let lane = &self.lanes[message.priority.index()];
+        add(&lane.messages_received, 1);
+        add(&lane.message_bytes_received, message.payload.len());
+    }
+
+    /// What they have counted so far; the rest of the statistics is left empty.
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut stats = ConnectionStats {
+            datagrams_sent: read(&self.datagrams_sent),
+            datagrams_received: read(&self.datagrams_received),
+            datagrams_dropped: read(&self.datagrams_dropped),
+            ..ConnectionStats::default()
+        };
+        for (lane, counters) in stats.lanes.iter_mut().zip(&self.lanes) {
+            *lane = LaneStats {
+                messages_sent: read(&counters.messages_sent),
+                messages_received: read(&counters.messages_received),
+                message_bytes_sent: read(&counters.message_bytes_sent),
+                message_bytes_received: read(&counters.message_bytes_received),
+            };
+            stats.messages_sent += lane.messages_sent;
+            stats.messages_received += lane.messages_received;
+            stats.message_bytes_sent += lane.message_bytes_sent;
+            stats.message_bytes_received += lane.message_bytes_received;
+        }
+        stats
+    }
+}
+
+pub(super) fn add(counter: &AtomicU64, amount: usize) {
+    counter.fetch_add(amount as u64, Ordering::Relaxed);
+}
