@@ -19,6 +19,9 @@ pub(crate) const PROBE: u8 = 0x30;
 pub(crate) const TAKEN: u8 = 0x02;
 pub(crate) const READ: u8 = 0x03;
 
+/// Number, attempt, standing.
+type Claim = (u64, u64, Vec<(u64, u64)>);
+
 /// What a hello says.
 #[derive(Clone, Debug)]
 pub(crate) struct Words {
@@ -28,8 +31,7 @@ pub(crate) struct Words {
     pub(crate) credential: Vec<u8>,
     pub(crate) max_message_size: u64,
     pub(crate) receive_window: u64,
-    /// Number, attempt, standing.
-    pub(crate) claim: Option<(u64, u64, Vec<(u64, u64)>)>,
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Words {
