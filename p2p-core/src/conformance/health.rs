@@ -26,7 +26,7 @@ pub(super) async fn a_provider_knows_what_it_has<W: World>(world: &W) -> Outcome
     talk(&pair.to_bob, &pair.to_alice, "at first").await?;
     ensure_health(&pair.alice, 0, 1)?;
     ensure_health(&pair.bob, 1, 1)?;
-    done("to close", pair.to_bob.close(1, "")).await;
+    done("to close", pair.to_bob.close(1, "")).await?;
     done("Bob to see the end", pair.to_alice.closed()).await?;
     // Their handles are still there.
     ensure_health(&pair.alice, 0, 0)?;
