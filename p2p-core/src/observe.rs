@@ -36,7 +36,7 @@
 //!
 //! # Metrics
 //!
-//! With feature `metrics`, [`P2PProvider::metrics`](crate::P2PProvider::metrics) gives a handle that
+//! With feature `metrics`, `P2PProvider::metrics` gives a handle that
 //! writes them as OpenMetrics text. Each provider counts for itself; what wraps one shows those of the
 //! one within. Messages are counted where [`ConnectionStats`](crate::ConnectionStats) counts them, in
 //! their connection, and summed up by who asks; the sums include connections that have ended. Bytes on
