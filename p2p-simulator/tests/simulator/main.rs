@@ -21,6 +21,7 @@ mod repeatable;
 mod runs;
 mod suites;
 mod trace_files;
+mod urgent;
 
 use p2p_core::{ConnectOptions, ConnectionConfig, ListenOptions, P2PListener, P2PProvider, Result};
 use p2p_simulator::{Host, Network, SimulatorConnection, SimulatorP2P};
