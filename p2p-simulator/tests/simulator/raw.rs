@@ -28,9 +28,11 @@ pub(crate) struct Words {
     pub(crate) credential: Vec<u8>,
     pub(crate) max_message_size: u64,
     pub(crate) receive_window: u64,
-    /// Number, attempt, standing.
-    pub(crate) claim: Option<(u64, u64, Vec<(u64, u64)>)>,
+    pub(crate) claim: Option<Claim>,
 }
+
+/// The number of a connection, that of an attempt to come back to it, and where its lanes stand.
+type Claim = (u64, u64, Vec<(u64, u64)>);
 
 impl Words {
     pub(crate) fn new() -> Self {

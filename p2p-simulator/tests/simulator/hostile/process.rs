@@ -208,10 +208,7 @@ async fn receive_all(
     ledger: Arc<Ledger>,
 ) -> Result {
     loop {
-        let message = match connection.recv_message().await {
-            Ok(message) => message,
-            Err(_) => return Ok(()),
-        };
+        let Ok(message) = connection.recv_message().await else { return Ok(()) };
         let Some((head, rest)) = message.payload.split_first_chunk::<13>() else {
             return Err("a message without a head".to_owned());
         };
