@@ -34,6 +34,9 @@ pub(crate) struct Words {
     pub(crate) claim: Option<Claim>,
 }
 
+/// The number of a connection, that of an attempt to come back to it, and where its lanes stand.
+type Claim = (u64, u64, Vec<(u64, u64)>);
+
 impl Words {
     pub(crate) fn new() -> Self {
         Self {

@@ -162,12 +162,14 @@ impl Sender {
                     self.ledger.on_sent(self.tag, lane);
                     number += 1;
                 }
-                Ok(Err(_)) => {
-                    // Nobody sends on a connection that is over, and only on one.
-                    if self.connection.state().is_over() || self.habits.leaves.is_some() {
+                Ok(Err(error)) => {
+                    // It is over, or about to be closed from here.
+                    let closing = self.ledger.is_stopped() || self.habits.leaves.is_some();
+                    let state = self.connection.state();
+                    if state.is_over() || closing {
                         return Ok(());
                     }
-                    return Err(format!("send failed while it is {}", self.connection.state()));
+                    return Err(format!("send failed while it is {state}: {error}"));
                 }
                 // Given up before it was taken: once more.
                 Err(_) if self.habits.impatient => {}
