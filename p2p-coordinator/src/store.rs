@@ -4,6 +4,8 @@
 //! nothing if the records it was made from have changed meanwhile. Who decides reads again then.
 
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -21,7 +23,7 @@ use thiserror::Error;
 
 pub use memory::MemoryStore;
 
-use crate::domain::placement::{Candidate, PlacementView};
+use crate::domain::placement::{Candidate, PlacementView, Wish};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Changes, HostRecord, HostView, Row, RowId, SessionRecord, ZoneRecord};
 
@@ -75,15 +77,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     -> Result<Option<Row<SessionRecord>>, StoreError>;
 
     /// What a placement in a zone is decided on, all of one moment; `None` if there is no such zone.
-    /// At most [`OPEN_SESSIONS`] sessions, the fullest first, and [`CANDIDATES`] hosts, the best
-    /// first. `peer` leaves out hosts that are no peers.
-    async fn placement(
-        &self,
-        zone: &ZoneId,
-        player: Option<&PlayerId>,
-        peer: bool,
-        now: Timestamp,
-    ) -> Result<Option<PlacementView>, StoreError>;
+    /// At most [`OPEN_SESSIONS`] sessions, the fullest first; and if none of them will do, at most
+    /// [`CANDIDATES`] hosts that could open one, the best first.
+    async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError>;
 
     /// Writes all of it, or nothing. The rows as they are now, in the order of the changes; deleted
     /// ones are left out.
@@ -139,6 +135,38 @@ pub struct ZoneQuery {
     pub offset: u32,
     /// The most; [`MAX_LIST`] at most and if not given.
     pub limit: Option<u32>,
+}
+
+/// Who is to be placed where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlacementQuery {
+    /// In which zone.
+    pub zone: ZoneId,
+    /// Who; nobody in particular if a server asks for a session.
+    pub player: Option<PlayerId>,
+    /// Whether the host has to be a peer.
+    pub peer: bool,
+    /// Hosts not to choose.
+    pub avoid: Vec<HostId>,
+    /// How many places are needed; at least one.
+    pub players: u32,
+    /// Whether a session that there is will do.
+    pub enter: bool,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl PlacementQuery {
+    /// Of nobody in particular, in a session that there is or a new one, on any host.
+    pub const fn new(zone: ZoneId, now: Timestamp) -> Self {
+        Self { zone, player: None, peer: false, avoid: Vec::new(), players: 1, enter: true, now }
+    }
+
+    /// The wish in it.
+    pub fn wish(&self) -> Wish<'_> {
+        Wish { peer: self.peer, avoid: &self.avoid }
+    }
 }
 
 /// Which sessions.
@@ -203,6 +231,12 @@ pub enum StoreError {
     /// A record or a place has changed since it was read.
     #[error("the records have changed meanwhile")]
     Conflict,
+    /// The database cannot be reached; it may be back soon.
+    #[error("the database cannot be reached: {what}")]
+    Unavailable {
+        /// In which way.
+        what: String,
+    },
     /// The store failed.
     #[error("the database failed: {what}")]
     Failed {

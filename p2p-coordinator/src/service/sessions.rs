@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use p2p_coordinator_api::{CreateSession, Nonce, PlayerId, Session, SessionName, Timestamp};
 
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
-use crate::domain::placement::{self, Wish};
+use crate::domain::placement;
 use crate::domain::{Change, Changes, HostView, Refusal, Row, RowId, SessionRecord, ZoneRecord};
-use crate::store::{SessionKey, SessionQuery, Store};
+use crate::store::{PlacementQuery, SessionKey, SessionQuery, Store};
 
 impl<S: Store> Coordinator<S> {
     /// Makes a session, on a named host or on the best. Players who are elsewhere leave there.
@@ -59,10 +59,12 @@ impl<S: Store> Coordinator<S> {
         let unknown = || Refusal::UnknownZone(id.clone());
         let count = u32::try_from(players).unwrap_or(u32::MAX);
         let Some(host) = &request.host_id else {
-            let view = self.store().placement(id, None, false, now).await?.ok_or_else(unknown)?;
+            let players = count.max(1);
+            let query =
+                PlacementQuery { players, enter: false, ..PlacementQuery::new(id.clone(), now) };
+            let view = self.store().placement(&query).await?.ok_or_else(unknown)?;
             view.zone.value.is_open()?;
-            let wish = Wish { peer: false, avoid: &[] };
-            let host = placement::open_on(&view, wish, count.max(1), now).cloned();
+            let host = placement::open_on(&view, query.wish(), players, now).cloned();
             let host = host.ok_or_else(|| Refusal::NoHost { zone: id.clone() })?;
             return Ok((host, view.zone));
         };

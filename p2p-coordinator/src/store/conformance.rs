@@ -220,12 +220,15 @@ suite! { $
         a_place_that_is_free_again_is_shown,
         only_peers_are_shown_to_who_asks_for_them,
         a_players_present_session_is_shown,
+        hosts_to_avoid_are_left_out,
+        no_host_is_looked_for_when_a_session_will_do,
     }
     candidates {
         candidates_meet_the_zones_demands,
         candidates_are_the_best_first_and_bounded,
         better_scored_hosts_that_are_unfit_do_not_hide_others,
         a_host_with_all_its_zones_is_a_candidate_for_those_it_serves,
+        candidates_have_room_for_all_who_come,
     }
     keeping {
         what_was_acknowledged_is_there_after_opening_again,

@@ -5,15 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{
-    HostId, HostStatus, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId,
-};
+use p2p_coordinator_api::{HostId, HostStatus, PlayerId, SessionName, SessionStatus, ZoneId};
 
 use super::{
-    CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, SessionKey, SessionQuery, Store, StoreError,
-    ZoneQuery, limit,
+    CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, PlacementQuery, SessionKey, SessionQuery, Store,
+    StoreError, ZoneQuery, limit,
 };
-use crate::domain::placement::{Candidate, PlacementView, SessionOnHost};
+use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{
@@ -352,41 +350,40 @@ impl Store for MemoryStore {
         Ok(state.session_of(player).map(|row| state.seated(row)))
     }
 
-    async fn placement(
-        &self,
-        zone: &ZoneId,
-        player: Option<&PlayerId>,
-        peer: bool,
-        now: Timestamp,
-    ) -> Result<Option<PlacementView>, StoreError> {
-        let state = self.state();
-        let Some(zone) = state.zones.by_name(zone.as_str()) else { return Ok(None) };
-        let present = player
+    async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
+        let (state, now) = (self.state(), query.now);
+        let Some(zone) = state.zones.by_name(query.zone.as_str()) else { return Ok(None) };
+        let present = (query.player.as_ref())
             .and_then(|player| state.session_of(player))
             .and_then(|session| state.on_host(session));
+        let wanted = |host: &HostRecord| {
+            (host.peer.is_some() || !query.peer) && !query.avoid.contains(&host.host_id)
+        };
         let mut open: Vec<_> = state
             .sessions
             .rows
             .values()
-            .filter(|row| row.value.zone == zone.id)
+            .filter(|row| query.enter && row.value.zone == zone.id)
             .filter_map(|row| state.on_host(row))
             .filter(|open| {
                 open.session.value.has_room()
                     && open.host.can_take(1, now).is_ok()
-                    && (open.host.row.value.peer.is_some() || !peer)
+                    && wanted(&open.host.row.value)
             })
             .collect();
         open.sort_by_key(|open| (usize::MAX - open.session.value.seats.len(), open.session.id));
         open.truncate(OPEN_SESSIONS as usize);
-        let hosts = state
-            .hosts_by_quality()
-            .into_iter()
-            .filter(|row| row.value.peer.is_some() || !peer)
-            .map(|row| state.candidate(row))
-            .filter(|candidate| can_open(zone, candidate, now))
-            .take(CANDIDATES as usize)
-            .collect();
-        Ok(Some(PlacementView { zone: zone.clone(), present, open, hosts }))
+        let mut view = PlacementView { zone: zone.clone(), present, open, hosts: Vec::new() };
+        if !query.enter || !placement::suffices(&view, query.wish(), now) {
+            let fit = |candidate: &Candidate| {
+                let Candidate { host, served } = candidate;
+                placement::can_open(host, served, &zone.value, query.players, now).is_ok()
+            };
+            let hosts = state.hosts_by_quality().into_iter().filter(|row| wanted(&row.value));
+            let fit = hosts.map(|row| state.candidate(row)).filter(fit);
+            view.hosts = fit.take(CANDIDATES as usize).collect();
+        }
+        Ok(Some(view))
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
@@ -400,9 +397,4 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) {}
-}
-
-fn can_open(zone: &Row<ZoneRecord>, candidate: &Candidate, now: Timestamp) -> bool {
-    crate::domain::placement::can_open(&candidate.host, &candidate.served, &zone.value, 1, now)
-        .is_ok()
 }

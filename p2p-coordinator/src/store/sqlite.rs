@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
+use p2p_coordinator_api::{HostId, PlayerId, ZoneId};
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
-use super::{Committed, HostQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery};
+use super::{
+    Committed, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery,
+};
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Changes, HostView, Row, SessionRecord, ZoneRecord};
@@ -233,15 +235,9 @@ impl Store for SqliteStore {
         self.read(move |sql| read::session_of(sql, &player)).await
     }
 
-    async fn placement(
-        &self,
-        zone: &ZoneId,
-        player: Option<&PlayerId>,
-        peer: bool,
-        now: Timestamp,
-    ) -> Result<Option<PlacementView>, StoreError> {
-        let (zone, player) = (zone.clone(), player.cloned());
-        self.read(move |sql| read::placement(sql, &zone, player.as_ref(), peer, now)).await
+    async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
+        let query = query.clone();
+        self.read(move |sql| read::placement(sql, &query)).await
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {

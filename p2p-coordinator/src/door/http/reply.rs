@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::fields::Invalid;
 use crate::domain::Refusal;
 use crate::service::ServiceError;
+use crate::store::StoreError;
 
 /// Every way in which a request does not get what it asked for.
 #[derive(Debug)]
@@ -95,6 +96,10 @@ impl IntoResponse for Failure {
             }
             Self::Service(ServiceError::Token(error)) => {
                 problem(StatusCode::BAD_REQUEST, &error.to_string())
+            }
+            Self::Service(ServiceError::Store(StoreError::Unavailable { .. })) => {
+                let detail = "The database cannot be reached at this moment: try again";
+                retry_later(problem(StatusCode::SERVICE_UNAVAILABLE, detail))
             }
             Self::Service(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");

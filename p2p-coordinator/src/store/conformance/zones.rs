@@ -2,7 +2,7 @@
 
 use p2p_coordinator_api::{SessionStatus, ZoneStatus};
 
-use super::sample::{self, NOW};
+use super::sample;
 use super::step::{add_host, add_session, add_zone, ensure_eq, found};
 use super::{Fixture, Outcome};
 use crate::domain::zone::ZoneCounts;
@@ -105,7 +105,7 @@ pub(super) async fn a_zone_counts_its_sessions(fixture: &impl Fixture) -> Outcom
     let counts: Vec<_> = listed.into_iter().map(|(_, counts)| counts).collect();
     ensure_eq!(counts, [one, expected], "counters in the list");
     let empty = add_zone(&store, sample::zone("empty")?).await?;
-    let view = store.placement(&empty.value.definition.zone_id, None, false, NOW).await?;
+    let view = store.placement(&super::placement::query(&empty)).await?;
     ensure_eq!(found("the view", view)?.open, [], "sessions of a zone without any");
     Ok(())
 }

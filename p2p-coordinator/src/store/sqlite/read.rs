@@ -9,9 +9,10 @@ use super::failed;
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::Seat;
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{HostRecord, HostView, Load, Row, SessionRecord, ZoneRecord};
+use crate::domain::{HostRecord, HostView, Load, Row, RowId, SessionRecord, ZoneRecord};
 use crate::store::{
-    CANDIDATES, HostQuery, OPEN_SESSIONS, SessionKey, SessionQuery, StoreError, ZoneQuery, limit,
+    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, SessionKey, SessionQuery, StoreError,
+    ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -143,24 +144,31 @@ pub(super) fn session_of(
     row.map(|row| seated(sql, row)).transpose()
 }
 
-pub(super) fn placement(
-    sql: &Connection,
-    id: &ZoneId,
-    player: Option<&PlayerId>,
-    peer: bool,
-    now: Timestamp,
-) -> Result<Option<PlacementView>> {
+pub(super) fn placement(sql: &Connection, query: &PlacementQuery) -> Result<Option<PlacementView>> {
     // Without its counters: they cost more with each session that ever was.
     let statement = "SELECT id, version, record FROM zones WHERE zone_id = ?";
-    let zone: Option<Row<ZoneRecord>> = one(sql, statement, [id.as_str()], record)?;
+    let zone: Option<Row<ZoneRecord>> = one(sql, statement, [query.zone.as_str()], record)?;
     let Some(zone) = zone else { return Ok(None) };
-    let present = match player {
+    let present = match &query.player {
         Some(player) => match session_of(sql, player)? {
             Some(session) => on_host(sql, session)?,
             None => None,
         },
         None => None,
     };
+    let open = if query.enter { open_sessions(sql, zone.id, query)? } else { Vec::new() };
+    let mut view = PlacementView { zone, present, open, hosts: Vec::new() };
+    if !query.enter || !placement::suffices(&view, query.wish(), query.now) {
+        view.hosts = candidates(sql, &view.zone, query)?;
+    }
+    Ok(Some(view))
+}
+
+fn open_sessions(
+    sql: &Connection,
+    zone: RowId,
+    query: &PlacementQuery,
+) -> Result<Vec<SessionOnHost>> {
     let statement = format!(
         "{SESSION} JOIN hosts h ON h.id = s.host
          WHERE s.zone = ? AND s.status IN ('pending', 'active') AND s.players < s.max_players
@@ -168,36 +176,42 @@ pub(super) fn placement(
          AND h.reported_players < h.max_players
          AND (SELECT SUM(players) FROM sessions
               WHERE host = h.id AND status IN ('pending', 'active', 'paused')) < h.max_players
+         AND h.host_id NOT IN (SELECT value FROM json_each(?))
          ORDER BY s.players DESC, s.id LIMIT {OPEN_SESSIONS}"
     );
-    let rows = all(sql, &statement, params![zone.id, millis(now), peer], record)?;
+    let params = params![zone, millis(query.now), query.peer, avoided(query)?];
+    let rows = all(sql, &statement, params, record)?;
     let mut open = Vec::with_capacity(rows.len());
     for row in rows {
         open.extend(on_host(sql, seated(sql, row?)?)?);
     }
-    let hosts = candidates(sql, &zone, peer, now)?;
-    Ok(Some(PlacementView { zone, present, open, hosts }))
+    Ok(open)
+}
+
+fn avoided(query: &PlacementQuery) -> Result<String> {
+    serde_json::to_string(&query.avoid).map_err(|error| failed("to write ids", error))
 }
 
 /// Looks at the best hosts until there are enough that could open a session.
 fn candidates(
     sql: &Connection,
     zone: &Row<ZoneRecord>,
-    peer: bool,
-    now: Timestamp,
+    query: &PlacementQuery,
 ) -> Result<Vec<Candidate>> {
     let statement = format!(
         "{HOST} WHERE h.status = 'online' AND h.lease_until > ? AND h.is_peer >= ?
+         AND h.host_id NOT IN (SELECT value FROM json_each(?))
          ORDER BY h.quality_score DESC, h.host_id"
     );
     let wrong = |error| failed("to read hosts", error);
-    let mut query = sql.prepare_cached(&statement).map_err(wrong)?;
-    let mut rows = query.query(params![millis(now), peer]).map_err(wrong)?;
+    let mut prepared = sql.prepare_cached(&statement).map_err(wrong)?;
+    let params = params![millis(query.now), query.peer, avoided(query)?];
+    let mut rows = prepared.query(params).map_err(wrong)?;
     let mut candidates = Vec::new();
     while let Some(row) = rows.next().map_err(wrong)? {
         let candidate = with_zones(sql, host_view(row).map_err(wrong)??)?;
         let (host, served) = (&candidate.host, &candidate.served);
-        if placement::can_open(host, served, &zone.value, 1, now).is_ok() {
+        if placement::can_open(host, served, &zone.value, query.players, query.now).is_ok() {
             candidates.push(candidate);
         }
         if candidates.len() == CANDIDATES as usize {

@@ -1,0 +1,166 @@
+//! The task that writes: what waits together is committed together.
+//!
+//! So the database's flush of its disk, and the journeys to it, are paid once for all who wait.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::group::Commit;
+use super::link::{Link, Session, failed, unavailable};
+use super::write::{self, Results, Trouble};
+use crate::store::{Committed, StoreError};
+
+/// The most requests that wait for the task; further callers wait in line.
+const QUEUE: usize = 1024;
+
+/// The most requests in one group: bounds how long the first waits for the last.
+const GROUP: usize = 256;
+
+/// How often a group is tried that others' writes come in the way of, each commit by itself at last.
+const ATTEMPTS: u32 = 4;
+
+/// How long one group may take; after that its connection is given up.
+const BOUND: Duration = Duration::from_secs(15);
+
+enum Request {
+    Commit(Commit, oneshot::Sender<Result<Committed, StoreError>>),
+    Check(oneshot::Sender<Result<(), StoreError>>),
+}
+
+pub(super) struct Writer {
+    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    ended: watch::Receiver<()>,
+}
+
+impl Writer {
+    pub(super) fn start(link: Link) -> Self {
+        let (requests, mut queue) = mpsc::channel(QUEUE);
+        let (ending, ended) = watch::channel(());
+        // It ends when the last who may ask is gone, or at the close.
+        tokio::spawn(async move {
+            let mut waiting = Vec::new();
+            while queue.recv_many(&mut waiting, GROUP).await > 0 {
+                serve(&link, std::mem::take(&mut waiting)).await;
+            }
+            link.close().await;
+            drop(ending);
+        });
+        Self { requests: Mutex::new(Some(requests)), ended }
+    }
+
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Commit(commit, reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Check(reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), StoreError> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = || unavailable("it has been closed");
+        requests.ok_or_else(closed)?.send(request).await.map_err(|_| closed())
+    }
+
+    /// Takes no more requests, and waits for those that were taken.
+    pub(super) async fn close(&self) {
+        drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // It never changes; its sender is dropped at the end.
+        let _ = self.ended.clone().changed().await;
+    }
+}
+
+async fn serve(link: &Link, requests: Vec<Request>) {
+    let (mut commits, mut replies, mut checks) = (Vec::new(), Vec::new(), Vec::new());
+    for request in requests {
+        match request {
+            Request::Commit(commit, reply) => {
+                commits.push(commit);
+                replies.push(reply);
+            }
+            Request::Check(reply) => checks.push(reply),
+        }
+    }
+    if !commits.is_empty() {
+        let results = write(link, commits).await;
+        for (reply, result) in replies.into_iter().zip(results) {
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+        }
+    }
+    for reply in checks {
+        let _ = reply.send(check(link).await);
+    }
+}
+
+/// A write that changes nothing, so that a server that only reads, or a full disk, is noticed.
+async fn check(link: &Link) -> Result<(), StoreError> {
+    let session = link.session().await?;
+    let written = session.query("UPDATE p2p_schema SET version = version", &[]);
+    match timeout(BOUND, written).await {
+        Ok(written) => {
+            if written.is_err() {
+                session.give_up();
+            }
+            written.map(|_| ()).map_err(|error| failed("to write", error))
+        }
+        Err(_) => Err(late(&session)),
+    }
+}
+
+fn late(session: &Session) -> StoreError {
+    session.give_up();
+    unavailable("no answer in time")
+}
+
+async fn write(link: &Link, commits: Vec<Commit>) -> Results {
+    let count = commits.len();
+    for attempt in 1..=ATTEMPTS {
+        let last = attempt == ATTEMPTS;
+        match attempt_group(link, commits.clone()).await {
+            Ok(results) => return results,
+            // One alone lost to others each time.
+            Err(Trouble::Raced) if last && count == 1 => return vec![Err(StoreError::Conflict)],
+            Err(Trouble::Raced) if last => break,
+            Err(Trouble::Raced) => {}
+            Err(Trouble::Early(error)) if last => return all(count, error),
+            Err(Trouble::Early(error @ StoreError::Unavailable { .. })) => {
+                // Somebody waited for the connection already; one that was lost is made again.
+                if link.session().await.is_err() {
+                    return all(count, error);
+                }
+            }
+            Err(Trouble::Early(error) | Trouble::Unknown(error)) => return all(count, error),
+            Err(Trouble::Refused(error)) if count == 1 => return vec![Err(error)],
+            Err(Trouble::Refused(_)) => break,
+        }
+    }
+    // One of them is the reason: it is to fail alone.
+    let mut results = Vec::new();
+    for commit in commits {
+        results.extend(Box::pin(write(link, vec![commit])).await);
+    }
+    results
+}
+
+async fn attempt_group(link: &Link, commits: Vec<Commit>) -> Result<Results, Trouble> {
+    let session = link.session().await.map_err(Trouble::Early)?;
+    match timeout(BOUND, write::group(&session, commits)).await {
+        Ok(result) => result,
+        Err(_) => Err(Trouble::Unknown(late(&session))),
+    }
+}
+
+/// One failure is told to all who waited.
+fn all(count: usize, error: StoreError) -> Results {
+    let what = error.to_string();
+    let others = std::iter::repeat_with(|| unavailable(&what));
+    std::iter::once(error).chain(others).take(count).map(Err).collect()
+}
