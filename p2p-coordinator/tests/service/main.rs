@@ -7,3 +7,5 @@ mod folder;
 mod join;
 mod peer_door;
 mod program;
+#[path = "../postgres/server.rs"]
+mod server;

@@ -2,6 +2,7 @@
 
 mod config;
 mod crowd;
+mod database;
 mod ending;
 mod process;
 mod start;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use p2p_coordinator::domain::Terms;
 use p2p_coordinator::door::Limits;
 use p2p_coordinator::service::Settings;
+use p2p_coordinator::store::postgres::PostgresConfig;
 use p2p_coordinator::store::sqlite::Durability;
 use serde::{Deserialize, Serialize};
 
@@ -39,18 +40,52 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreConfig {
-    /// `sqlite` or `memory`.
+    /// `sqlite`, `postgres` or `memory`.
     pub(crate) kind: StoreKind,
     /// The SQLite file.
     pub(crate) path: PathBuf,
     /// `process` or `power`.
     pub(crate) durability: DurabilityConfig,
+    /// The PostgreSQL database.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "without_password")]
+    pub(crate) url: Option<String>,
+    /// Connections to it for reading; there is one more for writing.
+    pub(crate) pool_size: usize,
+    /// How long a request waits for it while it is away.
+    pub(crate) patience_seconds: u32,
+    /// How long the start waits for it.
+    pub(crate) start_seconds: u32,
+}
+
+fn without_password<S: serde::Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&hidden(url.as_deref().unwrap_or_default()))
+}
+
+/// A URL with `***` for its password; all of it if it is of another form.
+pub(crate) fn hidden(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "***".into() };
+    let rest = match rest.rsplit_once('@') {
+        Some((user, at)) => match user.split_once(':') {
+            Some((user, _)) => format!("{user}:***@{at}"),
+            None => rest.to_owned(),
+        },
+        None => rest.to_owned(),
+    };
+    let rest = match rest.split_once("password=") {
+        Some((before, after)) => {
+            let after = after.split_once('&').map_or(String::new(), |(_, more)| format!("&{more}"));
+            format!("{before}password=***{after}")
+        }
+        None => rest,
+    };
+    format!("{scheme}://{rest}")
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StoreKind {
     Memory,
+    Postgres,
     Sqlite,
 }
 
@@ -115,6 +150,10 @@ impl Default for StoreConfig {
             kind: StoreKind::Sqlite,
             path: PathBuf::from("data/coordinator.db"),
             durability: DurabilityConfig::Process,
+            url: None,
+            pool_size: 4,
+            patience_seconds: 3,
+            start_seconds: 60,
         }
     }
 }
@@ -203,6 +242,15 @@ impl Config {
             self.store.path = path.into();
             self.store.kind = StoreKind::Sqlite;
         }
+        if let Some(url) = set("DATABASE_URL") {
+            self.store.take_url(url).map_err(|url| {
+                wrong("DATABASE_URL", &hidden(&url), "postgresql://... or sqlite://PATH")
+            })?;
+        }
+        if let Some(size) = set("DATABASE_POOL_SIZE") {
+            self.store.pool_size =
+                size.parse().map_err(|_| wrong("DATABASE_POOL_SIZE", &size, "a number"))?;
+        }
         if let Some(level) = set("LOG_LEVEL") {
             self.log = level;
         }
@@ -216,9 +264,13 @@ impl Config {
         if let Some(p2p) = arguments.p2p {
             self.p2p = Some(p2p);
         }
-        if let Some(path) = &arguments.database {
-            self.store.path.clone_from(path);
-            self.store.kind = StoreKind::Sqlite;
+        match arguments.database.as_ref().map(|given| (given, given.to_str())) {
+            Some((_, Some(url))) if self.store.take_url(url.to_owned()).is_ok() => {}
+            Some((path, _)) => {
+                self.store.path.clone_from(path);
+                self.store.kind = StoreKind::Sqlite;
+            }
+            None => {}
         }
         if arguments.memory {
             self.store.kind = StoreKind::Memory;
@@ -234,6 +286,7 @@ impl Config {
             ("terms.lease_seconds", u64::from(terms.lease_seconds)),
             ("terms.host_timeout_seconds", u64::from(terms.host_timeout_seconds)),
             ("terms.token_seconds", u64::from(terms.token_seconds)),
+            ("store.pool_size", self.store.pool_size as u64),
             ("limits.connections", limits.connections as u64),
             ("limits.peer_streams", limits.peer_streams as u64),
             ("limits.body_bytes", limits.body_bytes as u64),
@@ -245,6 +298,9 @@ impl Config {
         ];
         if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(Failure::new(format!("{name} has to be at least 1")));
+        }
+        if self.store.kind == StoreKind::Postgres {
+            self.store.postgres()?;
         }
         self.log_level().map(|_| ())
     }
@@ -265,7 +321,9 @@ impl Config {
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
         match (&self.key_file, self.store.kind) {
             (Some(path), _) => Some(path.clone()),
-            (None, StoreKind::Sqlite) => Some(self.store.path.with_extension("key")),
+            (None, StoreKind::Postgres | StoreKind::Sqlite) => {
+                Some(self.store.path.with_extension("key"))
+            }
             (None, StoreKind::Memory) => None,
         }
     }
@@ -294,6 +352,37 @@ impl Config {
         limits.answer_timeout = whole(self.limits.answer_seconds);
         limits.drain = whole(self.limits.drain_seconds);
         limits
+    }
+}
+
+impl StoreConfig {
+    /// Takes the database that a URL names, or gives back what is none.
+    fn take_url(&mut self, url: String) -> Result<(), String> {
+        match url.split_once("://") {
+            Some(("sqlite", path)) => {
+                // By the custom of such URLs a third slash is not yet the root.
+                self.path = path.strip_prefix('/').unwrap_or(path).into();
+                self.kind = StoreKind::Sqlite;
+            }
+            Some((scheme, _)) if scheme.starts_with("postgres") => {
+                self.kind = StoreKind::Postgres;
+                self.url = Some(url);
+            }
+            _ => return Err(url),
+        }
+        Ok(())
+    }
+
+    /// The database to connect to.
+    pub(crate) fn postgres(&self) -> Result<PostgresConfig, Failure> {
+        let url = self.url.as_deref().ok_or_else(|| {
+            Failure::new("the store is postgres: set store.url or DATABASE_URL to its database")
+        })?;
+        let mut config = PostgresConfig::new(url).map_err(|error| Failure::of(&error))?;
+        config.pool_size = self.pool_size;
+        config.patience = whole(self.patience_seconds);
+        config.start_patience = whole(self.start_seconds);
+        Ok(config)
     }
 }
 

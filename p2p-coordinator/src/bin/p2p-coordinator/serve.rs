@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use p2p_coordinator::door::{Closing, http, peer, tcp};
 use p2p_coordinator::service::Coordinator;
+use p2p_coordinator::store::postgres::PostgresStore;
 use p2p_coordinator::store::sqlite::SqliteStore;
 use p2p_coordinator::store::{MemoryStore, Store};
 use p2p_coordinator::world::{Clock, Randomness};
@@ -16,7 +17,7 @@ use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, StoreKind, hidden};
 use crate::{Failure, files, say};
 
 /// Serves until it is told to stop.
@@ -38,6 +39,21 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
         StoreKind::Memory => {
             let records = "in memory: they end with the process";
             run(&config, key, MemoryStore::new(), records, listener, stop).await
+        }
+        StoreKind::Postgres => {
+            let database = config.store.postgres()?;
+            let records = format!("in {}", hidden(config.store.url.as_deref().unwrap_or_default()));
+            let mut stop = stop;
+            let store = tokio::select! {
+                biased;
+                () = stop.requested() => {
+                    say("stopped, while waiting for the database");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                store = PostgresStore::open(database) => store,
+            };
+            let store = store.map_err(|error| Failure::of(&error))?;
+            run(&config, key, store, &records, listener, stop).await
         }
         StoreKind::Sqlite => {
             let path = &config.store.path;

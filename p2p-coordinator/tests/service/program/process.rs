@@ -27,6 +27,7 @@ pub(crate) fn prepared(mut command: Command, folder: &Path) -> Command {
         command.env_remove(format!("P2P_SERVICE_{name}"));
     }
     command.env_remove("P2P_COORDINATOR_DATABASE").env_remove("LOG_LEVEL");
+    command.env_remove("DATABASE_URL").env_remove("DATABASE_POOL_SIZE");
     command
 }
 
