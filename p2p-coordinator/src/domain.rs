@@ -22,7 +22,7 @@ pub mod zone;
 mod tests;
 
 pub use changes::{Change, Changes, Row, RowId, SeatChange};
-pub use host::{HostRecord, HostView, Load};
+pub use host::{Beat, HostRecord, HostView, Load};
 pub use refusal::Refusal;
 pub use session::{Seat, SessionRecord};
 pub use zone::ZoneRecord;

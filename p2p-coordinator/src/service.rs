@@ -7,12 +7,14 @@
 
 mod hosts;
 mod joins;
+mod pulse;
 mod sessions;
 mod zones;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use p2p_coordinator_api::service::{Health, Readiness, ServiceInfo};
 use p2p_coordinator_api::{Timestamp, TokenError, ZoneId, ZoneStatus};
@@ -23,6 +25,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::domain::{Changes, Refusal, Terms};
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
+use pulse::{Pulse, touched};
 
 /// How often a decision is made again because the records had changed.
 pub const ATTEMPTS: u32 = 64;
@@ -40,6 +43,8 @@ pub struct Settings {
     pub version: String,
     /// The lengths of time that decisions depend on.
     pub terms: Terms,
+    /// How long what a heartbeat says may wait to be written with others. Default 1 s.
+    pub heartbeat_interval: Duration,
 }
 
 impl Default for Settings {
@@ -48,6 +53,7 @@ impl Default for Settings {
             name: "p2p-coordinator".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             terms: Terms::default(),
+            heartbeat_interval: Duration::from_secs(1),
         }
     }
 }
@@ -67,6 +73,7 @@ struct Inner<S> {
     turns: [Mutex<()>; TURNS],
     /// Who tries again.
     again: Mutex<()>,
+    pulse: Pulse,
     draining: AtomicBool,
 }
 
@@ -136,6 +143,7 @@ impl<S: Store> Coordinator<S> {
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),
+                pulse: Pulse::new(),
                 draining: AtomicBool::new(false),
             }),
         }
@@ -223,7 +231,12 @@ impl<S: Store> Coordinator<S> {
         if changes.is_empty() {
             return Ok(Some(Committed::default()));
         }
-        match self.store().commit(changes).await {
+        let touched = touched(&changes);
+        self.inner.pulse.forget(&touched);
+        let committed = self.store().commit(changes).await;
+        // Once more: what was read meanwhile may be from before.
+        self.inner.pulse.forget(&touched);
+        match committed {
             Ok(committed) => Ok(Some(committed)),
             Err(StoreError::Conflict) => Ok(None),
             Err(error) => Err(error.into()),

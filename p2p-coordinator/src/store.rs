@@ -25,7 +25,9 @@ pub use memory::MemoryStore;
 
 use crate::domain::placement::{Candidate, PlacementView, Wish};
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{Changes, HostRecord, HostView, Row, RowId, SessionRecord, ZoneRecord};
+use crate::domain::{
+    Beat, Changes, HostRecord, HostView, Row, RowId, SessionRecord, Terms, ZoneRecord,
+};
 
 /// Keeps hosts, zones, sessions, and who has a place where.
 ///
@@ -88,6 +90,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// [`StoreError::Conflict`] if a record or a place is not what the decision was made from.
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError>;
+
+    /// Writes signs of life, each into its host as that is now: no version is compared, so none
+    /// conflicts. Those of hosts that are not there, and those that are no news
+    /// ([`HostRecord::hear`]), change nothing.
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError>;
 
     /// Whether it can do its work now, writing included.
     async fn check(&self) -> Result<(), StoreError>;

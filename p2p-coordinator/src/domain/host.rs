@@ -63,6 +63,17 @@ pub struct HostRecord {
     pub updated_at: Timestamp,
 }
 
+/// A sign of life, as it was heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beat {
+    /// Of which host.
+    pub host: HostId,
+    /// What it measured.
+    pub measured: Heartbeat,
+    /// When.
+    pub heard: Timestamp,
+}
+
 /// How much a host carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
@@ -153,6 +164,16 @@ impl HostRecord {
     /// The peer id it has proven.
     pub fn peer_id(&self) -> Option<PeerId> {
         self.peer.as_ref().map(PeerAddr::id)
+    }
+
+    /// Takes a sign of life that was kept for a while. Whether it was news: one that is older than the
+    /// last is none.
+    pub fn hear(&mut self, beat: &Beat, terms: &Terms) -> bool {
+        let news = beat.heard >= self.last_heard;
+        if news {
+            self.heartbeat(&beat.measured, terms, beat.heard);
+        }
+        news
     }
 
     /// Takes a sign of life: the lease begins anew, and a host that was lost is back.

@@ -23,6 +23,7 @@ impl<S: Store> Coordinator<S> {
         let _turn = self.turn(&request.zone_id).await;
         let name = SessionName::from_bits(self.inner.random.bits());
         let nonce = Nonce(self.inner.random.bytes());
+        self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;

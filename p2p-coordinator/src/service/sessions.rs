@@ -23,6 +23,7 @@ impl<S: Store> Coordinator<S> {
             request.player_ids.iter().filter(new).cloned().collect()
         };
         let name = SessionName::from_bits(self.inner.random.bits());
+        self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
@@ -130,6 +131,7 @@ impl<S: Store> Coordinator<S> {
     /// [`Refusal::UnknownSession`], [`Refusal::Full`], [`Refusal::State`]; otherwise
     /// [`ServiceError`].
     pub async fn add_player(&self, key: &SessionKey, player: &PlayerId) -> Result<()> {
+        self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;

@@ -33,8 +33,8 @@
 //!
 //! - `sample`: records to write, plain ones and odd ones, and all that a store has;
 //! - `step`: the usual steps with words for their failures;
-//! - a file for each theme: `records`, `atomicity`, `seats`, `races`, `hosts`, `zones`, `sessions`,
-//!   `placement`, `candidates`, `keeping`.
+//! - a file for each theme: `records`, `atomicity`, `seats`, `races`, `heard`, `hosts`, `zones`,
+//!   `sessions`, `placement`, `candidates`, `keeping`.
 
 use std::fmt;
 use std::future::Future;
@@ -45,6 +45,7 @@ use super::Store;
 
 mod atomicity;
 mod candidates;
+mod heard;
 mod hosts;
 mod keeping;
 mod placement;
@@ -189,6 +190,11 @@ suite! { $
         one_host_id_registered_in_parallel_is_one_host,
         parallel_updates_of_one_record_lose_none,
         a_read_shows_all_of_a_commit_or_nothing,
+    }
+    heard {
+        signs_of_life_are_written_into_their_hosts,
+        older_signs_and_those_of_strangers_change_nothing,
+        signs_and_updates_lose_none_of_each_other,
     }
     hosts {
         hosts_are_listed_the_best_first_then_by_name,

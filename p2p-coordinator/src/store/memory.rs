@@ -15,7 +15,8 @@ use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{
-    Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
+    Beat, Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord, Terms,
+    ZoneRecord,
 };
 
 /// Keeps records in memory, in the order of their numbers.
@@ -390,6 +391,17 @@ impl Store for MemoryStore {
         let mut state = self.state();
         state.check(&changes)?;
         Ok(state.apply(changes))
+    }
+
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+        let hosts = &mut self.state().hosts;
+        for beat in beats {
+            let Some(mut row) = hosts.by_name(beat.host.as_str()).cloned() else { continue };
+            if row.value.hear(&beat, terms) {
+                hosts.apply(Change::Update(row));
+            }
+        }
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@
 mod batch;
 mod columns;
 mod group;
+mod hear;
 mod link;
 mod read;
 mod schema;
@@ -37,7 +38,7 @@ use super::{
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{Changes, HostView, Row, SessionRecord, ZoneRecord};
+use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
 use group::Commit;
 use link::{Link, Params};
 use writer::Writer;
@@ -295,6 +296,10 @@ impl Store for PostgresStore {
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
         self.writer.commit(Commit::new(changes)?).await
+    }
+
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+        self.writer.hear(beats, *terms).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

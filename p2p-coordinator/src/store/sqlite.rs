@@ -25,7 +25,7 @@ use super::{
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{Changes, HostView, Row, SessionRecord, ZoneRecord};
+use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
 use worker::{Kind, Worker};
 
 /// What acknowledged writes survive.
@@ -242,6 +242,11 @@ impl Store for SqliteStore {
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
         self.worker.call(Kind::Write, move |sql| write::commit(sql, changes)).await
+    }
+
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+        let terms = *terms;
+        self.worker.call(Kind::Write, move |sql| write::hear(sql, &beats, &terms)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -7,5 +7,6 @@ mod folder;
 mod join;
 mod peer_door;
 mod program;
+mod pulse;
 #[path = "../postgres/server.rs"]
 mod server;

@@ -101,6 +101,8 @@ async fn run<S: Store>(
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
     let sweeping = tokio::spawn(sweep(coordinator.clone()));
+    let heartbeats = coordinator.clone();
+    let heartbeats = tokio::spawn(async move { heartbeats.write_heartbeats().await });
     let tcp = tokio::spawn(tcp::run(listener, router.clone(), limits, closing.clone()));
     let p2p = match &peers {
         Some(node) => {
@@ -120,6 +122,10 @@ async fn run<S: Store>(
             clean &= p2p.await.unwrap_or(false);
         }
         sweeping.abort();
+        heartbeats.abort();
+        if let Err(error) = coordinator.settle().await {
+            tracing::error!(%error, "cannot write the last heartbeats");
+        }
         if let Some(node) = peers {
             node.shutdown().await;
         }

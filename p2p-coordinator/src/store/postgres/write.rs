@@ -52,7 +52,7 @@ pub(super) async fn group(session: &Session, commits: Vec<Commit>) -> Result<Res
     }
 }
 
-enum Wrong {
+pub(super) enum Wrong {
     Sql(Error),
     Read(StoreError),
 }
@@ -70,7 +70,7 @@ impl From<StoreError> for Wrong {
 }
 
 /// Ends what went wrong, and names it.
-async fn undo(session: &Session, error: Error, lost: fn(StoreError) -> Trouble) -> Trouble {
+pub(super) async fn undo(session: &Session, error: Error, lost: fn(StoreError) -> Trouble) -> Trouble {
     const RACES: [SqlState; 3] = [
         SqlState::UNIQUE_VIOLATION,
         SqlState::T_R_DEADLOCK_DETECTED,

@@ -9,8 +9,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::group::Commit;
+use super::hear;
 use super::link::{Link, Session, failed, unavailable};
 use super::write::{self, Results, Trouble};
+use crate::domain::{Beat, Terms};
 use crate::store::{Committed, StoreError};
 
 /// The most requests that wait for the task; further callers wait in line.
@@ -27,6 +29,7 @@ const BOUND: Duration = Duration::from_secs(15);
 
 enum Request {
     Commit(Commit, oneshot::Sender<Result<Committed, StoreError>>),
+    Hear(Vec<Beat>, Terms, oneshot::Sender<Result<(), StoreError>>),
     Check(oneshot::Sender<Result<(), StoreError>>),
 }
 
@@ -57,6 +60,12 @@ impl Writer {
         answer.await.map_err(|_| unavailable("it has been closed"))?
     }
 
+    pub(super) async fn hear(&self, beats: Vec<Beat>, terms: Terms) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Hear(beats, terms, reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Check(reply)).await?;
@@ -78,13 +87,15 @@ impl Writer {
 }
 
 async fn serve(link: &Link, requests: Vec<Request>) {
-    let (mut commits, mut replies, mut checks) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut commits, mut replies) = (Vec::new(), Vec::new());
+    let (mut heard, mut checks) = (Vec::new(), Vec::new());
     for request in requests {
         match request {
             Request::Commit(commit, reply) => {
                 commits.push(commit);
                 replies.push(reply);
             }
+            Request::Hear(beats, terms, reply) => heard.push((beats, terms, reply)),
             Request::Check(reply) => checks.push(reply),
         }
     }
@@ -94,6 +105,9 @@ async fn serve(link: &Link, requests: Vec<Request>) {
             // Whoever asked may have gone.
             let _ = reply.send(result);
         }
+    }
+    for (beats, terms, reply) in heard {
+        let _ = reply.send(hear(link, &beats, &terms).await);
     }
     for reply in checks {
         let _ = reply.send(check(link).await);
@@ -113,6 +127,20 @@ async fn check(link: &Link) -> Result<(), StoreError> {
         }
         Err(_) => Err(late(&session)),
     }
+}
+
+/// Signs of life may be written twice, so it is tried again.
+async fn hear(link: &Link, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {
+    for _ in 1..ATTEMPTS {
+        let session = link.session().await?;
+        match timeout(BOUND, hear::hear(&session, beats, terms)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Trouble::Refused(error))) => return Err(error),
+            Ok(Err(_)) => {}
+            Err(_) => return Err(late(&session)),
+        }
+    }
+    Err(unavailable("it went away each time"))
 }
 
 fn late(session: &Session) -> StoreError {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{failed, read};
 use crate::domain::{
-    Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
+    Beat, Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, Terms, ZoneRecord,
 };
 use crate::store::{Committed, StoreError};
 
@@ -31,6 +31,17 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
         committed.sessions.push(row);
     }
     Ok(committed)
+}
+
+/// Writes signs of life into their hosts as they are.
+pub(super) fn hear(sql: &Connection, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {
+    for beat in beats {
+        let Some(mut row) = read::host_row(sql, &beat.host)? else { continue };
+        if row.value.hear(beat, terms) {
+            host(sql, Change::Update(row))?;
+        }
+    }
+    Ok(())
 }
 
 fn host(

@@ -45,16 +45,16 @@ async fn the_start_waits_for_the_database_and_says_so() {
     let folder = Folder::new();
     let settings = folder.write("c.toml", "[store]\nstart_seconds = 1\n");
     let mut program = command(&folder);
-    program.args(["--listen", "127.0.0.1:0", "--config"]).arg(settings).env("DATABASE_URL", &url);
+    program.args(["--listen", "127.0.0.1:0", "--config"]).arg(settings);
+    program.env("DATABASE_URL", &url);
     let output = program.output().expect("it runs");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     for words in ["waiting for the database", "the database does not answer"] {
         assert!(said.contains(words), "{words} in {said}");
     }
-    let (started, ()) = tokio::join!(
-        Served::start(&folder, &["--database", &url]),
-        async { server.start_again() },
-    );
+    let arguments = ["--database", url.as_str()];
+    let starting = Served::start(&folder, &arguments);
+    let (started, ()) = tokio::join!(starting, async { server.start_again() });
     started.get("/ready").await;
 }
