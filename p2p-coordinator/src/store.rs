@@ -8,6 +8,7 @@ mod memory;
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod tally;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -53,7 +54,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// A host, what was placed on it, and the zones it serves.
     async fn candidate(&self, host: &HostId) -> Result<Option<Candidate>, StoreError>;
 
-    /// Hosts, the best first, then by name.
+    /// Hosts, the best first by what they carry ([`HostView::rank`]), then by name.
     async fn hosts(&self, query: &HostQuery) -> Result<Vec<HostView>, StoreError>;
 
     /// A zone and its counters.
@@ -107,7 +108,7 @@ pub trait Store: Debug + Send + Sync + 'static {
 pub const OPEN_SESSIONS: u32 = 16;
 
 /// The most hosts that one placement looks at.
-pub const CANDIDATES: u32 = 64;
+pub const CANDIDATES: u32 = 8;
 
 /// The most records in one list.
 pub const MAX_LIST: u32 = 1000;
@@ -118,7 +119,7 @@ pub const MAX_LIST: u32 = 1000;
 pub struct HostQuery {
     /// Of this status.
     pub status: Option<HostStatus>,
-    /// With at least this score by what they reported.
+    /// With at least this score, but for the rounding.
     pub min_score: Option<f64>,
     /// Available at this moment: online, lease held, room for players and zones.
     pub available_at: Option<Timestamp>,
@@ -197,6 +198,9 @@ impl SessionQuery {
     pub const LIVE: &'static [SessionStatus] =
         &[SessionStatus::Pending, SessionStatus::Active, SessionStatus::Paused];
 }
+
+/// A rank is not rounded, as a score is: the most by which it can be less.
+pub(crate) const ROUNDING: f64 = 0.005;
 
 pub(crate) fn limit(limit: Option<u32>) -> u32 {
     limit.unwrap_or(MAX_LIST).min(MAX_LIST)

@@ -232,6 +232,17 @@ impl HostView {
         quality_score(&self.row.value, self.load().players)
     }
 
+    /// By what lists are ordered: the score that it reported, less what was placed there beyond that.
+    /// But for rounding it is the [`score`](Self::score).
+    pub fn rank(&self) -> f64 {
+        let host = &self.row.value;
+        let more = self.placed.players.saturating_sub(host.reported.players);
+        if host.max_players == 0 {
+            return host.quality_score;
+        }
+        host.quality_score - 25.0 * f64::from(more) / f64::from(host.max_players)
+    }
+
     /// Whether it can be given a session of any zone.
     pub fn is_available(&self, now: Timestamp) -> bool {
         let (host, load) = (&self.row.value, self.load());

@@ -138,7 +138,7 @@ impl<S: Store> Coordinator<S> {
         self.settle().await?;
         let views = self.store().hosts(query).await?;
         let mut hosts: Vec<_> = views.iter().map(HostView::to_api).collect();
-        // A store asks and orders by what hosts report; what was placed on them lowers the score.
+        // A store asks and orders by what is not rounded.
         hosts.retain(|host| query.min_score.is_none_or(|min| host.quality_score >= min));
         hosts.sort_by(|a, b| b.quality_score.total_cmp(&a.quality_score));
         Ok(hosts)

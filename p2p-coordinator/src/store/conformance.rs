@@ -205,12 +205,14 @@ suite! { $
         a_list_has_at_most_a_thousand,
         what_was_placed_is_of_live_sessions_and_different_zones,
         a_candidate_knows_the_zones_it_serves,
+        what_was_placed_puts_a_host_behind_its_equals,
     }
     zones {
         zones_are_listed_by_priority_then_by_name,
         zones_are_filtered_by_status_and_peers,
         zones_come_in_pages,
         a_zone_counts_its_sessions,
+        counters_follow_a_sessions_life_and_outlive_it,
     }
     sessions {
         sessions_are_listed_by_number,

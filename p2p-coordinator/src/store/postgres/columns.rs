@@ -185,7 +185,7 @@ fn maybe(at: Option<Timestamp>) -> Option<SystemTime> {
     at.map(moment)
 }
 
-pub(super) fn count(number: usize) -> i64 {
+fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use p2p_coordinator_api::{PlayerId, SessionName, SessionStatus};
+use p2p_coordinator_api::{PlayerId, SessionName};
 
-use super::columns::{Entry, Tabled, count, number};
+use super::columns::{Entry, Tabled};
 use crate::domain::session::Hold;
 use crate::domain::{
     Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
 };
 use crate::store::StoreError;
+use crate::store::tally::{Tally, Weight};
 
 /// A commit with its records as they will be written.
 #[derive(Clone, Debug, Default)]
@@ -55,33 +56,6 @@ pub(super) struct Stored<T> {
     pub(super) name: String,
     /// What else is to be known of it.
     pub(super) more: T,
-}
-
-/// What a session counts for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Weight {
-    pub(super) host: RowId,
-    pub(super) zone: RowId,
-    pub(super) status: SessionStatus,
-    pub(super) players: i64,
-    pub(super) served: i64,
-}
-
-impl Weight {
-    fn of(session: &SessionRecord) -> Self {
-        Self {
-            host: session.host,
-            zone: session.zone,
-            status: session.status,
-            players: count(session.seats.len()),
-            served: number(session.served),
-        }
-    }
-
-    /// What of it a host carries.
-    const fn carried(self) -> Option<(RowId, i64)> {
-        if self.status.is_live() { Some((self.host, self.players)) } else { None }
-    }
 }
 
 /// A table as the database has it, as far as the group asks, and what becomes of it.
@@ -260,50 +234,19 @@ impl Group {
             && !self.seats.values().any(|seat| seat.changed)
     }
 
-    /// Of each changed session what it counted for, and what it will.
-    fn weights(&self) -> impl Iterator<Item = (Option<Weight>, Option<Weight>)> {
+    /// What is to be counted with the sessions that change.
+    pub(super) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
         let before = |id| self.sessions.stored.get(id).map(|row| row.more);
-        let updated = self.sessions.updated.iter();
-        let updated = updated.map(move |(id, (_, e))| (before(id), Some(Weight::of(&e.value))));
-        let deleted = self.sessions.deleted.iter().map(move |id| (before(id), None));
-        let inserted = self.sessions.inserted.iter();
-        updated.chain(deleted).chain(inserted.map(|entry| (None, Some(Weight::of(&entry.value)))))
-    }
-
-    /// The hosts that will carry something else.
-    pub(super) fn recounted(&self) -> BTreeSet<RowId> {
-        self.weights()
-            .map(|(before, after)| {
-                (before.and_then(Weight::carried), after.and_then(Weight::carried))
-            })
-            .filter(|(before, after)| before != after)
-            .flat_map(|(before, after)| [before, after])
-            .flatten()
-            .map(|(host, _)| host)
-            .collect()
-    }
-
-    /// By zone, how many more sessions, active ones, and players served there are. What is deleted
-    /// is forgotten, and was nevertheless.
-    pub(super) fn counted(&self) -> BTreeMap<RowId, [i64; 3]> {
-        let mut zones: BTreeMap<RowId, [i64; 3]> = BTreeMap::new();
-        let active = |weight: Weight| i64::from(weight.status == SessionStatus::Active);
-        for (before, after) in self.weights() {
-            if let Some(after) = after {
-                let counts = zones.entry(after.zone).or_default();
-                counts[0] += i64::from(before.is_none());
-                counts[1] += active(after);
-                counts[2] = counts[2].saturating_add(after.served);
-            }
-            if let Some(before) = before {
-                let counts = zones.entry(before.zone).or_default();
-                counts[1] -= active(before);
-                if after.is_some() {
-                    counts[2] = counts[2].saturating_sub(before.served);
-                }
-            }
+        for (id, (_, entry)) in &self.sessions.updated {
+            tally.note(before(id), Some(Weight::of(&entry.value)));
         }
-        zones.retain(|_, counts| *counts != [0; 3]);
-        zones
+        for id in &self.sessions.deleted {
+            tally.note(before(id), None);
+        }
+        for entry in &self.sessions.inserted {
+            tally.note(None, Some(Weight::of(&entry.value)));
+        }
+        tally
     }
 }

@@ -14,8 +14,8 @@ use crate::domain::session::Seat;
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{HostRecord, HostView, Load, Row, SessionRecord, ZoneRecord};
 use crate::store::{
-    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, SessionKey, SessionQuery, StoreError,
-    ZoneQuery, limit,
+    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey, SessionQuery,
+    StoreError, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -67,9 +67,6 @@ pub(super) async fn hosts(sql: &Readers, query: &HostQuery) -> Result<Vec<HostVi
         format!("SELECT {HOST} FROM hosts h{} ORDER BY h.rank DESC, h.host_id{page}", filter.text);
     all(sql.rows(&text, &filter.params()).await?, host_view)
 }
-
-/// A rank is not rounded, as a score is.
-const ROUNDING: f64 = 0.005;
 
 pub(super) async fn zone(
     sql: &Readers,

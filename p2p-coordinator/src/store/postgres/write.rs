@@ -8,11 +8,12 @@ use tokio_postgres::{Error, Row as SqlRow};
 
 use super::batch::Batch;
 use super::columns::{self, Tabled, Values, number};
-use super::group::{Commit, Group, Outcome, SeatNow, Stored, Table, Weight, Written};
+use super::group::{Commit, Group, Outcome, SeatNow, Stored, Table, Written};
 use super::link::{Session, failed, is_lost};
 use super::read::{get, seat};
 use crate::domain::session::Seat;
 use crate::domain::{Change, Row, RowId};
+use crate::store::tally::{Tally, Weight};
 use crate::store::{Committed, StoreError};
 
 /// Why a group was not written.
@@ -232,7 +233,7 @@ async fn write(
     let zones = table(&mut batch, &group.zones);
     let sessions = table(&mut batch, &group.sessions);
     seats(&mut batch, group)?;
-    count(&mut batch, group);
+    count(&mut batch, group.tally());
     let written: Vec<String> = outcomes
         .iter()
         .flatten()
@@ -333,8 +334,8 @@ fn seats(batch: &mut Batch, group: &Group) -> Result<(), StoreError> {
 }
 
 /// Adds what is counted over sessions: of hosts anew, of zones what is more.
-fn count(batch: &mut Batch, group: &Group) {
-    let hosts: Vec<RowId> = group.recounted().into_iter().collect();
+fn count(batch: &mut Batch, Tally { hosts, zones: counted }: Tally) {
+    let hosts: Vec<RowId> = hosts.into_iter().collect();
     if !hosts.is_empty() {
         let text = "UPDATE hosts AS r SET placed_players = c.players, placed_zones = c.zones,
                 rank = r.quality_score - COALESCE(25 * GREATEST(c.players - r.current_players, 0)
@@ -347,7 +348,6 @@ fn count(batch: &mut Batch, group: &Group) {
              WHERE r.id = c.id";
         batch.add(text, vec![Box::new(hosts)]);
     }
-    let counted = group.counted();
     if !counted.is_empty() {
         let column = |place: usize| -> Values {
             Box::new(counted.values().map(|counts| counts[place]).collect::<Vec<i64>>())

@@ -8,6 +8,7 @@ use super::{failed, read};
 use crate::domain::{
     Beat, Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, Terms, ZoneRecord,
 };
+use crate::store::tally::{Tally, Weight};
 use crate::store::{Committed, StoreError};
 
 /// Writes all of it. Whoever calls undoes it if it fails.
@@ -19,10 +20,17 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
     for change in changes.zones {
         committed.zones.extend(zone(sql, change)?);
     }
-    let mut sessions = Vec::new();
+    let (mut sessions, mut tally) = (Vec::new(), Tally::default());
     for change in changes.sessions {
-        sessions.extend(session(sql, change)?);
+        let before = match &change {
+            Change::Insert(_) => None,
+            Change::Update(Row { id, .. }) | Change::Delete { id, .. } => read::weight(sql, *id)?,
+        };
+        let written = session(sql, change)?;
+        tally.note(before, written.as_ref().map(|row| Weight::of(&row.value)));
+        sessions.extend(written);
     }
+    count(sql, &tally)?;
     for change in &changes.seats {
         seat(sql, change)?;
     }
@@ -53,9 +61,9 @@ fn host(
             let done = run(
                 sql,
                 "INSERT INTO hosts
-                 (version, host_id, status, quality_score, lease_until, is_peer, max_players,
-                  reported_players, record)
-                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 (version, host_id, status, quality_score, rank, lease_until, is_peer, max_players,
+                  max_zones, reported_players, reported_zones, network_speed, latency, record)
+                 VALUES (1, ?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 params![
                     value.host_id.as_str(),
                     value.status.as_str(),
@@ -63,7 +71,11 @@ fn host(
                     millis(value.lease_until),
                     value.peer.is_some(),
                     value.max_players,
+                    value.max_zones,
                     value.reported.players,
+                    value.reported.zones,
+                    value.network_speed_mbps,
+                    value.latency_ms,
                     json(&value)?,
                 ],
             );
@@ -73,16 +85,23 @@ fn host(
             let value = &row.value;
             let done = run(
                 sql,
-                "UPDATE hosts SET version = version + 1, status = ?, quality_score = ?,
-                 lease_until = ?, is_peer = ?, max_players = ?, reported_players = ?, record = ?
-                 WHERE id = ? AND version = ?",
+                "UPDATE hosts SET version = version + 1, status = ?1, quality_score = ?2,
+                 lease_until = ?3, is_peer = ?4, max_players = ?5, max_zones = ?6,
+                 reported_players = ?7, reported_zones = ?8, network_speed = ?9, latency = ?10,
+                 record = ?11, rank = ?2
+                     - COALESCE(25.0 * MAX(placed_players - ?7, 0) / NULLIF(?5, 0), 0)
+                 WHERE id = ?12 AND version = ?13",
                 params![
                     value.status.as_str(),
                     value.quality_score,
                     millis(value.lease_until),
                     value.peer.is_some(),
                     value.max_players,
+                    value.max_zones,
                     value.reported.players,
+                    value.reported.zones,
+                    value.network_speed_mbps,
+                    value.latency_ms,
                     json(value)?,
                     row.id,
                     number(row.version),
@@ -183,6 +202,33 @@ fn session(
         }
         Change::Delete { id, version } => delete(sql, "sessions", id, version),
     }
+}
+
+/// Writes what is counted over sessions: of hosts anew, of zones what is more.
+fn count(sql: &Connection, tally: &Tally) -> Result<(), StoreError> {
+    for host in &tally.hosts {
+        run(
+            sql,
+            "UPDATE hosts SET placed_players = c.players, placed_zones = c.zones,
+                 rank = quality_score
+                     - COALESCE(25.0 * MAX(c.players - reported_players, 0) / NULLIF(max_players, 0), 0)
+             FROM (SELECT COALESCE(SUM(players), 0) AS players, COUNT(DISTINCT zone_id) AS zones
+                   FROM sessions
+                   WHERE host = ?1 AND status IN ('pending', 'active', 'paused')) AS c
+             WHERE id = ?1",
+            [host],
+        )?;
+    }
+    for (zone, [total, active, served]) in &tally.zones {
+        run(
+            sql,
+            "UPDATE zones SET total_sessions = total_sessions + ?,
+                 active_sessions = active_sessions + ?,
+                 total_players_served = total_players_served + ? WHERE id = ?",
+            [total, active, served, zone],
+        )?;
+    }
+    Ok(())
 }
 
 fn seat(sql: &Connection, change: &SeatChange) -> Result<(), StoreError> {
