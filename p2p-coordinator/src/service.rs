@@ -9,6 +9,7 @@ mod hosts;
 mod joins;
 mod pulse;
 mod sessions;
+mod upkeep;
 mod zones;
 
 use std::fmt;
@@ -45,6 +46,14 @@ pub struct Settings {
     pub terms: Terms,
     /// How long what a heartbeat says may wait to be written with others. Default 1 s.
     pub heartbeat_interval: Duration,
+    /// How long nothing may happen in a session until it fails. Default 30 min.
+    pub session_timeout: Duration,
+    /// How often sessions are looked at for that. Default 30 s.
+    pub session_check: Duration,
+    /// How long sessions are remembered that are over. Default 7 days.
+    pub session_history: Duration,
+    /// The most of them; those over for longest are forgotten first. Default 100 000.
+    pub session_history_max: u32,
 }
 
 impl Default for Settings {
@@ -54,6 +63,10 @@ impl Default for Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             terms: Terms::default(),
             heartbeat_interval: Duration::from_secs(1),
+            session_timeout: Duration::from_secs(30 * 60),
+            session_check: Duration::from_secs(30),
+            session_history: Duration::from_secs(7 * 24 * 3600),
+            session_history_max: 100_000,
         }
     }
 }
@@ -188,13 +201,9 @@ impl<S: Store> Coordinator<S> {
         })
     }
 
-    /// That it lives, and whether its store answers.
-    pub async fn health(&self) -> Health {
-        let look = ZoneQuery { limit: Some(1), ..ZoneQuery::default() };
-        let state = match self.store().zones(&look).await {
-            Ok(_) => "connected",
-            Err(_) => "unavailable",
-        };
+    /// That it lives, and whether its store answered the last time it was asked.
+    pub fn health(&self) -> Health {
+        let state = if self.store().is_connected() { "connected" } else { "unavailable" };
         let Settings { name, version, .. } = self.settings().clone();
         Health {
             status: "healthy".into(),

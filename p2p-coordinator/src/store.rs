@@ -97,6 +97,26 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// ([`HostRecord::hear`]), change nothing.
     async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError>;
 
+    /// Forgets sessions that are over: those that ended by this moment, and those beyond the `keep`
+    /// that ended last. At most so many at once; how many. Zones go on counting them.
+    async fn prune(
+        &self,
+        ended_by: Timestamp,
+        keep: u32,
+        at_most: u32,
+    ) -> Result<usize, StoreError>;
+
+    /// Whether this is the one of all coordinators on the same records that looks after them: at most
+    /// one at a time, as far as the store can tell; `true` where it cannot.
+    async fn lead(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// Whether it answered when it was last asked.
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     /// Whether it can do its work now, writing included.
     async fn check(&self) -> Result<(), StoreError>;
 
@@ -187,6 +207,8 @@ pub struct SessionQuery {
     pub zone: Option<RowId>,
     /// Of one of these states; of any if there are none.
     pub status: &'static [SessionStatus],
+    /// Not changed since this moment.
+    pub idle_since: Option<Timestamp>,
     /// How many are left out at the beginning.
     pub offset: u32,
     /// The most; [`MAX_LIST`] at most and if not given.

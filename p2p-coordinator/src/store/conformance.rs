@@ -219,6 +219,8 @@ suite! { $
         sessions_are_filtered_by_host_zone_and_state,
         sessions_come_in_pages,
         a_session_has_two_names,
+        sessions_are_filtered_by_when_they_changed,
+        what_is_over_is_forgotten_by_age_and_by_number,
     }
     placement {
         an_unknown_zone_has_no_view,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, HostStatus, PlayerId, SessionName, ZoneId};
+use p2p_coordinator_api::{HostId, HostStatus, PlayerId, SessionName, Timestamp, ZoneId};
 
 use super::{
     CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey, SessionQuery,
@@ -376,6 +376,7 @@ impl Store for MemoryStore {
             query.host.is_none_or(|host| row.value.host == host)
                 && query.zone.is_none_or(|zone| row.value.zone == zone)
                 && (query.status.is_empty() || query.status.contains(&row.value.status))
+                && query.idle_since.is_none_or(|since| row.value.updated_at <= since)
         });
         Ok(page(wanted.map(|row| state.seated(row)), query.offset, query.limit))
     }
@@ -439,6 +440,28 @@ impl Store for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    async fn prune(
+        &self,
+        ended_by: Timestamp,
+        keep: u32,
+        at_most: u32,
+    ) -> Result<usize, StoreError> {
+        let mut state = self.state();
+        let over = state.sessions.rows.values().filter(|row| !row.value.status.is_live());
+        let mut over: Vec<_> =
+            over.filter_map(|row| Some((row.value.ended_at?, row.id, row.version))).collect();
+        over.sort_unstable();
+        let beyond = over.len().saturating_sub(keep as usize);
+        let forgotten: Vec<_> = (over.into_iter().enumerate())
+            .filter(|(place, (ended, ..))| *place < beyond || *ended <= ended_by)
+            .take(at_most as usize)
+            .collect();
+        for (_, (_, id, version)) in &forgotten {
+            state.session(Change::Delete { id: *id, version: *version });
+        }
+        Ok(forgotten.len())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -24,11 +24,11 @@ mod writer;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, PlayerId, ZoneId};
+use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Config, Row as SqlRow};
@@ -41,7 +41,7 @@ use crate::domain::zone::ZoneCounts;
 use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
 use group::Commit;
 use link::{Link, Params};
-use writer::Writer;
+use writer::{Prune, Writer};
 
 /// Which database, and how patiently.
 #[derive(Clone)]
@@ -106,6 +106,8 @@ pub struct PostgresStore {
     config: PostgresConfig,
     readers: Readers,
     writer: Writer,
+    /// Whether the database was there when a connection was last made.
+    up: Arc<AtomicBool>,
 }
 
 /// The connections for reading, which take turns.
@@ -181,10 +183,11 @@ impl PostgresStore {
         };
         schema::migrate(&client).await?;
         drop(client);
-        let link = || Link::new(config.config.clone(), config.patience);
+        let up = Arc::new(AtomicBool::new(true));
+        let link = || Link::new(config.config.clone(), config.patience, up.clone());
         let links = (0..config.pool_size.max(1)).map(|_| Arc::new(link())).collect();
         let readers = Readers { links, next: AtomicUsize::new(0) };
-        Ok(Self { readers, writer: Writer::start(link()), config })
+        Ok(Self { readers, writer: Writer::start(link()), config, up })
     }
 }
 
@@ -300,6 +303,23 @@ impl Store for PostgresStore {
 
     async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
         self.writer.hear(beats, *terms).await
+    }
+
+    async fn prune(
+        &self,
+        ended_by: Timestamp,
+        keep: u32,
+        at_most: u32,
+    ) -> Result<usize, StoreError> {
+        self.writer.prune(Prune { ended_by, keep, at_most }).await
+    }
+
+    async fn lead(&self) -> Result<bool, StoreError> {
+        self.writer.lead().await
+    }
+
+    fn is_connected(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
     }
 
     async fn check(&self) -> Result<(), StoreError> {

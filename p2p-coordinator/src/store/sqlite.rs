@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, PlayerId, ZoneId};
+use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
@@ -247,6 +247,17 @@ impl Store for SqliteStore {
     async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
         let terms = *terms;
         self.worker.call(Kind::Write, move |sql| write::hear(sql, &beats, &terms)).await
+    }
+
+    async fn prune(
+        &self,
+        ended_by: Timestamp,
+        keep: u32,
+        at_most: u32,
+    ) -> Result<usize, StoreError> {
+        self.worker
+            .call(Kind::Write, move |sql| write::prune(sql, ended_by, keep, at_most))
+            .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -10,3 +10,4 @@ mod program;
 mod pulse;
 #[path = "../postgres/server.rs"]
 mod server;
+mod upkeep;

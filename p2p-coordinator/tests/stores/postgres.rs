@@ -278,3 +278,23 @@ async fn a_commit_that_the_database_refuses_does_not_undo_its_neighbours() {
     assert!(matches!(store.commit(again).await, Err(StoreError::Conflict)));
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_leads_and_another_when_it_is_gone() {
+    let server = Server::shared();
+    let url = server.fresh_database().await;
+    let (one, two) = (open(&url).await, open(&url).await);
+    for _ in 0..2 {
+        assert!(one.lead().await.unwrap());
+        assert!(!two.lead().await.unwrap());
+    }
+    let elsewhere = open(&server.fresh_database().await).await;
+    assert!(elsewhere.lead().await.unwrap(), "of another database");
+    one.close().await;
+    while !two.lead().await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    assert!(one.lead().await.is_err());
+    two.close().await;
+    elsewhere.close().await;
+}

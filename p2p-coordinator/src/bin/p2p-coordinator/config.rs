@@ -111,6 +111,15 @@ pub(crate) struct TermsConfig {
     pub(crate) lease_seconds: u32,
     pub(crate) host_timeout_seconds: u32,
     pub(crate) token_seconds: u32,
+    /// How long what a heartbeat says may wait to be written with others.
+    pub(crate) heartbeat_millis: u32,
+    /// How long nothing may happen in a session until it fails.
+    pub(crate) session_timeout_seconds: u32,
+    /// How often sessions are looked at for that.
+    pub(crate) session_check_seconds: u32,
+    /// How long sessions are remembered that are over, and how many at most.
+    pub(crate) session_history_seconds: u32,
+    pub(crate) session_history_max: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -160,11 +169,24 @@ impl Default for StoreConfig {
 
 impl Default for TermsConfig {
     fn default() -> Self {
-        let terms = Terms::default();
+        let Settings {
+            terms,
+            heartbeat_interval,
+            session_timeout,
+            session_check,
+            session_history,
+            session_history_max,
+            ..
+        } = Settings::default();
         Self {
             lease_seconds: seconds(terms.lease),
             host_timeout_seconds: seconds(terms.host_timeout),
             token_seconds: seconds(terms.token_lifetime),
+            heartbeat_millis: u32::try_from(heartbeat_interval.as_millis()).unwrap_or(u32::MAX),
+            session_timeout_seconds: seconds(session_timeout),
+            session_check_seconds: seconds(session_check),
+            session_history_seconds: seconds(session_history),
+            session_history_max,
         }
     }
 }
@@ -286,6 +308,9 @@ impl Config {
             ("terms.lease_seconds", u64::from(terms.lease_seconds)),
             ("terms.host_timeout_seconds", u64::from(terms.host_timeout_seconds)),
             ("terms.token_seconds", u64::from(terms.token_seconds)),
+            ("terms.heartbeat_millis", u64::from(terms.heartbeat_millis)),
+            ("terms.session_timeout_seconds", u64::from(terms.session_timeout_seconds)),
+            ("terms.session_check_seconds", u64::from(terms.session_check_seconds)),
             ("store.pool_size", self.store.pool_size as u64),
             ("limits.connections", limits.connections as u64),
             ("limits.peer_streams", limits.peer_streams as u64),
@@ -337,6 +362,11 @@ impl Config {
         settings.name.clone_from(&self.name);
         settings.version.clone_from(&self.version);
         settings.terms = terms;
+        settings.heartbeat_interval = Duration::from_millis(self.terms.heartbeat_millis.into());
+        settings.session_timeout = whole(self.terms.session_timeout_seconds);
+        settings.session_check = whole(self.terms.session_check_seconds);
+        settings.session_history = whole(self.terms.session_history_seconds);
+        settings.session_history_max = self.terms.session_history_max;
         settings
     }
 

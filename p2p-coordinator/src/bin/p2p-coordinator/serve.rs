@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use p2p_coordinator::door::{Closing, http, peer, tcp};
 use p2p_coordinator::service::Coordinator;
@@ -15,7 +15,6 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{Config, StoreKind, hidden};
 use crate::{Failure, files, say};
@@ -100,7 +99,8 @@ async fn run<S: Store>(
 
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
-    let sweeping = tokio::spawn(sweep(coordinator.clone()));
+    let upkeep = coordinator.clone();
+    let upkeep = tokio::spawn(async move { upkeep.upkeep().await });
     let heartbeats = coordinator.clone();
     let heartbeats = tokio::spawn(async move { heartbeats.write_heartbeats().await });
     let tcp = tokio::spawn(tcp::run(listener, router.clone(), limits, closing.clone()));
@@ -121,7 +121,7 @@ async fn run<S: Store>(
         if let Some(p2p) = p2p {
             clean &= p2p.await.unwrap_or(false);
         }
-        sweeping.abort();
+        upkeep.abort();
         heartbeats.abort();
         if let Err(error) = coordinator.settle().await {
             tracing::error!(%error, "cannot write the last heartbeats");
@@ -183,19 +183,6 @@ fn announce<S: Store>(
         say("note: nobody is asked who they are: whoever reaches this address may use all of it");
     }
     say("Ctrl-C stops it");
-}
-
-/// Finds hosts that were lost.
-async fn sweep<S: Store>(coordinator: Coordinator<S>) {
-    let every = coordinator.settings().terms.lease / 3;
-    let mut clock = interval(every.max(Duration::from_millis(100)));
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        clock.tick().await;
-        if let Err(error) = coordinator.sweep().await {
-            tracing::error!(%error, "cannot look for lost hosts; trying again");
-        }
-    }
 }
 
 #[allow(

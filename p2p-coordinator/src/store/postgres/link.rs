@@ -37,6 +37,8 @@ pub(super) struct Link {
     patience: Duration,
     state: Mutex<State>,
     closed: AtomicBool,
+    /// Whether the last attempt to connect came to one; shared with the other connections.
+    up: Arc<AtomicBool>,
 }
 
 struct State {
@@ -48,9 +50,15 @@ struct State {
 }
 
 impl Link {
-    pub(super) fn new(config: Config, patience: Duration) -> Self {
+    pub(super) fn new(config: Config, patience: Duration, up: Arc<AtomicBool>) -> Self {
         let state = State { session: None, away: None, next: Instant::now(), pause: SHORTEST };
-        Self { config, patience, state: Mutex::new(state), closed: AtomicBool::new(false) }
+        Self {
+            config,
+            patience,
+            state: Mutex::new(state),
+            closed: AtomicBool::new(false),
+            up,
+        }
     }
 
     /// The connection.
@@ -84,6 +92,7 @@ impl Link {
                     if state.away.take().is_some() {
                         tracing::info!("the database is back");
                     }
+                    self.up.store(true, Ordering::Relaxed);
                     state.pause = SHORTEST;
                     state.session = Some(Arc::new(Session::new(client)));
                 }
@@ -92,6 +101,7 @@ impl Link {
                         tracing::error!(error = &error as &dyn std::error::Error,
                             "the database cannot be reached; trying again");
                     }
+                    self.up.store(false, Ordering::Relaxed);
                     state.away.get_or_insert(now);
                     state.next = Instant::now() + state.pause;
                     state.pause = (state.pause * 2).min(LONGEST);
@@ -125,16 +135,31 @@ pub(super) async fn connect(config: &Config) -> Result<Client, Error> {
 pub(super) struct Session {
     client: Client,
     broken: AtomicBool,
+    leads: AtomicBool,
     statements: std::sync::Mutex<BTreeMap<String, Statement>>,
 }
 
 impl Session {
     fn new(client: Client) -> Self {
-        Self { client, broken: AtomicBool::new(false), statements: std::sync::Mutex::default() }
+        Self {
+            client,
+            broken: AtomicBool::new(false),
+            leads: AtomicBool::new(false),
+            statements: std::sync::Mutex::default(),
+        }
     }
 
     fn is_alive(&self) -> bool {
         !self.client.is_closed() && !self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether it holds the lock of who looks after the records.
+    pub(super) fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_leads(&self, leads: bool) {
+        self.leads.store(leads, Ordering::Relaxed);
     }
 
     /// Uses it no more.

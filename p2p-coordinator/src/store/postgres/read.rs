@@ -120,6 +120,9 @@ pub(super) async fn sessions(
             query.status.iter().map(|status| status.as_str().to_uppercase()).collect();
         filter.and("s.status = ANY ($::text[]::sessionstatus[])", states);
     }
+    if let Some(since) = query.idle_since {
+        filter.and("s.updated_at <= $", moment(since));
+    }
     let page = filter.page(query.offset, query.limit);
     let text =
         format!("SELECT {SESSION} FROM p2p_sessions s{} ORDER BY s.id{page}", filter.text);

@@ -117,6 +117,10 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX p2p_sessions_zone_status_players
         ON p2p_sessions (zone_id, status, current_players);
     CREATE INDEX p2p_sessions_status_ended ON p2p_sessions (status, ended_at);
+    CREATE INDEX p2p_sessions_idle ON p2p_sessions (updated_at)
+        WHERE status IN ('PENDING', 'ACTIVE', 'PAUSED');
+    CREATE INDEX p2p_sessions_over ON p2p_sessions (ended_at, id)
+        WHERE status IN ('ENDED', 'FAILED');
     -- Those with room, the fullest first.
     CREATE INDEX p2p_sessions_open ON p2p_sessions (zone_id, current_players DESC, id)
         WHERE status IN ('PENDING', 'ACTIVE') AND current_players < max_players;

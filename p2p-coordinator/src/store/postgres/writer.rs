@@ -5,12 +5,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use p2p_coordinator_api::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tokio_postgres::Row;
 
 use super::group::Commit;
 use super::hear;
-use super::link::{Link, Session, failed, unavailable};
+use super::link::{Link, Params, Session, failed, is_lost, unavailable};
+use super::read::moment;
 use super::write::{self, Results, Trouble};
 use crate::domain::{Beat, Terms};
 use crate::store::{Committed, StoreError};
@@ -30,7 +33,16 @@ const BOUND: Duration = Duration::from_secs(15);
 enum Request {
     Commit(Commit, oneshot::Sender<Result<Committed, StoreError>>),
     Hear(Vec<Beat>, Terms, oneshot::Sender<Result<(), StoreError>>),
+    Prune(Prune, oneshot::Sender<Result<usize, StoreError>>),
+    Lead(oneshot::Sender<Result<bool, StoreError>>),
     Check(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// Which sessions are to be forgotten.
+pub(super) struct Prune {
+    pub(super) ended_by: Timestamp,
+    pub(super) keep: u32,
+    pub(super) at_most: u32,
 }
 
 pub(super) struct Writer {
@@ -66,6 +78,18 @@ impl Writer {
         answer.await.map_err(|_| unavailable("it has been closed"))?
     }
 
+    pub(super) async fn prune(&self, prune: Prune) -> Result<usize, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Prune(prune, reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    pub(super) async fn lead(&self) -> Result<bool, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Lead(reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Check(reply)).await?;
@@ -96,6 +120,13 @@ async fn serve(link: &Link, requests: Vec<Request>) {
                 replies.push(reply);
             }
             Request::Hear(beats, terms, reply) => heard.push((beats, terms, reply)),
+            // Rare, and not about what the others write.
+            Request::Prune(sessions, reply) => {
+                let _ = reply.send(prune(link, &sessions).await);
+            }
+            Request::Lead(reply) => {
+                let _ = reply.send(lead(link).await);
+            }
             Request::Check(reply) => checks.push(reply),
         }
     }
@@ -117,17 +148,52 @@ async fn serve(link: &Link, requests: Vec<Request>) {
 /// A write that changes nothing, so that a server that only reads, or a full disk, is noticed.
 async fn check(link: &Link) -> Result<(), StoreError> {
     let session = link.session().await?;
-    let written = session.query("UPDATE p2p_schema SET version = version", &[]);
-    match timeout(BOUND, written).await {
-        Ok(written) => {
-            if written.is_err() {
+    run(&session, "UPDATE p2p_schema SET version = version", &[]).await.map(|_| ())
+}
+
+/// One statement that is a transaction by itself.
+async fn run(session: &Session, text: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+    match timeout(BOUND, session.query(text, params)).await {
+        Ok(Ok(rows)) => Ok(rows),
+        Ok(Err(error)) => {
+            if is_lost(&error) {
                 session.give_up();
             }
-            written.map(|_| ()).map_err(|error| failed("to write", error))
+            Err(failed("to write", error))
         }
-        Err(_) => Err(late(&session)),
+        Err(_) => Err(late(session)),
     }
 }
+
+async fn prune(link: &Link, sessions: &Prune) -> Result<usize, StoreError> {
+    let session = link.session().await?;
+    let (by, keep, most) =
+        (moment(sessions.ended_by), i64::from(sessions.keep), i64::from(sessions.at_most));
+    let text = "DELETE FROM p2p_sessions WHERE id IN (
+            SELECT id FROM p2p_sessions
+            WHERE status IN ('ENDED', 'FAILED') AND ended_at <= GREATEST($1,
+                (SELECT ended_at FROM p2p_sessions
+                 WHERE status IN ('ENDED', 'FAILED') AND ended_at IS NOT NULL
+                 ORDER BY ended_at DESC, id DESC LIMIT 1 OFFSET $2))
+            ORDER BY ended_at, id LIMIT $3)
+        RETURNING id";
+    Ok(run(&session, text, &[&by, &keep, &most]).await?.len())
+}
+
+/// Leads whose connection holds a lock, which the server frees when the connection ends.
+async fn lead(link: &Link) -> Result<bool, StoreError> {
+    let session = link.session().await?;
+    if session.leads() {
+        return Ok(true);
+    }
+    let rows = run(&session, "SELECT pg_try_advisory_lock($1)", &[&LEAD]).await?;
+    let leads = rows.first().is_some_and(|row| row.get(0));
+    session.set_leads(leads);
+    Ok(leads)
+}
+
+/// The lock of who looks after the records: any number that others are unlikely to choose.
+const LEAD: i64 = 0x7032_706c_6561_6472;
 
 /// Signs of life may be written twice, so it is tried again.
 async fn hear(link: &Link, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {

@@ -139,6 +139,9 @@ pub(super) fn sessions(sql: &Connection, query: &SessionQuery) -> Result<Vec<Row
             query.status.iter().map(|status| format!("'{}'", status.as_str())).collect();
         filter.condition(&format!("s.status IN ({})", states.join(", ")));
     }
+    if let Some(since) = query.idle_since {
+        filter.and("s.updated_at <= ?", millis(since));
+    }
     let page = filter.page(query.offset, query.limit);
     let statement = format!("{SESSION}{} ORDER BY s.id {page}", filter.text);
     let rows = all(sql, &statement, params_from_iter(filter.values), record)?;

@@ -96,6 +96,16 @@ const MIGRATIONS: &[M<'_>] = &[M::up(
     -- Those with room, the fullest first.
     CREATE INDEX sessions_open ON sessions (zone, players DESC, id)
         WHERE status IN ('pending', 'active') AND players < max_players;",
+), M::up(
+    "-- When a session changed last, and when it was over.
+    ALTER TABLE sessions ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN ended_at INTEGER;
+    UPDATE sessions SET
+        updated_at = CAST(unixepoch(json_extract(record, '$.updated_at'), 'subsec') * 1000 AS INTEGER),
+        ended_at = CAST(unixepoch(json_extract(record, '$.ended_at'), 'subsec') * 1000 AS INTEGER);
+    CREATE INDEX sessions_idle ON sessions (updated_at)
+        WHERE status IN ('pending', 'active', 'paused');
+    CREATE INDEX sessions_over ON sessions (ended_at) WHERE status IN ('ended', 'failed');",
 )];
 
 /// What is wrong with a file.
@@ -145,9 +155,13 @@ mod tests {
                    "latency_ms":1.5}');
                INSERT INTO zones VALUES (7, 1, 'z', 'z', 1, 'enabled', 1, '{}');
                INSERT INTO sessions VALUES
-                 (1, 1, 'a', 1, 7, 'z', 'active', 3, 9, 4, '{}'),
-                 (2, 1, 'b', 1, 7, 'z', 'pending', 2, 9, 2, '{}'),
-                 (3, 1, 'c', 1, 7, 'z', 'ended', 0, 9, 8, '{}');"#,
+                 (1, 1, 'a', 1, 7, 'z', 'active', 3, 9, 4,
+                   '{"updated_at":"1970-01-01T00:00:01.250+00:00","ended_at":null}'),
+                 (2, 1, 'b', 1, 7, 'z', 'pending', 2, 9, 2,
+                   '{"updated_at":"1970-01-01T00:00:02.000+00:00","ended_at":null}'),
+                 (3, 1, 'c', 1, 7, 'z', 'ended', 0, 9, 8,
+                   '{"updated_at":"1970-01-01T00:00:03.000+00:00",
+                     "ended_at":"1970-01-01T00:00:03.000+00:00"}');"#,
         )
         .expect("rows");
         assert!(migrate(&mut sql).is_ok());
@@ -168,5 +182,9 @@ mod tests {
             )
             .expect("the zone");
         assert_eq!(zone, (3, 1, 14));
+        let sum = "SELECT group_concat(updated_at), SUM(ended_at) FROM sessions";
+        let times: (String, i64) =
+            sql.query_row(sum, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("times");
+        assert_eq!(times, ("1250,2000,3000".into(), 3000));
     }
 }

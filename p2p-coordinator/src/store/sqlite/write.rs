@@ -1,6 +1,6 @@
 //! What changes the tables.
 
-use p2p_coordinator_api::SessionName;
+use p2p_coordinator_api::{SessionName, Timestamp};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, params};
 use serde::Serialize;
 
@@ -50,6 +50,26 @@ pub(super) fn hear(sql: &Connection, beats: &[Beat], terms: &Terms) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Forgets sessions that are over. How many.
+pub(super) fn prune(
+    sql: &Connection,
+    ended_by: Timestamp,
+    keep: u32,
+    at_most: u32,
+) -> Result<usize, StoreError> {
+    run(
+        sql,
+        "DELETE FROM sessions WHERE id IN (
+             SELECT id FROM sessions
+             WHERE status IN ('ended', 'failed') AND ended_at <= MAX(?1, COALESCE(
+                 (SELECT ended_at FROM sessions
+                  WHERE status IN ('ended', 'failed') AND ended_at IS NOT NULL
+                  ORDER BY ended_at DESC, id DESC LIMIT 1 OFFSET ?2), ?1))
+             ORDER BY ended_at, id LIMIT ?3)",
+        params![millis(ended_by), keep, at_most],
+    )
 }
 
 fn host(
@@ -167,8 +187,9 @@ fn session(
             let done = run(
                 sql,
                 "INSERT INTO sessions
-                 (version, name, host, zone, zone_id, status, players, max_players, served, record)
-                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 (version, name, host, zone, zone_id, status, players, max_players, served,
+                  updated_at, ended_at, record)
+                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 params![
                     value.name.as_str(),
                     value.host,
@@ -178,6 +199,8 @@ fn session(
                     players(&value),
                     value.max_players,
                     number(value.served),
+                    millis(value.updated_at),
+                    value.ended_at.map(millis),
                     json(&value)?,
                 ],
             );
@@ -188,11 +211,13 @@ fn session(
             let done = run(
                 sql,
                 "UPDATE sessions SET version = version + 1, status = ?, players = ?, served = ?,
-                 record = ? WHERE id = ? AND version = ?",
+                 updated_at = ?, ended_at = ?, record = ? WHERE id = ? AND version = ?",
                 params![
                     value.status.as_str(),
                     players(value),
                     number(value.served),
+                    millis(value.updated_at),
+                    value.ended_at.map(millis),
                     json(value)?,
                     row.id,
                     number(row.version),
@@ -311,6 +336,6 @@ fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn millis(moment: p2p_coordinator_api::Timestamp) -> i64 {
+fn millis(moment: Timestamp) -> i64 {
     number(moment.as_millis())
 }
