@@ -5,6 +5,7 @@
 //! [`ATTEMPTS`] times. Within a process, joins of one zone take turns, so that they do not make each
 //! other try again; and whoever has to try again does so alone, so that a crowd comes through.
 
+mod claims;
 mod hosts;
 mod joins;
 mod pulse;
@@ -26,6 +27,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::domain::{Changes, Refusal, Terms};
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
+use claims::Claims;
 use pulse::{Pulse, touched};
 
 /// How often a decision is made again because the records had changed.
@@ -87,6 +89,7 @@ struct Inner<S> {
     /// Who tries again.
     again: Mutex<()>,
     pulse: Pulse,
+    claims: Claims,
     draining: AtomicBool,
 }
 
@@ -157,6 +160,7 @@ impl<S: Store> Coordinator<S> {
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),
                 pulse: Pulse::new(),
+                claims: Claims::default(),
                 draining: AtomicBool::new(false),
             }),
         }

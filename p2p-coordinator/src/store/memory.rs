@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use p2p_coordinator_api::{HostId, HostStatus, PlayerId, SessionName, Timestamp, ZoneId};
 
-use super::{
-    CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey, SessionQuery,
-    Store, StoreError, ZoneQuery, limit,
-};
 use super::tally::{Tally, Weight};
+use super::{
+    CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey,
+    SessionQuery, Store, StoreError, ZoneQuery, limit,
+};
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{
-    Beat, Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord, Terms,
-    ZoneRecord,
+    Beat, Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord,
+    Terms, ZoneRecord,
 };
 
 /// Keeps records in memory, in the order of their numbers.
@@ -251,7 +251,8 @@ impl State {
             Change::Insert(_) => None,
             Change::Update(Row { id, .. }) | Change::Delete { id, .. } => Some(*id),
         };
-        let before = known.and_then(|id| Some((id, Weight::of(&self.sessions.rows.get(&id)?.value))));
+        let before =
+            known.and_then(|id| Some((id, Weight::of(&self.sessions.rows.get(&id)?.value))));
         let written = self.sessions.apply(change);
         let after = written.as_ref().map(|row| (row.id, Weight::of(&row.value)));
         let mut tally = Tally::default();
@@ -328,9 +329,9 @@ impl Store for MemoryStore {
             query.status.is_none_or(|status| host.status == status)
                 && query.min_score.is_none_or(|min| view.rank() >= min - ROUNDING)
                 && query.available_at.is_none_or(|now| view.is_available(now))
-                && query.lost_at.is_none_or(|now| {
-                    host.status != HostStatus::Offline && host.lease_until <= now
-                })
+                && query
+                    .lost_at
+                    .is_none_or(|now| host.status != HostStatus::Offline && host.lease_until <= now)
         });
         Ok(page(wanted, query.offset, query.limit))
     }

@@ -199,9 +199,10 @@ const TELL: Duration = Duration::from_secs(5);
 
 /// Whether nobody answered: not a server that says no.
 fn is_refused(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_none() && std::error::Error::source(error).is_some_and(|source| {
-        source.is::<std::io::Error>() || source.to_string().contains("timed out")
-    })
+    error.as_db_error().is_none()
+        && std::error::Error::source(error).is_some_and(|source| {
+            source.is::<std::io::Error>() || source.to_string().contains("timed out")
+        })
 }
 
 impl fmt::Debug for PostgresStore {

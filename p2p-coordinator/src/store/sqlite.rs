@@ -255,9 +255,7 @@ impl Store for SqliteStore {
         keep: u32,
         at_most: u32,
     ) -> Result<usize, StoreError> {
-        self.worker
-            .call(Kind::Write, move |sql| write::prune(sql, ended_by, keep, at_most))
-            .await
+        self.worker.call(Kind::Write, move |sql| write::prune(sql, ended_by, keep, at_most)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

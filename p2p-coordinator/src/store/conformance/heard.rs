@@ -16,9 +16,7 @@ fn beat(host: &str, heard: Timestamp, current_players: u32) -> Outcome<Beat> {
     Ok(Beat { host: host.parse()?, measured, heard })
 }
 
-pub(super) async fn signs_of_life_are_written_into_their_hosts(
-    fixture: &impl Fixture,
-) -> Outcome {
+pub(super) async fn signs_of_life_are_written_into_their_hosts(fixture: &impl Fixture) -> Outcome {
     let (store, terms) = (fixture.fresh().await?, Terms::default());
     let lost = HostRecord { status: HostStatus::Offline, ..sample::host("lost")? };
     let lost = add_host(&store, lost).await?;

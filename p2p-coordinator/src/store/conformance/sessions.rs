@@ -112,9 +112,7 @@ pub(super) async fn a_session_has_two_names(fixture: &impl Fixture) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn sessions_are_filtered_by_when_they_changed(
-    fixture: &impl Fixture,
-) -> Outcome {
+pub(super) async fn sessions_are_filtered_by_when_they_changed(fixture: &impl Fixture) -> Outcome {
     let store = fixture.fresh().await?;
     let host = add_host(&store, sample::host("host")?).await?;
     let zone = add_zone(&store, sample::zone("zone")?).await?;

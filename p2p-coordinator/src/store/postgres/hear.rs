@@ -11,14 +11,11 @@ use crate::domain::{Beat, HostRecord, Terms};
 use crate::store::StoreError;
 
 /// Writes signs of life into their hosts, locked in the same order as everywhere.
-pub(super) async fn hear(
-    session: &Session,
-    beats: &[Beat],
-    terms: &Terms,
-) -> Result<(), Trouble> {
+pub(super) async fn hear(session: &Session, beats: &[Beat], terms: &Terms) -> Result<(), Trouble> {
     let names: Vec<String> = beats.iter().map(|beat| beat.host.as_str().to_owned()).collect();
     let mut reading = Batch::default();
-    let text = "SELECT id, version, record FROM hosts WHERE host_id = ANY ($1) ORDER BY id FOR UPDATE";
+    let text =
+        "SELECT id, version, record FROM hosts WHERE host_id = ANY ($1) ORDER BY id FOR UPDATE";
     reading.add(text, vec![Box::new(names)]);
     let rows = match reading.send(session, Some("BEGIN"), None).await {
         Ok(rows) => rows,
@@ -67,7 +64,10 @@ fn apply(
     let (mut ids, mut versions, mut entries) = (Vec::new(), Vec::new(), Vec::new());
     for (id, version, mut host) in rows {
         let own = by_host.remove(host.host_id.as_str()).unwrap_or_default();
-        let news = own.into_iter().fold(false, |news, beat| host.hear(beat, terms) || news);
+        let mut news = false;
+        for beat in own {
+            news |= host.hear(beat, terms);
+        }
         if news {
             ids.push(id);
             versions.push(number(version.unsigned_abs()) + 1);

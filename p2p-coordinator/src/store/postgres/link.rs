@@ -52,13 +52,7 @@ struct State {
 impl Link {
     pub(super) fn new(config: Config, patience: Duration, up: Arc<AtomicBool>) -> Self {
         let state = State { session: None, away: None, next: Instant::now(), pause: SHORTEST };
-        Self {
-            config,
-            patience,
-            state: Mutex::new(state),
-            closed: AtomicBool::new(false),
-            up,
-        }
+        Self { config, patience, state: Mutex::new(state), closed: AtomicBool::new(false), up }
     }
 
     /// The connection.
@@ -98,8 +92,10 @@ impl Link {
                 }
                 Err(error) => {
                     if state.away.is_none() {
-                        tracing::error!(error = &error as &dyn std::error::Error,
-                            "the database cannot be reached; trying again");
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "the database cannot be reached; trying again"
+                        );
                     }
                     self.up.store(false, Ordering::Relaxed);
                     state.away.get_or_insert(now);

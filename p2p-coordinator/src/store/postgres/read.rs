@@ -124,8 +124,7 @@ pub(super) async fn sessions(
         filter.and("s.updated_at <= $", moment(since));
     }
     let page = filter.page(query.offset, query.limit);
-    let text =
-        format!("SELECT {SESSION} FROM p2p_sessions s{} ORDER BY s.id{page}", filter.text);
+    let text = format!("SELECT {SESSION} FROM p2p_sessions s{} ORDER BY s.id{page}", filter.text);
     all(sql.rows(&text, &filter.params()).await?, |row| seated(row, 0))
 }
 
@@ -199,9 +198,8 @@ pub(super) async fn placement(
     let Some(zone) = rows.next() else { return Ok(None) };
     let zone: Row<ZoneRecord> = record(&zone, 4)?;
     let mut view = PlacementView { zone, present: None, open: Vec::new(), hosts: Vec::new() };
-    let on_host = |row: &SqlRow| {
-        Ok(SessionOnHost { session: seated(row, 4)?, host: host_at(row, 9)? })
-    };
+    let on_host =
+        |row: &SqlRow| Ok(SessionOnHost { session: seated(row, 4)?, host: host_at(row, 9)? });
     for row in rows {
         match get::<i32>(&row, 0)? {
             1 => view.present = Some(on_host(&row)?),
@@ -273,8 +271,11 @@ fn seated(row: &SqlRow, column: usize) -> Result<Row<SessionRecord>> {
     let mut session = record::<SessionRecord>(row, column)?;
     let players: Vec<String> = get(row, column + 3)?;
     let holds: Vec<Option<String>> = get(row, column + 4)?;
-    session.value.seats =
-        players.into_iter().zip(holds).map(|(player, hold)| seat(player, hold)).collect::<Result<_>>()?;
+    session.value.seats = players
+        .into_iter()
+        .zip(holds)
+        .map(|(player, hold)| seat(player, hold))
+        .collect::<Result<_>>()?;
     Ok(session)
 }
 

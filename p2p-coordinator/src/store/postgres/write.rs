@@ -71,7 +71,11 @@ impl From<StoreError> for Wrong {
 }
 
 /// Ends what went wrong, and names it.
-pub(super) async fn undo(session: &Session, error: Error, lost: fn(StoreError) -> Trouble) -> Trouble {
+pub(super) async fn undo(
+    session: &Session,
+    error: Error,
+    lost: fn(StoreError) -> Trouble,
+) -> Trouble {
     const RACES: [SqlState; 3] = [
         SqlState::UNIQUE_VIOLATION,
         SqlState::T_R_DEADLOCK_DETECTED,
@@ -248,11 +252,8 @@ async fn write(
     let answers = batch.send(session, None, Some("COMMIT")).await?;
 
     let mut rows = Rows::default();
-    let numbers = [
-        (hosts, &mut rows.hosts),
-        (zones, &mut rows.zones),
-        (sessions, &mut rows.sessions),
-    ];
+    let numbers =
+        [(hosts, &mut rows.hosts), (zones, &mut rows.zones), (sessions, &mut rows.sessions)];
     for (place, numbers) in numbers {
         for row in place.map_or(&[][..], |place| &answers[place]) {
             numbers.insert(row.try_get(1)?, row.try_get(0)?);
