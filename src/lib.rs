@@ -48,6 +48,7 @@
 //! |---|---|---|
 //! | `coordinator-client` | no | the coordinator's client, as `coordinator` |
 //! | `iroh` | yes | the QUIC backend |
+//! | `metrics` | no | metrics of each provider, as text for Prometheus: see [`observe`] |
 //! | `simulator` | no | the simulated network; turns tokio's `test-util` on, so for dev-dependencies |
 
 #[cfg(any(feature = "iroh", feature = "simulator"))]

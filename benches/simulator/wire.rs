@@ -125,6 +125,10 @@ impl RawReceiver {
             return None;
         }
         self.rest.advance(4);
+        // What most chunks are: one message.
+        if self.rest.len() == length {
+            return Some(std::mem::take(&mut self.rest));
+        }
         Some(self.rest.split_to(length))
     }
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use p2p_transport::iroh::{IrohConfig, generate_secret_key};
-use p2p_transport::{RelayUrl, SecretKey};
+use p2p_transport::{
+    Backoff, ConnectionConfig, FailoverPolicy, ReconnectPolicy, RelayUrl, SecretKey,
+};
 
 use super::Failure;
 use super::ending::complain;
@@ -30,6 +32,10 @@ pub(crate) struct PeerArgs {
     /// UDP port to listen on, 0 for any
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Keeps the connection when its link is lost: both sides need this. Dead links are found within
+    /// a fraction of a second
+    #[arg(long)]
+    lasting: bool,
     /// One JSON object per line instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -50,6 +56,12 @@ impl PeerArgs {
             .with_secret_key(secret)
             .with_listen_port(self.port)
             .with_relay_quic_port(Some(self.relay_quic));
+        if self.lasting {
+            let connection = ConnectionConfig::default()
+                .with_reconnect(ReconnectPolicy::Resume(Backoff::default()))
+                .with_failover(FailoverPolicy::REDIAL);
+            config = config.with_connection(connection);
+        }
         for relay in &self.relays {
             config = config.with_relay(relay.clone());
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use p2p_core::PeerId;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::HostAccess;
 use crate::ids::{HostId, PlayerId};
 use crate::proof::HostProof;
 use crate::time::Timestamp;
@@ -149,6 +150,10 @@ pub struct HostTerms {
     /// How long the host counts as alive after it was last heard, in milliseconds: beat at least
     /// three times as often.
     pub lease_ms: u64,
+    /// What the host shows when it speaks for itself from now on. Coordinators that ask nobody who
+    /// they are may leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<HostAccess>,
 }
 
 /// A sign of life, with what the host measured.

@@ -4,6 +4,7 @@
 //!
 //! - [`ids`]: [`HostId`], [`PlayerId`], [`SessionName`], [`ZoneId`]: text that is valid if it exists;
 //! - [`host`], [`zone`], [`session`]: the objects, the requests that make and change them, their states;
+//! - [`auth`]: access and refresh tokens: how they are asked for;
 //! - [`join`]: one call that gives a player a place, the host's address and a token;
 //! - [`token`]: [`JoinToken`], signed by the coordinator, shown to the host, checked offline;
 //! - [`proof`]: how a host proves that it owns the peer id with which it registers;
@@ -17,6 +18,7 @@
 //!
 //! No I/O, no clock, no randomness.
 
+pub mod auth;
 pub mod host;
 pub mod ids;
 pub mod join;

@@ -89,7 +89,7 @@ impl<P: P2PProvider> HostAgent<P> {
             return Err(HostError::ForeignKey { secret, provider });
         }
         let host = config.host_id.clone();
-        let registrar = Registrar::new(client.clone(), secret, config.clone());
+        let registrar = Registrar::new(client, secret, config.clone());
         let registered = registrar.until_registered(&provider).await?;
 
         let hall = Hall::new(&config, provider.local_peer_id(), &registered);
@@ -102,7 +102,7 @@ impl<P: P2PProvider> HostAgent<P> {
             Ok(listener) => Arc::new(listener),
             Err(source) => {
                 // Nobody is to be sent to a host that does not listen.
-                let _ = timeout(owner::GOODBYE, client.remove_host(&host)).await;
+                let _ = timeout(owner::GOODBYE, registrar.client().remove_host(&host)).await;
                 return Err(HostError::Listen { source });
             }
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use p2p_core::P2PProvider;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,8 @@ mod calls;
 /// asked is then unknown, as after [`RequestError::TimedOut`].
 pub struct Client<P: P2PProvider> {
     inner: Arc<Inner<P>>,
+    /// What it shows with each request.
+    credentials: HeaderMap,
 }
 
 struct Inner<P: P2PProvider> {
@@ -39,15 +42,32 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// # Errors
     ///
-    /// [`RequestError::Unsupported`] for a URL in a build without the feature `http`, or if there is
-    /// no TLS for it.
+    /// [`RequestError::Unsupported`] for a URL in a build without the feature `http`, if there is no
+    /// TLS for it, or if the key of the configuration cannot stand in a header.
     pub fn new(
         provider: P,
         coordinator: CoordinatorAddr,
         config: ClientConfig,
     ) -> Result<Self, RequestError> {
         let door = Door::new(&provider, &coordinator, &config)?;
-        Ok(Self { inner: Arc::new(Inner { provider, coordinator, door }) })
+        let mut credentials = HeaderMap::new();
+        if let Some(ApiKey(key)) = &config.api_key {
+            credentials.insert("x-api-key", sensitive(key, "API key")?);
+        }
+        Ok(Self { inner: Arc::new(Inner { provider, coordinator, door }), credentials })
+    }
+
+    /// The same client, which says with each request who asks: by a player's access token, or by that
+    /// of a host. It may do then what the player or the host may.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Unsupported`] if the token cannot stand in a header.
+    pub fn with_access_token(&self, token: &str) -> Result<Self, RequestError> {
+        let mut client = self.clone();
+        let value = sensitive(&format!("Bearer {token}"), "access token")?;
+        client.credentials.insert(AUTHORIZATION, value);
+        Ok(client)
     }
 
     /// The coordinator.
@@ -86,7 +106,8 @@ impl<P: P2PProvider> Client<P> {
                 return Err(RequestError::Unsupported { what });
             }
         };
-        let reply = self.inner.door.request(Call { method, target, body }).await?;
+        let credentials = self.credentials.clone();
+        let reply = self.inner.door.request(Call { method, target, body, credentials }).await?;
         match reply.status {
             200..300 => Ok(reply),
             status => {
@@ -97,6 +118,15 @@ impl<P: P2PProvider> Client<P> {
     }
 }
 
+/// A header whose value is not logged.
+fn sensitive(text: &str, what: &str) -> Result<HeaderValue, RequestError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| RequestError::Unsupported {
+        what: format!("the {what} has characters that cannot stand in a header"),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, RequestError> {
     serde_json::from_slice(&reply.body).map_err(|error| RequestError::Unexpected {
         what: format!("with status {} came what does not parse: {error}", reply.status),
@@ -105,7 +135,7 @@ fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, RequestError> {
 
 impl<P: P2PProvider> Clone for Client<P> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
+        Self { inner: self.inner.clone(), credentials: self.credentials.clone() }
     }
 }
 
@@ -125,6 +155,25 @@ pub struct ClientConfig {
     pub request_timeout: Duration,
     /// The largest reply, in bytes. Default 4 MiB.
     pub max_reply: usize,
+    /// What coordinators want to see that ask for keys. Default: none.
+    pub api_key: Option<ApiKey>,
+}
+
+/// A key for a coordinator's API. Not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// The key of this text.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey")
+    }
 }
 
 impl ClientConfig {
@@ -132,6 +181,13 @@ impl ClientConfig {
     #[must_use]
     pub const fn with_request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// Sets the key to show.
+    #[must_use]
+    pub fn with_api_key(mut self, key: ApiKey) -> Self {
+        self.api_key = Some(key);
         self
     }
 
@@ -145,6 +201,6 @@ impl ClientConfig {
 
 impl Default for ClientConfig {
     fn default() -> Self {
-        Self { request_timeout: Duration::from_secs(5), max_reply: 4 << 20 }
+        Self { request_timeout: Duration::from_secs(5), max_reply: 4 << 20, api_key: None }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) target: String,
     /// JSON.
     pub(crate) body: Option<Bytes>,
+    /// What shows who asks.
+    pub(crate) credentials: HeaderMap,
 }
 
 /// What came back.

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`Client`]: the coordinator's calls, typed; at a [`CoordinatorAddr`], within [`ClientConfig`];
+//! - [`Client`]: the coordinator's calls, typed; at a [`CoordinatorAddr`], within [`ClientConfig`],
+//!   with an [`ApiKey`] or an access token where the coordinator asks for one;
 //! - [`Client::join`] with [`JoinOptions`]: from a zone to [`Joined`], a connection to its host, or to
 //!   a [`JoinError`] that says why the game goes on over its server;
 //! - [`HostAgent`] with [`HostConfig`]: a host that is known to the coordinator and lets in each
@@ -69,7 +70,7 @@ pub use p2p_coordinator_api as api;
 
 pub use addr::{CoordinatorAddr, CoordinatorAddrError};
 pub use agent::{AgentState, Guest, HostAgent, HostConfig, HostError};
-pub use client::{Client, ClientConfig};
+pub use client::{ApiKey, Client, ClientConfig};
 pub use doorkeeper::{Doorkeeper, TokenRefusal};
 pub use error::RequestError;
 pub use join::{JoinError, JoinOptions, Joined};

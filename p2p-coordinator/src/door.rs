@@ -2,14 +2,19 @@
 //!
 //! - [`http`]: the router, with the contract's paths, bodies and status codes;
 //! - [`serve`]: HTTP/1.1 on anything that reads and writes, with the bounds of [`Limits`];
-//! - [`tcp`] and [`peer`]: who is let in, and who waits for them to leave.
+//! - [`tcp`], `tls` and [`peer`]: who is let in, and who waits for them to leave;
+//! - [`Remote`]: who is at the other end.
 
 mod closing;
 pub mod http;
 pub mod peer;
+mod remote;
 pub mod serve;
 mod stall;
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use closing::Closing;
+pub use remote::Remote;
 pub use serve::Limits;

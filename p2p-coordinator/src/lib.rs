@@ -11,6 +11,7 @@
 //! - [`door`]: one router with the contract's paths, served over TCP and on the streams of peers;
 //! - [`service`]: [`Coordinator`](service::Coordinator) reads records, lets the domain decide, commits;
 //! - [`domain`]: what is decided, as pure functions;
+//! - [`security`]: who may do what: tokens and roles;
 //! - [`store`]: where records are kept: [`MemoryStore`](store::MemoryStore), SQLite or PostgreSQL; one
 //!   trait, one suite of promises;
 //! - [`world`]: a clock and chance, passed in.
@@ -44,11 +45,13 @@
 //! |---|---|---|
 //! | `server` | yes | the program, and all it can be configured to use |
 //! | `postgres` | by `server` | a database that several coordinators share |
+//! | `tls` | by `server` | HTTP behind TLS, with certificates from files |
 //! | `sqlite` | by `server` | the embedded database |
 //! | `conformance` | no | the promises of a store as checks, for who writes one |
 
 pub mod domain;
 pub mod door;
+pub mod security;
 pub mod service;
 pub mod store;
 pub mod world;

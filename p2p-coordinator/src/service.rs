@@ -5,6 +5,7 @@
 //! [`ATTEMPTS`] times. Within a process, joins of one zone take turns, so that they do not make each
 //! other try again; and whoever has to try again does so alone, so that a crowd comes through.
 
+mod auth;
 mod claims;
 mod hosts;
 mod joins;
@@ -14,8 +15,8 @@ mod upkeep;
 mod zones;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
 use p2p_coordinator_api::service::{Health, Readiness, ServiceInfo};
@@ -25,6 +26,8 @@ use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::{Changes, Refusal, Terms};
+use crate::security::grants::Revoked;
+use crate::security::{Caller, Denied, SecuritySettings, TokenRefusal, Tokens};
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
 use claims::Claims;
@@ -56,6 +59,8 @@ pub struct Settings {
     pub session_history: Duration,
     /// The most of them; those over for longest are forgotten first. Default 100 000.
     pub session_history_max: u32,
+    /// How it tells who asks.
+    pub security: SecuritySettings,
 }
 
 impl Default for Settings {
@@ -69,13 +74,15 @@ impl Default for Settings {
             session_check: Duration::from_secs(30),
             session_history: Duration::from_secs(7 * 24 * 3600),
             session_history_max: 100_000,
+            security: SecuritySettings::default(),
         }
     }
 }
 
-/// A coordinator on a store. A handle: clones are the same coordinator.
+/// A coordinator on a store. A handle: clones are the same coordinator, asked by the same caller.
 pub struct Coordinator<S> {
     inner: Arc<Inner<S>>,
+    caller: Caller,
 }
 
 struct Inner<S> {
@@ -83,6 +90,11 @@ struct Inner<S> {
     clock: Clock,
     random: Randomness,
     key: SecretKey,
+    tokens: Tokens,
+    /// What was taken back, as far as is known here.
+    revoked: SyncMutex<Revoked>,
+    /// Held from writing or reading what was taken back until it is known here.
+    revoking: Mutex<()>,
     settings: Settings,
     started: Timestamp,
     turns: [Mutex<()>; TURNS],
@@ -95,7 +107,7 @@ struct Inner<S> {
 
 impl<S> Clone for Coordinator<S> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
+        Self { inner: self.inner.clone(), caller: self.caller.clone() }
     }
 }
 
@@ -112,9 +124,15 @@ impl<S: fmt::Debug> fmt::Debug for Coordinator<S> {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServiceError {
+    /// The token that was to be exchanged is not good.
+    #[error(transparent)]
+    BadToken(#[from] TokenRefusal),
     /// Others changed the same records each time.
     #[error("too many others change the same records: try again")]
     Contended,
+    /// Whoever asks may not do it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -141,7 +159,8 @@ impl<S> Coordinator<S> {
 }
 
 impl<S: Store> Coordinator<S> {
-    /// A coordinator on `store`, which signs join tokens with `key`.
+    /// A coordinator on `store`, which signs join tokens with `key`. Its handle is the program's own:
+    /// it may do everything. See [`acting_as`](Coordinator::acting_as).
     pub fn new(
         store: S,
         key: SecretKey,
@@ -155,6 +174,9 @@ impl<S: Store> Coordinator<S> {
                 started: clock.now(),
                 clock,
                 random,
+                tokens: Tokens::new(settings.security.tokens.clone(), &key),
+                revoked: SyncMutex::default(),
+                revoking: Mutex::new(()),
                 key,
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
@@ -163,6 +185,7 @@ impl<S: Store> Coordinator<S> {
                 claims: Claims::default(),
                 draining: AtomicBool::new(false),
             }),
+            caller: Caller::TRUSTED,
         }
     }
 

@@ -18,7 +18,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use p2p_coordinator_api::{
-    HostId, HostStatus, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId, ZoneStatus,
+    HostId, HostStatus, Nonce, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId, ZoneStatus,
 };
 use thiserror::Error;
 
@@ -29,8 +29,9 @@ use crate::domain::zone::ZoneCounts;
 use crate::domain::{
     Beat, Changes, HostRecord, HostView, Row, RowId, SessionRecord, Terms, ZoneRecord,
 };
+use crate::security::GrantRecord;
 
-/// Keeps hosts, zones, sessions, and who has a place where.
+/// Keeps hosts, zones, sessions, who has a place where, and logins.
 ///
 /// # Contract for implementers
 ///
@@ -83,6 +84,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// At most [`OPEN_SESSIONS`] sessions, the fullest first; and if none of them will do, at most
     /// [`CANDIDATES`] hosts that could open one, the best first.
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError>;
+
+    /// A login.
+    async fn grant(&self, family: &Nonce) -> Result<Option<Row<GrantRecord>>, StoreError>;
+
+    /// Logins, those that end last first, then by number.
+    async fn grants(&self, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>, StoreError>;
 
     /// Writes all of it, or nothing. The rows as they are now, in the order of the changes; deleted
     /// ones are left out.
@@ -224,6 +231,22 @@ impl SessionQuery {
 /// A rank is not rounded, as a score is: the most by which it can be less.
 pub(crate) const ROUNDING: f64 = 0.005;
 
+/// Which logins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrantQuery {
+    /// Of this player.
+    pub player: Option<PlayerId>,
+    /// Taken back, or not.
+    pub revoked: Option<bool>,
+    /// Nothing any more at this moment.
+    pub expired_at: Option<Timestamp>,
+    /// How many are left out at the beginning.
+    pub offset: u32,
+    /// The most; [`MAX_LIST`] at most and if not given.
+    pub limit: Option<u32>,
+}
+
 pub(crate) fn limit(limit: Option<u32>) -> u32 {
     limit.unwrap_or(MAX_LIST).min(MAX_LIST)
 }
@@ -246,7 +269,7 @@ impl std::fmt::Display for SessionKey {
     }
 }
 
-/// What a commit wrote.
+/// What a commit wrote, but for logins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Committed {
     /// Hosts.

@@ -39,6 +39,8 @@ impl CloseReason {
         match self.cause {
             CloseCause::Busy
             | CloseCause::Dropped
+            | CloseCause::Lost
+            | CloseCause::NotResumable
             | CloseCause::Shutdown
             | CloseCause::TimedOut
             | CloseCause::Transport => self.by != ClosedBy::Local,
@@ -87,10 +89,19 @@ pub enum CloseCause {
     Dropped,
     /// The peers speak no common version of the protocol between them.
     IncompatibleVersion,
+    /// Not the connection ended, but the link under it: another has taken its place.
+    LinkReplaced,
+    /// The link was lost, and no other could take its place: see
+    /// [`ConnectionState::Lost`](crate::ConnectionState::Lost).
+    Lost,
+    /// The data's path is none that one side's [`PathPolicy`](crate::PathPolicy) allows.
+    PathPolicy,
     /// Something came that the protocol does not allow.
     ProtocolViolation,
     /// Its provider was shut down.
     Shutdown,
+    /// There is no such connection to go on with.
+    NotResumable,
     /// Nothing came from the peer for the idle timeout, or the hello took too long.
     TimedOut,
     /// The transport failed.
@@ -114,6 +125,10 @@ impl CloseCause {
             Self::ProtocolViolation => ENGINE + 7,
             Self::TimedOut => ENGINE + 8,
             Self::Transport => ENGINE + 9,
+            Self::LinkReplaced => ENGINE + 10,
+            Self::NotResumable => ENGINE + 11,
+            Self::Lost => ENGINE + 12,
+            Self::PathPolicy => ENGINE + 13,
         }
     }
 
@@ -131,6 +146,10 @@ impl CloseCause {
             6 => Self::IncompatibleVersion,
             7 => Self::ProtocolViolation,
             8 => Self::TimedOut,
+            10 => Self::LinkReplaced,
+            11 => Self::NotResumable,
+            12 => Self::Lost,
+            13 => Self::PathPolicy,
             _ => Self::Transport,
         }
     }
@@ -144,7 +163,11 @@ impl fmt::Display for CloseCause {
             Self::Busy => f.write_str("too many connections"),
             Self::Dropped => f.write_str("dropped without a close"),
             Self::IncompatibleVersion => f.write_str("no common version"),
+            Self::PathPolicy => f.write_str("path not allowed"),
             Self::ProtocolViolation => f.write_str("protocol violation"),
+            Self::LinkReplaced => f.write_str("another link took its place"),
+            Self::Lost => f.write_str("lost"),
+            Self::NotResumable => f.write_str("no such connection to resume"),
             Self::Shutdown => f.write_str("shutdown"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Transport => f.write_str("transport failed"),
@@ -178,7 +201,7 @@ mod tests {
 
     #[test]
     fn engine_codes_come_back() {
-        for code in 1..=9 {
+        for code in 1..=13 {
             assert_eq!(CloseCause::from_wire(ENGINE + code).to_wire(), ENGINE + code);
         }
     }

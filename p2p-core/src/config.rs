@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
+use crate::datagram::DatagramDrop;
 use crate::engine::frame;
+use crate::error::ConfigError;
+use crate::protocol::Capabilities;
+use crate::reconnect::{FailoverPolicy, ReconnectPolicy};
+
+pub(crate) mod live;
 
 /// The timers and bounds that every backend keeps. [`ConnectionConfig::default`] is a sane start.
+/// Most can be changed [while running](crate::observe#changes-while-running).
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,11 +38,29 @@ pub struct ConnectionConfig {
     /// The largest message accepted, and, as the peer has such a bound too, sent. Bytes; default
     /// 1 MiB, at most [`ConnectionConfig::MAX_MESSAGE_SIZE`].
     pub max_message_size: usize,
-    /// Bytes of messages that may be between the peer's `send` and this side's `recv`, each message
-    /// counted with 64 bytes besides its own; then the peer's `send` waits (up to one message more,
-    /// so that a message may be larger than this). It bounds the messages' speed to this much per
-    /// round trip. Default 1 MiB; less than 16 KiB counts as that.
+    /// Bytes of messages that may be between the peer's `send` and this side's `recv`, for each
+    /// [`Priority`](crate::Priority), each message counted with 64 bytes besides its own; then the
+    /// peer's `send` waits (up to one message more, so that a message may be larger than this). It
+    /// bounds the messages' speed to this much per round trip, and the memory of both sides to four
+    /// times this much, once each. Default 1 MiB; less than 16 KiB counts as that.
     pub receive_window: usize,
+    /// Bytes of messages of each priority that may be waiting for the transport before `send` waits
+    /// and `try_send` fails; the message that crosses it is taken. Default 64 KiB.
+    pub send_queue: usize,
+    /// Bytes of datagrams that may wait for the program's `recv_datagram`, each counted with 64 bytes
+    /// besides its own; past it, datagrams are dropped and counted. Default 1 MiB.
+    pub datagram_queue: usize,
+    /// Which datagrams are dropped then. Default [`DatagramDrop::Oldest`].
+    pub datagram_drop: DatagramDrop,
+    /// From which size on messages are packed with LZ4, if the peer understands that; those that do
+    /// not shrink go as they are. Bytes; default `None`: never.
+    pub compress_from: Option<usize>,
+    /// Whether connections outlive their links; both sides must want it. Default
+    /// [`ReconnectPolicy::Off`].
+    pub reconnect: ReconnectPolicy,
+    /// Whether such connections find dead links themselves; each side decides for itself, but only
+    /// the side that dialled can dial again. Default [`FailoverPolicy::Off`].
+    pub failover: FailoverPolicy,
     /// Streams that a peer may have open at once, of either kind. Default 128.
     pub max_streams: u32,
     /// Inbound connections that may be between their first packet and admission at once; further
@@ -51,6 +76,66 @@ impl ConnectionConfig {
     pub const MAX_MESSAGE_SIZE: usize = frame::MAX_PAYLOAD;
     /// The most listeners a node can have.
     pub const MAX_LISTENERS: usize = 16;
+    /// The largest window or queue that can be set: 1 GiB.
+    pub const MAX_WINDOW: usize = 1 << 30;
+
+    /// Checks that every value can be meant. Each backend does so before it makes a node.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], with the setting, its value, and what it should be: a duration of zero or of
+    /// more than a year, a keep-alive that comes after the idle timeout, waits that shrink, a size of
+    /// zero or above its bound.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let durations = [
+            ("connect_timeout", self.connect_timeout),
+            ("handshake_timeout", self.handshake_timeout),
+            ("close_timeout", self.close_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("keep_alive_interval", self.keep_alive_interval),
+        ];
+        for (setting, value) in durations {
+            ConfigError::check_duration(setting, value)?;
+        }
+        if self.keep_alive_interval >= self.idle_timeout {
+            return Err(ConfigError::new(
+                "keep_alive_interval",
+                format!("{:?}", self.keep_alive_interval),
+                "it must be shorter than idle_timeout",
+            ));
+        }
+        if self.max_message_size == 0 || self.max_message_size > Self::MAX_MESSAGE_SIZE {
+            let expected = "it must be at least 1 and at most 67108864 bytes";
+            let value = self.max_message_size.to_string();
+            return Err(ConfigError::new("max_message_size", value, expected));
+        }
+        let windows = [
+            ("receive_window", self.receive_window),
+            ("send_queue", self.send_queue),
+            ("datagram_queue", self.datagram_queue),
+        ];
+        for (setting, value) in windows {
+            if value == 0 || value > Self::MAX_WINDOW {
+                let expected = "it must be at least 1 and at most 1073741824 bytes";
+                return Err(ConfigError::new(setting, value.to_string(), expected));
+            }
+        }
+        if let ReconnectPolicy::Resume(backoff) = &self.reconnect {
+            backoff.validate()?;
+        }
+        if let FailoverPolicy::Redial { after } = self.failover {
+            ConfigError::check_duration("failover.after", after)?;
+        }
+        if self.max_streams == 0 {
+            return Err(ConfigError::zero("max_streams"));
+        }
+        ConfigError::check_size("max_handshakes", self.max_handshakes)?;
+        if self.max_listeners > Self::MAX_LISTENERS {
+            let value = self.max_listeners.to_string();
+            return Err(ConfigError::new("max_listeners", value, "it must be at most 16"));
+        }
+        Ok(())
+    }
 
     /// Sets how long `connect` may take.
     #[must_use]
@@ -83,8 +168,8 @@ impl ConnectionConfig {
 
     /// Sets the largest message, up to [`ConnectionConfig::MAX_MESSAGE_SIZE`].
     #[must_use]
-    pub fn with_max_message_size(mut self, bytes: usize) -> Self {
-        self.max_message_size = bytes.min(Self::MAX_MESSAGE_SIZE);
+    pub const fn with_max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
         self
     }
 
@@ -93,6 +178,50 @@ impl ConnectionConfig {
     pub const fn with_receive_window(mut self, bytes: usize) -> Self {
         self.receive_window = bytes;
         self
+    }
+
+    /// Sets how many bytes of messages of each priority may wait for the transport.
+    #[must_use]
+    pub const fn with_send_queue(mut self, bytes: usize) -> Self {
+        self.send_queue = bytes;
+        self
+    }
+
+    /// Sets how many bytes of datagrams may wait for the program, and which are dropped past it.
+    #[must_use]
+    pub const fn with_datagram_queue(mut self, bytes: usize, drops: DatagramDrop) -> Self {
+        self.datagram_queue = bytes;
+        self.datagram_drop = drops;
+        self
+    }
+
+    /// Packs messages from this size on.
+    #[must_use]
+    pub const fn with_compress_from(mut self, bytes: usize) -> Self {
+        self.compress_from = Some(bytes);
+        self
+    }
+
+    /// Sets whether connections outlive their links.
+    #[must_use]
+    pub const fn with_reconnect(mut self, policy: ReconnectPolicy) -> Self {
+        self.reconnect = policy;
+        self
+    }
+
+    /// Sets whether connections that outlive their links find dead ones themselves.
+    #[must_use]
+    pub const fn with_failover(mut self, policy: FailoverPolicy) -> Self {
+        self.failover = policy;
+        self
+    }
+
+    /// What this side can do.
+    pub(crate) const fn capabilities(&self) -> Capabilities {
+        match self.reconnect {
+            ReconnectPolicy::Off => Capabilities::ALL.without(Capabilities::RESUME),
+            ReconnectPolicy::Resume(_) => Capabilities::ALL,
+        }
     }
 
     /// Sets how many streams a peer may have open at once.
@@ -114,9 +243,81 @@ impl Default for ConnectionConfig {
             keep_alive_interval: Duration::from_secs(5),
             max_message_size: 1 << 20,
             receive_window: 1 << 20,
+            send_queue: 64 * 1024,
+            datagram_queue: 1 << 20,
+            datagram_drop: DatagramDrop::Oldest,
+            compress_from: None,
+            reconnect: ReconnectPolicy::Off,
+            failover: FailoverPolicy::Off,
             max_streams: 128,
             max_handshakes: 256,
             max_listeners: Self::MAX_LISTENERS,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconnect::Backoff;
+
+    /// That this change makes a configuration that cannot be meant, and that the error says so.
+    fn check(setting: &str, value: &str, change: impl FnOnce(&mut ConnectionConfig)) {
+        let mut config = ConnectionConfig::default();
+        change(&mut config);
+        let error = config.validate().expect_err(setting);
+        assert_eq!((error.setting, error.value.as_str()), (setting, value), "{error}");
+    }
+
+    #[test]
+    fn the_defaults_can_be_meant() {
+        assert_eq!(ConnectionConfig::default().validate(), Ok(()));
+        let lasting = ConnectionConfig::default()
+            .with_reconnect(ReconnectPolicy::Resume(Backoff::default()))
+            .with_failover(FailoverPolicy::REDIAL);
+        assert_eq!(lasting.validate(), Ok(()));
+    }
+
+    #[test]
+    fn no_duration_is_zero_or_beyond_a_year() {
+        check("connect_timeout", "0ns", |config| config.connect_timeout = Duration::ZERO);
+        check("handshake_timeout", "0ns", |config| config.handshake_timeout = Duration::ZERO);
+        check("close_timeout", "0ns", |config| config.close_timeout = Duration::ZERO);
+        check("idle_timeout", "0ns", |config| config.idle_timeout = Duration::ZERO);
+        check("keep_alive_interval", "0ns", |config| config.keep_alive_interval = Duration::ZERO);
+        let years = Duration::from_secs(2 * 365 * 86_400);
+        check("idle_timeout", "63072000s", |config| config.idle_timeout = years);
+        check("failover.after", "0ns", |config| {
+            config.failover = FailoverPolicy::Redial { after: Duration::ZERO };
+        });
+    }
+
+    #[test]
+    fn a_sign_of_life_comes_before_the_idle_timeout() {
+        check("keep_alive_interval", "30s", |config| {
+            config.keep_alive_interval = config.idle_timeout;
+        });
+    }
+
+    #[test]
+    fn no_size_is_zero_or_above_its_bound() {
+        check("max_message_size", "0", |config| config.max_message_size = 0);
+        check("max_message_size", "67108865", |config| config.max_message_size = (64 << 20) + 1);
+        check("receive_window", "0", |config| config.receive_window = 0);
+        check("receive_window", "1073741825", |config| config.receive_window = (1 << 30) + 1);
+        check("send_queue", "0", |config| config.send_queue = 0);
+        check("datagram_queue", "0", |config| config.datagram_queue = 0);
+        check("max_streams", "0", |config| config.max_streams = 0);
+        check("max_handshakes", "0", |config| config.max_handshakes = 0);
+        check("max_listeners", "17", |config| config.max_listeners = 17);
+    }
+
+    #[test]
+    fn waits_between_attempts_do_not_shrink() {
+        let second = Duration::from_secs(1);
+        let backoff = Backoff::default().with_first(second).with_max(second / 2);
+        check("backoff.max", "500ms", |config| config.reconnect = ReconnectPolicy::Resume(backoff));
+        let never = Backoff::default().with_attempt(Duration::ZERO);
+        check("backoff.attempt", "0ns", |config| config.reconnect = ReconnectPolicy::Resume(never));
     }
 }

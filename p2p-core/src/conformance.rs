@@ -61,7 +61,7 @@
 //! - `step`: bounded waiting, cancelled futures, and two peers that have met;
 //! - a file for each theme: `connecting`, `listening`, `admission`, `messages`, `backpressure`,
 //!   `datagrams`, `streams`, `stream_ends`, `closing`, `vanishing`, `shutdown`, `cancellation`,
-//!   `cancelled_transfers`, `paths`.
+//!   `cancelled_transfers`, `lanes`, `resuming`, `paths`.
 
 use std::fmt;
 use std::future::Future;
@@ -76,9 +76,12 @@ mod closing;
 mod connecting;
 mod datagrams;
 mod fixture;
+mod health;
+mod lanes;
 mod listening;
 mod messages;
 mod paths;
+mod resuming;
 mod shutdown;
 mod step;
 mod stream_ends;
@@ -227,6 +230,8 @@ suite! { $
         the_largest_fits_and_one_more_byte_is_typed,
         a_full_queue_lets_the_newest_through,
         counters_count_datagrams,
+        what_nobody_takes_is_dropped_by_policy_and_counted,
+        a_datagram_too_large_may_travel_on_a_stream,
     }
     streams {
         a_stream_is_seen_before_anything_is_written,
@@ -279,6 +284,10 @@ suite! { $
         applicants_see_it_too,
         again_does_nothing,
     }
+    health {
+        a_provider_knows_what_it_has,
+        a_failure_is_remembered,
+    }
     cancellation {
         connect_given_up_leaves_nothing,
         accept_given_up_loses_no_connection,
@@ -299,9 +308,32 @@ suite! { $
         finished_given_up_can_be_asked_again,
         recv_datagram_given_up_loses_nothing,
     }
+    lanes {
+        a_message_keeps_its_priority,
+        order_holds_within_each_priority,
+        a_full_lane_does_not_hold_up_another,
+        who_does_not_want_to_wait_is_told_and_loses_nothing,
+        packed_messages_arrive_as_they_were_sent,
+        a_reserved_place_never_waits,
+        a_place_given_back_is_anybodys,
+        places_are_given_in_the_order_of_the_calls,
+    }
+    resuming {
+        messages_survive_the_loss_of_links,
+        either_side_may_renew_the_link,
+        a_connection_says_how_it_is_doing,
+        streams_end_with_their_link,
+        path_events_go_on_over_the_next_link,
+        a_peer_that_does_not_come_back_is_lost,
+        who_dials_and_finds_nobody_gives_up,
+        a_connection_lasts_only_if_both_want_it,
+        closing_ends_the_search_for_a_link,
+    }
     paths {
         a_connection_has_a_path_and_an_ended_one_none,
         the_present_path_is_the_first_event,
+        who_wants_relays_only_takes_no_direct_path,
+        who_requires_a_direct_path_keeps_it,
     }
 }
 

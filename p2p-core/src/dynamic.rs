@@ -15,12 +15,19 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::{Result, StreamError};
 use crate::identity::PeerId;
+use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::SendPermit;
+use crate::priority::Priority;
 use crate::protocol::ProtocolName;
-use crate::provider::{ConnectionStats, P2PConnection, P2PListener, P2PProvider, PeerInfo};
+use crate::provider::{
+    ConnectionStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo,
+};
+use crate::reconnect::{ConnectionState, StateEvents};
 use crate::stream::{RecvStream, SendStream};
 
 /// [`P2PProvider`] behind a pointer; each method does what its namesake does.
@@ -34,6 +41,11 @@ pub trait DynProvider: fmt::Debug + Send + Sync + 'static {
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection>;
     /// See [`P2PProvider::listen`].
     async fn listen(&self, options: ListenOptions) -> Result<AnyListener>;
+    /// See [`P2PProvider::health`].
+    fn health(&self) -> Health;
+    /// See [`P2PProvider::metrics`].
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics>;
     /// See [`P2PProvider::shutdown`].
     async fn shutdown(&self);
 }
@@ -56,6 +68,15 @@ impl<P: P2PProvider> DynProvider for P {
         P2PProvider::listen(self, options).await.map(AnyListener::new)
     }
 
+    fn health(&self) -> Health {
+        P2PProvider::health(self)
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        P2PProvider::metrics(self)
+    }
+
     async fn shutdown(&self) {
         P2PProvider::shutdown(self).await;
     }
@@ -68,12 +89,18 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     fn peer_id(&self) -> PeerId;
     /// See [`P2PConnection::peer`].
     fn peer(&self) -> &PeerInfo;
-    /// See [`P2PConnection::send`].
-    async fn send(&self, message: Bytes) -> Result<()>;
-    /// See [`P2PConnection::recv`].
-    async fn recv(&self) -> Result<Bytes>;
-    /// See [`P2PConnection::send_datagram`].
-    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+    /// See [`P2PConnection::send_with`].
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()>;
+    /// See [`P2PConnection::try_send`].
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
+    /// See [`P2PConnection::reserve`].
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit>;
+    /// See [`P2PConnection::queue_depth`].
+    fn queue_depth(&self, priority: Priority) -> usize;
+    /// See [`P2PConnection::recv_message`].
+    async fn recv_message(&self) -> Result<Message>;
+    /// See [`P2PConnection::send_datagram_with`].
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()>;
     /// See [`P2PConnection::recv_datagram`].
     async fn recv_datagram(&self) -> Result<Bytes>;
     /// See [`P2PConnection::max_datagram_size`].
@@ -84,6 +111,12 @@ pub trait DynConnection: fmt::Debug + Send + Sync + 'static {
     async fn accept_stream(&self) -> Result<(AnySendStream, AnyRecvStream)>;
     /// See [`P2PConnection::is_connected`].
     fn is_connected(&self) -> bool;
+    /// See [`P2PConnection::state`].
+    fn state(&self) -> ConnectionState;
+    /// See [`P2PConnection::state_events`].
+    fn state_events(&self) -> StateEvents;
+    /// See [`P2PConnection::renew_link`].
+    fn renew_link(&self);
     /// See [`P2PConnection::path`].
     fn path(&self) -> PathInfo;
     /// See [`P2PConnection::path_events`].
@@ -106,16 +139,28 @@ impl<C: P2PConnection> DynConnection for C {
         P2PConnection::peer(self)
     }
 
-    async fn send(&self, message: Bytes) -> Result<()> {
-        P2PConnection::send(self, message).await
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
+        P2PConnection::send_with(self, priority, message).await
     }
 
-    async fn recv(&self) -> Result<Bytes> {
-        P2PConnection::recv(self).await
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
+        P2PConnection::try_send(self, priority, message)
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        P2PConnection::send_datagram(self, datagram)
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        P2PConnection::reserve(self, priority, size).await
+    }
+
+    fn queue_depth(&self, priority: Priority) -> usize {
+        P2PConnection::queue_depth(self, priority)
+    }
+
+    async fn recv_message(&self) -> Result<Message> {
+        P2PConnection::recv_message(self).await
+    }
+
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        P2PConnection::send_datagram_with(self, datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
@@ -138,6 +183,18 @@ impl<C: P2PConnection> DynConnection for C {
 
     fn is_connected(&self) -> bool {
         P2PConnection::is_connected(self)
+    }
+
+    fn state(&self) -> ConnectionState {
+        P2PConnection::state(self)
+    }
+
+    fn state_events(&self) -> StateEvents {
+        P2PConnection::state_events(self)
+    }
+
+    fn renew_link(&self) {
+        P2PConnection::renew_link(self);
     }
 
     fn path(&self) -> PathInfo {
@@ -297,6 +354,15 @@ impl P2PProvider for AnyProvider {
         self.0.listen(options).await
     }
 
+    fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        self.0.metrics()
+    }
+
     async fn shutdown(&self) {
         self.0.shutdown().await;
     }
@@ -325,16 +391,28 @@ impl P2PConnection for AnyConnection {
         self.0.peer()
     }
 
-    async fn send(&self, message: Bytes) -> Result<()> {
-        self.0.send(message).await
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
+        self.0.send_with(priority, message).await
     }
 
-    async fn recv(&self) -> Result<Bytes> {
-        self.0.recv().await
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
+        self.0.try_send(priority, message)
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.0.send_datagram(datagram)
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        self.0.reserve(priority, size).await
+    }
+
+    fn queue_depth(&self, priority: Priority) -> usize {
+        self.0.queue_depth(priority)
+    }
+
+    async fn recv_message(&self) -> Result<Message> {
+        self.0.recv_message().await
+    }
+
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.0.send_datagram_with(datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
@@ -355,6 +433,18 @@ impl P2PConnection for AnyConnection {
 
     fn is_connected(&self) -> bool {
         self.0.is_connected()
+    }
+
+    fn state(&self) -> ConnectionState {
+        self.0.state()
+    }
+
+    fn state_events(&self) -> StateEvents {
+        self.0.state_events()
+    }
+
+    fn renew_link(&self) {
+        self.0.renew_link();
     }
 
     fn path(&self) -> PathInfo {

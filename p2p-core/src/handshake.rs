@@ -9,15 +9,20 @@
 //!           |   connect returns (Answered)                |<-- "admitted" ----------------|
 //! ```
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
-use crate::connection::{Connection, Parts};
+use crate::config::ConnectionConfig;
+use crate::connection::relink::{Redial, RedialError, Relinked};
+use crate::connection::{Connection, Core, Parts};
 use crate::engine::StreamKind;
 use crate::engine::control::ControlFrame;
 use crate::engine::frame::FrameDecoder;
@@ -26,11 +31,18 @@ use crate::error::{P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
+use crate::observe::Direction;
 use crate::options::{Applicant, ConnectOptions, ConnectReady, Denied};
-use crate::protocol::ProtocolName;
+use crate::path::PathPolicy;
+use crate::priority::Priority;
+use crate::protocol::{Capabilities, ProtocolName};
 use crate::provider::PeerInfo;
+use crate::reconnect::LostReason;
 use crate::stream::{RecvStream, SendStream};
 use crate::transport::{Incoming, Link, LinkClosed, Transport};
+
+/// What the transport is told about the control stream: reports go before what they are about.
+const CONTROL_PRIORITY: i32 = 4;
 
 /// The peer's control stream, cut into frames.
 #[derive(Debug)]
@@ -50,7 +62,7 @@ impl<R: RecvStream> ControlReader<R> {
         let violation = |detail: &str| ProtocolError::Violation { detail: detail.to_owned() };
         loop {
             match self.decoder.next() {
-                Ok(Some(frame)) => return Ok(frame),
+                Ok(Some(frame)) => return Ok(frame.payload),
                 Ok(None) => {}
                 Err(error) => return Err(violation(&format!("control stream: {error}")).into()),
             }
@@ -106,6 +118,27 @@ impl HandshakeError {
         }
     }
 
+    /// For the side that dialled once more.
+    fn into_redial_error(self, peer: PeerId, protocol: Option<&ProtocolName>) -> RedialError {
+        let Self::Link(reason) = self else {
+            let error = match (self, protocol) {
+                (error, Some(protocol)) => error.into_connect_error(peer, protocol).to_string(),
+                _ => String::new(),
+            };
+            return RedialError::Later(error);
+        };
+        match reason.cause {
+            _ if reason.by != ClosedBy::Peer => RedialError::Later(reason.to_string()),
+            CloseCause::NotResumable => RedialError::Never(LostReason::PeerRestarted),
+            CloseCause::IncompatibleVersion
+            | CloseCause::PathPolicy
+            | CloseCause::ProtocolViolation
+            | CloseCause::UnknownProtocol
+            | CloseCause::AdmissionDenied => RedialError::Never(LostReason::Refused(reason)),
+            _ => RedialError::Later(reason.to_string()),
+        }
+    }
+
     /// For the peer, in the close of the link.
     fn refusal(&self) -> (CloseCause, String) {
         match self {
@@ -122,6 +155,18 @@ impl HandshakeError {
 fn refuse<L: Link>(link: &L, cause: CloseCause, message: impl Into<String>) {
     let reason = CloseReason::new(ClosedBy::Local, cause, message);
     link.close(cause.to_wire(), &reason.message);
+}
+
+/// Refuses an applicant.
+fn turn_away<T: Transport>(
+    shared: &Shared<T>,
+    link: &T::Link,
+    cause: CloseCause,
+    message: impl Into<String>,
+) {
+    let reason = CloseReason::new(ClosedBy::Local, cause, message);
+    link.close(cause.to_wire(), &reason.message);
+    shared.monitor.refused(Some(link.peer_id()), cause, &reason.message);
 }
 
 fn peer_info(
@@ -163,25 +208,44 @@ pub(crate) async fn outbound<T: Transport>(
     peer: &PeerAddr,
     options: ConnectOptions,
 ) -> Result<Connection<T::Link>> {
-    let link = shared.transport.dial(peer).await?;
-    let unfinished = Unfinished(&link);
+    let (protocol, path_policy) = (options.protocol, options.path_policy);
+    let without_addresses = path_policy == PathPolicy::RelayOnly && peer.relays().len() > 0;
+    let relayed = without_addresses.then(|| only_relays(peer));
+    let peer = relayed.as_ref().unwrap_or(peer);
+    let config = shared.config.get();
+    let mut ours = Hello::new(&config, vec![protocol.clone()], options.credential);
+    ours.claim.number = shared.next_claim();
+    let link = dial(shared, peer).await?;
     let id = link.peer_id();
-    if id != peer.id() {
-        let reason = format!("it is {}", id.fmt_short());
-        return Err(P2PError::AuthenticationFailed { peer: peer.id(), reason });
+    if let Some(words) = path_policy.refuses(link.path().kind) {
+        refuse(&link, CloseCause::PathPolicy, words);
+        let reason = CloseReason::new(ClosedBy::Local, CloseCause::PathPolicy, words);
+        return Err(P2PError::Closed(reason));
     }
-    let protocol = options.protocol;
-    let ours = Hello::new(&shared.config, vec![protocol.clone()], options.credential);
-    match greet(&link, &ours, options.ready).await {
+    let greeted = {
+        let mut greeting = pin!(greet(&link, &ours, options.ready));
+        // Dropped before the greeting: the peer is to see a close, not a reset.
+        let unfinished = Unfinished(&link);
+        let greeted = greeting.as_mut().await;
+        unfinished.finish();
+        greeted
+    };
+    match greeted {
         Ok((control_out, control_in, agreement)) => {
-            unfinished.finish();
+            let resumes = agreement.capabilities.contains(Capabilities::RESUME);
+            let redial = resumes.then(|| -> Box<dyn Redial<T::Link>> {
+                Box::new(Redialler { shared: shared.clone(), peer: peer.clone(), hello: ours })
+            });
             shared.remember(|number| {
                 Connection::new(Parts {
-                    link,
+                    linked: Relinked { link, control: (control_out, control_in), standing: None },
                     peer: peer_info(id, protocol, agreement, Bytes::new()),
                     agreement,
-                    control: (control_out, control_in),
-                    close_timeout: shared.config.close_timeout,
+                    config: &config,
+                    live: shared.config.clone(),
+                    monitor: shared.monitor.clone(),
+                    path_policy,
+                    redial,
                     place: None,
                     number,
                     registry: shared.clone(),
@@ -197,6 +261,77 @@ pub(crate) async fn outbound<T: Transport>(
     }
 }
 
+/// The peer's name and relays, without its addresses.
+fn only_relays(peer: &PeerAddr) -> PeerAddr {
+    peer.relays().cloned().fold(PeerAddr::new(peer.id()), PeerAddr::with_relay)
+}
+
+/// A link to `peer`, which has proven to be it.
+async fn dial<T: Transport>(shared: &Shared<T>, peer: &PeerAddr) -> Result<T::Link> {
+    let link = shared.transport.dial(peer).await?;
+    let id = link.peer_id();
+    if id != peer.id() {
+        refuse(&link, CloseCause::Dropped, "");
+        let reason = format!("it is {}", id.fmt_short());
+        return Err(P2PError::AuthenticationFailed { peer: peer.id(), reason });
+    }
+    Ok(link)
+}
+
+/// Dials once more for a connection that has lost its link.
+struct Redialler<T: Transport> {
+    shared: Arc<Shared<T>>,
+    peer: PeerAddr,
+    hello: Hello,
+}
+
+#[async_trait]
+impl<T: Transport> Redial<T::Link> for Redialler<T> {
+    async fn redial(
+        &self,
+        attempt: u32,
+        standing: [(u64, u64); Priority::COUNT],
+        within: Duration,
+    ) -> Result<Relinked<T::Link>, RedialError> {
+        let later = |error: P2PError| RedialError::Later(error.to_string());
+        let mut ours = self.hello.clone();
+        ours.claim.attempt = attempt;
+        ours.claim.standing = standing.to_vec();
+        let deadline = Instant::now() + within;
+        let too_late = |_| RedialError::Later(format!("no answer within {within:?}"));
+        let link = timeout_at(deadline, async {
+            self.shared.transport.refresh().await;
+            dial(&self.shared, &self.peer).await
+        });
+        let link = link.await.map_err(too_late)?.map_err(later)?;
+        let greeted = {
+            let mut greeting = pin!(greet(&link, &ours, ConnectReady::Answered));
+            let unfinished = Unfinished(&link);
+            let greeted = timeout_at(deadline, greeting.as_mut()).await;
+            unfinished.finish();
+            if greeted.is_err() {
+                // The peer may be on this link already: the connection does not end with it.
+                refuse(&link, CloseCause::LinkReplaced, "");
+            }
+            greeted
+        };
+        match greeted.map_err(too_late)? {
+            Ok((control_out, control_in, _)) => {
+                Ok(Relinked { link, control: (control_out, control_in), standing: None })
+            }
+            Err(error) => {
+                let (cause, message) = error.refusal();
+                refuse(&link, cause, message);
+                Err(error.into_redial_error(self.peer.id(), ours.protocols.first()))
+            }
+        }
+    }
+
+    fn random(&self) -> u64 {
+        self.shared.transport.random()
+    }
+}
+
 type Control<L> = (<L as Link>::SendStream, ControlReader<<L as Link>::RecvStream>, Agreement);
 
 async fn greet<L: Link>(
@@ -205,12 +340,14 @@ async fn greet<L: Link>(
     ready: ConnectReady,
 ) -> Result<Control<L>, HandshakeError> {
     let mut control_out = link.open_uni().await?;
+    control_out.set_priority(CONTROL_PRIORITY);
     control_out.write_all(ours.encode()).await?;
     let mut control_in = ControlReader::new(link.accept_uni().await?);
     let theirs = Hello::decode(&control_in.next().await?)?;
     let agreement = ours.agree(&theirs)?;
     for name in &ours.protocols {
-        if !theirs.protocols.contains(name) {
+        // Who comes back need not be served anew.
+        if ours.claim.attempt == 0 && !theirs.protocols.contains(name) {
             return Err(ProtocolError::UnknownProtocol { name: name.clone() }.into());
         }
     }
@@ -227,16 +364,28 @@ pub(crate) async fn inbound<T: Transport>(
     owner: &Weak<Owner>,
     incoming: T::Incoming,
 ) {
-    let deadline = Instant::now() + shared.config.handshake_timeout;
-    let proven = shared.unless_shut_down(timeout_at(deadline, prove(shared, incoming)));
+    let (began, config) = (Instant::now(), shared.config.get());
+    let deadline = began + config.handshake_timeout;
+    let proven = shared.unless_shut_down(timeout_at(deadline, prove(shared, &config, incoming)));
     // Too slow or too late to prove who it is: the future is dropped, and the link with it.
-    let Some(Ok(Some((link, ours, mut control_out)))) = proven.await else { return };
+    let (link, ours, mut control_out) = match proven.await {
+        Some(Ok(Some(proven))) => proven,
+        Some(Ok(None)) => return shared.monitor.refused(None, CloseCause::Transport, ""),
+        Some(Err(_)) => return shared.monitor.refused(None, CloseCause::TimedOut, ""),
+        None => return,
+    };
+    shared.monitor.accepted(link.peer_id());
     let judged = judge(shared, &link, &ours, &mut control_out);
     match shared.unless_shut_down(timeout_at(deadline, judged)).await {
-        Some(Ok(Some(judged))) => judged.connect(shared, owner, link, control_out),
+        Some(Ok(Some(Verdict::Admitted(judged)))) => {
+            judged.connect(shared, owner, &config, (link, control_out), began);
+        }
+        Some(Ok(Some(Verdict::Resumes(resumed)))) => resumed.connect(link, control_out),
         // The refusal has been sent.
         Some(Ok(None)) => {}
-        Some(Err(_)) => refuse(&link, CloseCause::TimedOut, "the handshake took too long"),
+        Some(Err(_)) => {
+            turn_away(shared, &link, CloseCause::TimedOut, "the handshake took too long");
+        }
         None => refuse(&link, CloseCause::Shutdown, ""),
     }
 }
@@ -244,13 +393,29 @@ pub(crate) async fn inbound<T: Transport>(
 /// Says hello, and waits for the peer to prove who it is.
 async fn prove<T: Transport>(
     shared: &Shared<T>,
+    config: &ConnectionConfig,
     mut incoming: T::Incoming,
 ) -> Option<(T::Link, Hello, <T::Link as Link>::SendStream)> {
-    let ours = Hello::new(&shared.config, shared.protocols(), Bytes::new());
+    let ours = Hello::new(config, shared.protocols(), Bytes::new());
     let mut control_out = incoming.open_early().await.ok()?;
+    control_out.set_priority(CONTROL_PRIORITY);
     control_out.write_all(ours.encode()).await.ok()?;
     let link = incoming.authenticated().await.ok()?;
     Some((link, ours, control_out))
+}
+
+/// What becomes of an applicant who is not refused.
+enum Verdict<L: Link> {
+    Admitted(Judged<L>),
+    Resumes(Resumed<L>),
+}
+
+/// A peer that comes back to a connection.
+struct Resumed<L: Link> {
+    core: Arc<Core<L>>,
+    attempt: u32,
+    control_in: ControlReader<L::RecvStream>,
+    standing: [(u64, u64); Priority::COUNT],
 }
 
 /// An applicant who is let in.
@@ -258,8 +423,11 @@ struct Judged<L: Link> {
     control_in: ControlReader<L::RecvStream>,
     peer: PeerInfo,
     agreement: Agreement,
+    path_policy: PathPolicy,
     place: OwnedSemaphorePermit,
     entry: Entry<Connection<L>>,
+    /// The dialler's number for the connection.
+    claim: u64,
 }
 
 /// Hears what the peer wants, and lets it in or refuses it.
@@ -268,40 +436,69 @@ async fn judge<T: Transport>(
     link: &T::Link,
     ours: &Hello,
     control_out: &mut <T::Link as Link>::SendStream,
-) -> Option<Judged<T::Link>> {
+) -> Option<Verdict<T::Link>> {
     let (control_in, theirs, agreement) = match listen_to(link, ours).await {
         Ok(heard) => heard,
         Err(error) => {
             let (cause, message) = error.refusal();
-            refuse(link, cause, message);
+            turn_away(shared, link, cause, message);
             return None;
         }
     };
+    let id = link.peer_id();
+    if theirs.claim.attempt > 0 {
+        // The name that the link has proven is what it may come back by.
+        let core = shared.claimed(id, theirs.claim.number);
+        let (Some(core), Some(standing)) = (core, theirs.claim.lanes()) else {
+            turn_away(shared, link, CloseCause::NotResumable, "");
+            return None;
+        };
+        let attempt = theirs.claim.attempt;
+        return Some(Verdict::Resumes(Resumed { core, attempt, control_in, standing }));
+    }
     let slot = theirs.protocols.first().and_then(|wanted| shared.slot(wanted));
     let (Some(slot), Some(protocol)) = (slot, theirs.protocols.first().cloned()) else {
-        refuse(link, CloseCause::UnknownProtocol, "");
+        turn_away(shared, link, CloseCause::UnknownProtocol, "");
         return None;
     };
+    if let Some(words) = slot.path_policy.refuses(link.path().kind) {
+        turn_away(shared, link, CloseCause::PathPolicy, words);
+        return None;
+    }
     let place = slot.places.clone().try_acquire_owned();
     let (Ok(place), Some(entry)) = (place, slot.backlog.try_reserve()) else {
-        refuse(link, CloseCause::Busy, "");
+        turn_away(shared, link, CloseCause::Busy, "");
         return None;
     };
-    let id = link.peer_id();
+    let claim = theirs.claim.number;
     let applicant = Applicant { peer: id, protocol, credential: theirs.credential };
     if let Err(Denied(message)) = slot.admission.admit(&applicant).await {
-        refuse(link, CloseCause::AdmissionDenied, message);
+        turn_away(shared, link, CloseCause::AdmissionDenied, message);
         return None;
     }
     if slot.backlog.is_closed() {
         // The listener has gone in the meantime.
-        refuse(link, CloseCause::UnknownProtocol, "");
+        turn_away(shared, link, CloseCause::UnknownProtocol, "");
         return None;
     }
     let Applicant { protocol, credential, .. } = applicant;
     control_out.write_all(ControlFrame::Admitted.encode()).await.ok()?;
     let peer = peer_info(id, protocol, agreement, credential);
-    Some(Judged { control_in, peer, agreement, place, entry })
+    let path_policy = slot.path_policy;
+    let judged = Judged { control_in, peer, agreement, path_policy, place, entry, claim };
+    Some(Verdict::Admitted(judged))
+}
+
+impl<L: Link> Resumed<L> {
+    /// Hands the link to its connection.
+    fn connect(self, link: L, control_out: L::SendStream) {
+        let Self { core, attempt, control_in, standing } = self;
+        let control = (control_out, control_in);
+        let next = Relinked { link, control, standing: Some(standing) };
+        if let Some(late) = core.hand_over(attempt, next) {
+            refuse(&late.link, CloseCause::NotResumable, "");
+        }
+    }
 }
 
 impl<L: Link> Judged<L> {
@@ -310,18 +507,24 @@ impl<L: Link> Judged<L> {
         self,
         shared: &Arc<Shared<T>>,
         owner: &Weak<Owner>,
-        link: L,
-        control_out: L::SendStream,
+        config: &ConnectionConfig,
+        (link, control_out): (L, L::SendStream),
+        began: Instant,
     ) {
-        let Self { control_in, peer, agreement, place, entry } = self;
+        let Self { control_in, peer, agreement, path_policy, place, entry, claim } = self;
         let Some(owner) = owner.upgrade() else { return };
+        let id = peer.id;
+        let resumes = agreement.capabilities.contains(Capabilities::RESUME);
         let connection = shared.remember(|number| {
             Connection::new(Parts {
-                link,
+                linked: Relinked { link, control: (control_out, control_in), standing: None },
                 peer,
                 agreement,
-                control: (control_out, control_in),
-                close_timeout: shared.config.close_timeout,
+                config,
+                live: shared.config.clone(),
+                monitor: shared.monitor.clone(),
+                path_policy,
+                redial: None,
                 place: Some(place),
                 number,
                 registry: shared.clone(),
@@ -329,6 +532,12 @@ impl<L: Link> Judged<L> {
             })
         });
         if let Ok(connection) = connection {
+            let (number, path) = (connection.inner.number(), connection.link().path().kind);
+            let took = began.elapsed();
+            shared.monitor.established(Direction::Accepted, id, number, path, took);
+            if resumes {
+                shared.expect_back(id, claim, &connection);
+            }
             entry.fill(connection);
         }
     }

@@ -11,19 +11,24 @@ use std::task::Poll;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::config::ConnectionConfig;
-use crate::connection::{Connection, Inner};
-use crate::error::{Limit, P2PError, ProtocolError, Result};
+use crate::config::live::LiveConfig;
+use crate::connection::{Connection, Core, Inner};
+use crate::error::{ConfigError, Limit, P2PError, ProtocolError, Result};
 use crate::handshake;
 use crate::identity::PeerId;
 use crate::listener::Listener;
 use crate::listener::backlog::Backlog;
+use crate::observe::{Direction, Health, Monitor, Survey};
 use crate::options::{Admission, ConnectOptions, ListenOptions};
+use crate::path::PathPolicy;
+use crate::priority::Priority;
 use crate::protocol::ProtocolName;
-use crate::provider::P2PProvider;
+use crate::provider::{P2PConnection, P2PProvider};
 use crate::transport::{Link, Transport};
 
 /// A [`P2PProvider`] on a transport: hello, admission, messages and limits are the same on each.
@@ -39,7 +44,8 @@ pub struct Node<T: Transport> {
 /// What the node's handles and its tasks have in common.
 pub(crate) struct Shared<T: Transport> {
     pub(crate) transport: T,
-    pub(crate) config: ConnectionConfig,
+    pub(crate) config: Arc<LiveConfig>,
+    pub(crate) monitor: Arc<Monitor>,
     known: BTreeMap<PeerId, PeerAddr>,
     state: Mutex<State<T::Link>>,
     /// Closed by the shutdown; nobody ever gets a permit. A semaphore wakes in order, so that
@@ -55,8 +61,21 @@ struct State<L: Link> {
     /// Not after the shutdown, nor after the transport has ended by itself.
     listens: bool,
     listeners: BTreeMap<ProtocolName, Slot<L>>,
-    connections: BTreeMap<u64, Weak<Inner<L>>>,
+    connections: BTreeMap<u64, Remembered<L>>,
     next_connection: u64,
+    /// The number by which this node's latest outbound connection is known to its peer.
+    next_claim: u64,
+    /// Accepted connections whose peers may come back, by the peer and its number for them.
+    claims: BTreeMap<(PeerId, u64), u64>,
+}
+
+/// A connection that lives.
+struct Remembered<L: Link> {
+    inner: Weak<Inner<L>>,
+    #[cfg(feature = "metrics")]
+    counters: Arc<crate::connection::Counters>,
+    /// Its entry among the claims.
+    claim: Option<(PeerId, u64)>,
 }
 
 /// Where admitted connections of one protocol go.
@@ -65,6 +84,7 @@ pub(crate) struct Slot<L: Link> {
     pub(crate) backlog: Arc<Backlog<Connection<L>>>,
     /// For connections that live.
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) path_policy: PathPolicy,
 }
 
 impl<L: Link> Clone for Slot<L> {
@@ -73,6 +93,7 @@ impl<L: Link> Clone for Slot<L> {
             admission: self.admission.clone(),
             backlog: self.backlog.clone(),
             places: self.places.clone(),
+            path_policy: self.path_policy,
         }
     }
 }
@@ -101,9 +122,12 @@ impl<T: Transport> Node<T> {
     ) -> Self {
         let max_handshakes = config.max_handshakes.clamp(1, Semaphore::MAX_PERMITS);
         let max_handshakes = u32::try_from(max_handshakes).unwrap_or(u32::MAX);
+        let next_claim = transport.random();
+        let monitor = Arc::new(Monitor::new(transport.local_peer_id()));
         let shared = Arc::new(Shared {
             transport,
-            config,
+            config: Arc::new(LiveConfig::new(config)),
+            monitor,
             known: known.into_iter().map(|addr| (addr.id(), addr)).collect(),
             state: Mutex::new(State {
                 shut_down: false,
@@ -111,13 +135,17 @@ impl<T: Transport> Node<T> {
                 listeners: BTreeMap::new(),
                 connections: BTreeMap::new(),
                 next_connection: 0,
+                // So that no number of a former process comes again.
+                next_claim,
+                claims: BTreeMap::new(),
             }),
             ended: Semaphore::new(0),
             handshakes: Arc::new(Semaphore::new(max_handshakes as usize)),
             max_handshakes,
         });
         let owner = Arc::new_cyclic(|owner| {
-            Owner(tokio::spawn(accept_links(shared.clone(), owner.clone())).abort_handle())
+            let accepting = Box::pin(accept_links(shared.clone(), owner.clone()));
+            Owner(tokio::spawn(shared.transport.task(accepting)).abort_handle())
         });
         Self { shared, owner }
     }
@@ -128,8 +156,62 @@ impl<T: Transport> Node<T> {
     }
 
     /// The timers and bounds in force.
-    pub fn config(&self) -> &ConnectionConfig {
-        &self.shared.config
+    pub fn config(&self) -> Arc<ConnectionConfig> {
+        self.shared.config.get()
+    }
+
+    /// Changes the timers and bounds, all at once, for all handles of this node, and returns those in
+    /// force from now on. Changes that come at the same time are made one upon the other; `change`
+    /// must not ask this node for anything. Which settings hold for connections that are there, and
+    /// which for new ones only, is listed under
+    /// [changes while running](crate::observe#changes-while-running).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use p2p_core::{ConfigError, Node, transport::Transport};
+    ///
+    /// fn be_patient<T: Transport>(node: &Node<T>) -> Result<(), ConfigError> {
+    ///     node.reconfigure(|config| config.connect_timeout = Duration::from_secs(30))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a value that cannot be meant, and for a setting that cannot change; then
+    /// nothing has changed.
+    pub fn reconfigure(
+        &self,
+        change: impl FnOnce(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.shared.config.change(change)
+    }
+
+    /// Connects, and says nothing about it.
+    async fn dial(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Connection<T::Link>> {
+        if self.shared.state().shut_down {
+            return Err(shut_down());
+        }
+        if peer.id() == self.local_peer_id() {
+            return Err(P2PError::ConnectionFailed {
+                peer: peer.id(),
+                reason: "that is this peer itself".into(),
+                source: None,
+            });
+        }
+        let known = if peer.is_id_only() { self.shared.known.get(&peer.id()) } else { None };
+        let after = options.timeout.unwrap_or(self.shared.config.get().connect_timeout);
+        let attempt =
+            handshake::outbound(&self.shared, &self.owner, known.unwrap_or(peer), options);
+        let bounded = tokio::time::timeout(after, attempt);
+        match self.shared.unless_shut_down(bounded).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => {
+                let what = format!("no answer from peer {}", peer.id().fmt_short());
+                Err(P2PError::Timeout { what, after })
+            }
+            None => Err(shut_down()),
+        }
     }
 }
 
@@ -142,11 +224,11 @@ async fn accept_links<T: Transport>(shared: Arc<Shared<T>>, owner: Weak<Owner>) 
     };
     while let Some(Some((permit, incoming))) = shared.unless_shut_down(next()).await {
         while handshakes.try_join_next().is_some() {}
-        let (shared, owner) = (shared.clone(), owner.clone());
-        handshakes.spawn(async move {
-            handshake::inbound(&shared, &owner, incoming).await;
+        let (of, owner) = (shared.clone(), owner.clone());
+        handshakes.spawn(shared.transport.task(Box::pin(async move {
+            handshake::inbound(&of, &owner, incoming).await;
             drop(permit);
-        });
+        })));
     }
     while handshakes.join_next().await.is_some() {}
     // Nobody comes any more, though nobody shut the node down: its listeners say so.
@@ -214,8 +296,44 @@ impl<T: Transport> Shared<T> {
         let number = state.next_connection;
         state.next_connection += 1;
         let connection = connection(number);
-        state.connections.insert(number, Arc::downgrade(&connection.inner));
+        let inner = Arc::downgrade(&connection.inner);
+        let remembered = Remembered {
+            inner,
+            #[cfg(feature = "metrics")]
+            counters: connection.inner.counters(),
+            claim: None,
+        };
+        state.connections.insert(number, remembered);
         Ok(connection)
+    }
+
+    /// A number for an outbound connection, never used before.
+    pub(crate) fn next_claim(&self) -> u64 {
+        let mut state = self.state();
+        state.next_claim = state.next_claim.wrapping_add(1);
+        state.next_claim
+    }
+
+    /// Lets the peer of an accepted connection come back to it.
+    pub(crate) fn expect_back(&self, peer: PeerId, claim: u64, connection: &Connection<T::Link>) {
+        let number = connection.inner.number();
+        let mut state = self.state();
+        if let Some(remembered) = state.connections.get_mut(&number) {
+            remembered.claim = Some((peer, claim));
+            state.claims.insert((peer, claim), number);
+        }
+    }
+
+    /// The connection that a peer comes back to.
+    pub(crate) fn claimed(&self, peer: PeerId, claim: u64) -> Option<Arc<Core<T::Link>>> {
+        let state = self.state();
+        let number = state.claims.get(&(peer, claim))?;
+        let inner = state.connections.get(number)?.inner.upgrade()?;
+        let core = inner.core.clone();
+        drop(state);
+        // Outside of the lock: it may have been the last handle.
+        drop(inner);
+        Some(core)
     }
 }
 
@@ -227,7 +345,50 @@ pub(crate) trait Registry: Send + Sync {
 
 impl<T: Transport> Registry for Shared<T> {
     fn forget(&self, number: u64) {
-        self.state().connections.remove(&number);
+        let mut state = self.state();
+        let Some(forgotten) = state.connections.remove(&number) else { return };
+        // With the lock held, so that nobody who sums up misses them or counts them twice.
+        #[cfg(feature = "metrics")]
+        self.monitor.keep(&forgotten.counters.stats());
+        let claim = forgotten.claim;
+        if let Some(claim) = claim.filter(|claim| state.claims.get(claim) == Some(&number)) {
+            state.claims.remove(&claim);
+        }
+    }
+}
+
+impl<T: Transport> Shared<T> {
+    /// Looks at all connections.
+    pub(crate) fn survey(&self) -> Survey {
+        let mut survey = Survey::default();
+        let connections: Vec<_> = {
+            let state = self.state();
+            survey.listeners = state.listeners.len();
+            survey.shut_down = state.shut_down;
+            survey.accepts = state.listens && !state.shut_down;
+            #[cfg(feature = "metrics")]
+            {
+                survey.traffic = self.monitor.kept();
+                for remembered in state.connections.values() {
+                    survey.traffic.add(&remembered.counters.stats());
+                }
+            }
+            state.connections.values().filter_map(|one| one.inner.upgrade()).collect()
+        };
+        // Outside of the lock: one of these may be the last handle by now.
+        for inner in connections {
+            let connection = Connection { inner };
+            let queued = Priority::ALL.map(|lane| connection.queue_depth(lane));
+            survey.add(&connection.state(), &connection.path(), queued);
+        }
+        survey
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl<T: Transport> crate::observe::Surveyed for Shared<T> {
+    fn survey(&self) -> Survey {
+        Self::survey(self)
     }
 }
 
@@ -249,35 +410,28 @@ impl<T: Transport> P2PProvider for Node<T> {
     }
 
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
-        if self.shared.state().shut_down {
-            return Err(shut_down());
-        }
-        if peer.id() == self.local_peer_id() {
-            return Err(P2PError::ConnectionFailed {
-                peer: peer.id(),
-                reason: "that is this peer itself".into(),
-                source: None,
-            });
-        }
-        let known = if peer.is_id_only() { self.shared.known.get(&peer.id()) } else { None };
-        let after = options.timeout.unwrap_or(self.shared.config.connect_timeout);
-        let attempt =
-            handshake::outbound(&self.shared, &self.owner, known.unwrap_or(peer), options);
-        let bounded = tokio::time::timeout(after, attempt);
-        match self.shared.unless_shut_down(bounded).await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(_)) => {
-                let what = format!("no answer from peer {}", peer.id().fmt_short());
-                Err(P2PError::Timeout { what, after })
+        let (id, monitor, began) = (peer.id(), &self.shared.monitor, Instant::now());
+        monitor.dial(id, &options.protocol);
+        let outcome = self.dial(peer, options).await;
+        match &outcome {
+            Ok(connection) => {
+                let (number, path) = (connection.inner.number(), connection.path().kind);
+                monitor.established(Direction::Dialled, id, number, path, began.elapsed());
             }
-            None => Err(shut_down()),
+            Err(error) => monitor.dial_failed(id, error),
         }
+        outcome
     }
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         let backlog = Arc::new(Backlog::new(options.backlog.max(1)));
         let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
-        let slot = Slot { admission: options.admission, backlog: backlog.clone(), places };
+        let slot = Slot {
+            admission: options.admission,
+            backlog: backlog.clone(),
+            places,
+            path_policy: options.path_policy,
+        };
         let mut state = self.shared.state();
         if state.shut_down || !state.listens {
             return Err(shut_down());
@@ -285,7 +439,7 @@ impl<T: Transport> P2PProvider for Node<T> {
         if state.listeners.contains_key(&options.protocol) {
             return Err(ProtocolError::InUse { name: options.protocol }.into());
         }
-        let max = self.shared.config.max_listeners.min(ConnectionConfig::MAX_LISTENERS);
+        let max = self.shared.config.get().max_listeners.min(ConnectionConfig::MAX_LISTENERS);
         if state.listeners.len() >= max {
             return Err(P2PError::LimitExceeded {
                 limit: Limit::Listeners,
@@ -298,13 +452,24 @@ impl<T: Transport> P2PProvider for Node<T> {
         Ok(Listener::new(self.clone(), options.protocol, backlog))
     }
 
+    fn health(&self) -> Health {
+        self.shared.survey().health(self.shared.monitor.last_error())
+    }
+
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        let node: Arc<dyn crate::observe::Surveyed> = self.shared.clone();
+        Some(crate::observe::Metrics::new(self.shared.monitor.clone(), Arc::downgrade(&node)))
+    }
+
     async fn shutdown(&self) {
-        let connections = {
+        let connections: Vec<_> = {
             let mut state = self.shared.state();
             state.shut_down = true;
-            std::mem::take(&mut state.connections)
+            // They stay in there until their last handle goes, for what they have counted.
+            state.connections.values().filter_map(|one| one.inner.upgrade()).collect()
         };
-        for connection in connections.values().filter_map(Weak::upgrade) {
+        for connection in connections {
             connection.core.close(CloseCause::Shutdown, "");
         }
         self.shared.stop_listening();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::error::{Limit, P2PError, Result};
 use crate::identity::PeerId;
+use crate::path::PathPolicy;
 use crate::protocol::ProtocolName;
 
 /// The most bytes of a credential in a hello.
@@ -27,12 +28,20 @@ pub struct ConnectOptions {
     pub ready: ConnectReady,
     /// How long it may take; the node's `connect_timeout` if not set.
     pub timeout: Option<Duration>,
+    /// Which paths the connection may take. Default [`PathPolicy::PreferDirect`].
+    pub path_policy: PathPolicy,
 }
 
 impl ConnectOptions {
     /// To speak `protocol`, showing no credential.
     pub const fn new(protocol: ProtocolName) -> Self {
-        Self { protocol, credential: Bytes::new(), ready: ConnectReady::Answered, timeout: None }
+        Self {
+            protocol,
+            credential: Bytes::new(),
+            ready: ConnectReady::Answered,
+            timeout: None,
+            path_policy: PathPolicy::PreferDirect,
+        }
     }
 
     /// Sets the credential.
@@ -66,6 +75,13 @@ impl ConnectOptions {
         self.timeout = Some(timeout);
         self
     }
+
+    /// Sets which paths the connection may take.
+    #[must_use]
+    pub const fn with_path_policy(mut self, policy: PathPolicy) -> Self {
+        self.path_policy = policy;
+        self
+    }
 }
 
 /// When a `connect` is done.
@@ -90,12 +106,20 @@ pub struct ListenOptions {
     pub backlog: usize,
     /// Connections that may live at once; further ones are refused as busy. Default 4096.
     pub max_connections: usize,
+    /// Which paths the connections may take. Default [`PathPolicy::PreferDirect`].
+    pub path_policy: PathPolicy,
 }
 
 impl ListenOptions {
     /// To speak `protocol` with everybody.
     pub fn new(protocol: ProtocolName) -> Self {
-        Self { protocol, admission: Arc::new(AdmitAll), backlog: 64, max_connections: 4096 }
+        Self {
+            protocol,
+            admission: Arc::new(AdmitAll),
+            backlog: 64,
+            max_connections: 4096,
+            path_policy: PathPolicy::PreferDirect,
+        }
     }
 
     /// Sets who is let in.
@@ -116,6 +140,13 @@ impl ListenOptions {
     #[must_use]
     pub const fn with_max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
+        self
+    }
+
+    /// Sets which paths the connections may take.
+    #[must_use]
+    pub const fn with_path_policy(mut self, policy: PathPolicy) -> Self {
+        self.path_policy = policy;
         self
     }
 }

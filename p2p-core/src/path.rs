@@ -82,6 +82,40 @@ impl fmt::Display for PathAddr {
     }
 }
 
+/// Which paths a connection may take. Each side says so for itself, and ends the connection with
+/// [`CloseCause::PathPolicy`](crate::CloseCause::PathPolicy), which the peer sees, when the path is
+/// none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PathPolicy {
+    /// Any; the transport takes a direct one when it finds one.
+    #[default]
+    PreferDirect,
+    /// Direct ones. Most connections begin on a relay and find a direct path within seconds.
+    RequireDirect {
+        /// How long a link may be without a direct path, from its beginning on and whenever it has
+        /// lost one. With zero, it has to begin direct.
+        grace: Duration,
+    },
+    /// Over relays only: the peer does not learn this side's address from the data's path. The policy
+    /// judges the path that carries data; that the transport tries no other is a setting of the
+    /// backend, if it has one.
+    RelayOnly,
+}
+
+impl PathPolicy {
+    /// What is wrong with a link that begins on this path, in words for both sides.
+    pub(crate) fn refuses(self, kind: PathKind) -> Option<&'static str> {
+        match self {
+            Self::RelayOnly if kind == PathKind::Direct => Some(DIRECT),
+            _ => None,
+        }
+    }
+}
+
+/// What a close says to a peer that is reached directly, and should not be.
+pub(crate) const DIRECT: &str = "the path is direct, and only relays are allowed";
+
 /// The changes of a connection's path: first the path as it is, then one item for each change of
 /// way; it ends with the connection. Slow readers miss intermediate paths, never the last one.
 pub struct PathEvents(Pin<Box<dyn Stream<Item = PathInfo> + Send>>);

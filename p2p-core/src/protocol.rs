@@ -79,8 +79,18 @@ pub struct Capabilities(u64);
 impl Capabilities {
     /// Unreliable datagrams.
     pub const DATAGRAMS: Self = Self(1);
+    /// A lane of messages for each [`Priority`](crate::Priority); without, all go on one.
+    pub const LANES: Self = Self(1 << 1);
+    /// Messages packed with LZ4.
+    pub const COMPRESSION: Self = Self(1 << 2);
+    /// Connections that outlive their links.
+    pub const RESUME: Self = Self(1 << 3);
+    /// Questions whether the other side is there, beside the transport's own.
+    pub const PROBES: Self = Self(1 << 4);
+    /// Datagrams on streams, where they are too large for the path.
+    pub const DATAGRAM_STREAMS: Self = Self(1 << 5);
     /// Everything this version can do.
-    pub const ALL: Self = Self::DATAGRAMS;
+    pub const ALL: Self = Self(0b11_1111);
 
     /// From the bits of a hello.
     pub const fn from_bits(bits: u64) -> Self {

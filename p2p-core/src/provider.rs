@@ -9,11 +9,16 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::datagram::DatagramOptions;
 use crate::error::Result;
 use crate::identity::PeerId;
+use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::path::{PathEvents, PathInfo};
+use crate::permit::SendPermit;
+use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
+use crate::reconnect::{ConnectionState, StateEvents};
 use crate::stream::{RecvStream, SendStream};
 
 /// An endpoint with an identity: connects to peers and listens for them.
@@ -44,8 +49,11 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     /// - [`AuthenticationFailed`]: it is somebody else, or (with [`ConnectReady::Admitted`]) it does
     ///   not let us in;
     /// - [`Protocol`]: it does not serve the protocol, or no common version;
-    /// - [`Closed`]: this provider was shut down; or, with [`ConnectReady::Admitted`] and the cause
-    ///   [`Busy`](crate::CloseCause::Busy), the peer has no place left.
+    /// - [`Closed`]: this provider was shut down; with the cause
+    ///   [`PathPolicy`](crate::CloseCause::PathPolicy), the way to the peer is none that the options
+    ///   (or, with [`ConnectReady::Admitted`], the peer's) allow; or, with
+    ///   [`ConnectReady::Admitted`] and the cause [`Busy`](crate::CloseCause::Busy), the peer has no
+    ///   place left.
     ///
     /// # Cancel safety
     ///
@@ -73,6 +81,16 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     ///
     /// Dropping the future leaves nothing behind.
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener>;
+
+    /// How this endpoint is doing now. It looks at each connection: for people and probes, not for
+    /// every message.
+    fn health(&self) -> Health;
+
+    /// The metrics of this endpoint, which it shares with no other; `None` where there are none.
+    #[cfg(feature = "metrics")]
+    fn metrics(&self) -> Option<crate::observe::Metrics> {
+        None
+    }
 
     /// Closes all connections and listeners and gives the endpoint back. Peers see
     /// [`CloseCause::Shutdown`](crate::CloseCause::Shutdown). Waits until they can have been told;
@@ -102,8 +120,22 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// The peer and what was agreed with it.
     fn peer(&self) -> &PeerInfo;
 
-    /// Sends a message: reliable, whole, in order with this side's other messages. Waits while the
-    /// peer is behind. An empty message is a message.
+    /// Sends a message with [`Priority::Normal`]; see [`send_with`](P2PConnection::send_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_with`](P2PConnection::send_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_with`](P2PConnection::send_with).
+    fn send(&self, message: Bytes) -> impl Future<Output = Result<()>> + Send {
+        self.send_with(Priority::Normal, message)
+    }
+
+    /// Sends a message: reliable, whole, in order with this side's other messages of this priority.
+    /// Waits while the peer is behind with those; it does not wait for others to make a packet full.
+    /// An empty message is a message. With a peer of version 1 all priorities are one.
     ///
     /// # Errors
     ///
@@ -113,10 +145,47 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// If the future is dropped, the message was either not sent at all, or it will arrive whole,
-    /// no later than the next message or the close. Never a part of it, and order holds.
-    fn send(&self, message: Bytes) -> impl Future<Output = Result<()>> + Send;
+    /// no later than the next message of its priority or the close. Never a part of it, and order
+    /// holds.
+    fn send_with(
+        &self,
+        priority: Priority,
+        message: Bytes,
+    ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Receives the next message. Several callers take turns.
+    /// Sends a message if that is possible at once; never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded): with
+    /// [`Limit::SendQueue`](crate::Limit::SendQueue) if a send of this priority would have to wait,
+    /// otherwise as [`send_with`](P2PConnection::send_with).
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
+
+    /// Waits until a message of this priority and of up to `size` bytes can be sent, and keeps its place
+    /// until it is: the permit's `send` never waits. Places are given in the order of the calls, in
+    /// turn with `send`s of this priority; nobody else has what they keep, so do not keep them for
+    /// long.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_with`](P2PConnection::send_with) of a message of that size.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future keeps no place.
+    fn reserve(
+        &self,
+        priority: Priority,
+        size: usize,
+    ) -> impl Future<Output = Result<SendPermit>> + Send;
+
+    /// Bytes of this priority that `send` has taken and the transport has not, with a few for each
+    /// message. At most the node's `send_queue` and one message, while there is a link.
+    fn queue_depth(&self, priority: Priority) -> usize;
+
+    /// Receives the next message, whatever its priority; of those that wait, the most urgent. Several
+    /// callers take turns.
     ///
     /// # Errors
     ///
@@ -125,7 +194,20 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    fn recv(&self) -> impl Future<Output = Result<Bytes>> + Send;
+    fn recv(&self) -> impl Future<Output = Result<Bytes>> + Send {
+        async { self.recv_message().await.map(|message| message.payload) }
+    }
+
+    /// Receives the next message as [`recv`](P2PConnection::recv) does, with its priority.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](P2PConnection::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    fn recv_message(&self) -> impl Future<Output = Result<Message>> + Send;
 
     /// Sends a datagram: it arrives once, or not at all, in any order. Never waits.
     ///
@@ -135,9 +217,25 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// [`max_datagram_size`](P2PConnection::max_datagram_size),
     /// [`Protocol`](crate::P2PError::Protocol) if the peer takes none, or why the connection has
     /// ended.
-    fn send_datagram(&self, datagram: Bytes) -> Result<()>;
+    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+        self.send_datagram_with(datagram, DatagramOptions::default())
+    }
 
-    /// Receives the next datagram. A bounded number waits; when it is reached, the oldest go.
+    /// Sends a datagram as [`send_datagram`](P2PConnection::send_datagram) does; one that is larger
+    /// than the path carries may travel on a stream instead, if the options say so.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_datagram`](P2PConnection::send_datagram). On a stream:
+    /// [`LimitExceeded`](crate::P2PError::LimitExceeded) with
+    /// [`Limit::Datagram`](crate::Limit::Datagram) past [`DatagramOptions::MAX_ON_STREAM`] bytes, with
+    /// [`Limit::DatagramStreams`](crate::Limit::DatagramStreams) while
+    /// [`DatagramOptions::MAX_WAITING`] wait for the transport, and
+    /// [`Protocol`](crate::P2PError::Protocol) if the peer does not know of it.
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()>;
+
+    /// Receives the next datagram. A bounded number of bytes waits, by the node's `datagram_queue`;
+    /// past it datagrams are dropped, by its `datagram_drop`, and counted.
     ///
     /// # Errors
     ///
@@ -166,6 +264,27 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
         &self,
     ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send;
 
+    /// Opens a stream as [`open_stream`](P2PConnection::open_stream) does, with a priority: see
+    /// [`SendStream::set_priority`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open_stream`](P2PConnection::open_stream).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`open_stream`](P2PConnection::open_stream).
+    fn open_stream_with(
+        &self,
+        priority: i32,
+    ) -> impl Future<Output = Result<(Self::SendStream, Self::RecvStream)>> + Send {
+        async move {
+            let (mut send, recv) = self.open_stream().await?;
+            send.set_priority(priority);
+            Ok((send, recv))
+        }
+    }
+
     /// Takes the next stream that the peer opened, in the order in which it did.
     ///
     /// # Errors
@@ -181,6 +300,16 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
 
     /// Whether the connection has not ended. That the peer is still there, only an answer proves.
     fn is_connected(&self) -> bool;
+
+    /// How the connection is doing.
+    fn state(&self) -> ConnectionState;
+
+    /// The changes of its state, the present one first.
+    fn state_events(&self) -> StateEvents;
+
+    /// Gives the present link up and goes on with a next one: for a program that knows of a change
+    /// of network before any timer does. A connection that does not resume is left as it is.
+    fn renew_link(&self);
 
     /// The path that carries the data now.
     fn path(&self) -> PathInfo;
@@ -239,6 +368,15 @@ pub trait P2PListener: Debug + Send + Sync + 'static {
     fn close(&self);
 }
 
+/// A message as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// With which priority it was sent.
+    pub priority: Priority,
+    /// What was sent.
+    pub payload: Bytes,
+}
+
 /// A peer, and what was agreed with it in the hello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -269,10 +407,54 @@ pub struct ConnectionStats {
     pub message_bytes_sent: u64,
     /// Bytes in the messages received.
     pub message_bytes_received: u64,
-    /// Datagrams given to the transport.
+    /// Datagrams given to the transport, on streams or not.
     pub datagrams_sent: u64,
-    /// Datagrams received.
+    /// Datagrams that the program took.
     pub datagrams_received: u64,
+    /// Datagrams that this side dropped instead of sending them: there was no link, or (if the
+    /// transport says so) newer ones came before they could go.
+    pub datagrams_dropped: u64,
+    /// The messages by [`Priority::index`].
+    pub lanes: [LaneStats; Priority::COUNT],
+    /// Datagrams that came and that this side dropped, because the program did not take them in time.
+    /// A transport may drop a few more in the first 20 ms after the program last looked.
+    pub datagrams_unread: u64,
+    /// Links that carried the connection, the present one included.
+    pub links: u64,
     /// The round trip as the transport estimates it now.
     pub rtt: Option<Duration>,
+}
+
+#[cfg(feature = "metrics")]
+impl ConnectionStats {
+    /// Adds the counters of another connection.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.messages_sent += other.messages_sent;
+        self.messages_received += other.messages_received;
+        self.message_bytes_sent += other.message_bytes_sent;
+        self.message_bytes_received += other.message_bytes_received;
+        self.datagrams_sent += other.datagrams_sent;
+        self.datagrams_received += other.datagrams_received;
+        self.datagrams_dropped += other.datagrams_dropped;
+        for (lane, other) in self.lanes.iter_mut().zip(&other.lanes) {
+            lane.messages_sent += other.messages_sent;
+            lane.messages_received += other.messages_received;
+            lane.message_bytes_sent += other.message_bytes_sent;
+            lane.message_bytes_received += other.message_bytes_received;
+        }
+    }
+}
+
+/// Counters of the messages of one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaneStats {
+    /// Messages given to the transport.
+    pub messages_sent: u64,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Bytes in the messages sent.
+    pub message_bytes_sent: u64,
+    /// Bytes in the messages received.
+    pub message_bytes_received: u64,
 }

@@ -93,7 +93,10 @@ pub trait SendStream: Debug + Send + Sync + 'static {
     fn reset(&mut self, code: u64);
 
     /// Which of a connection's streams goes first when there is not room for all: the higher. 0 at
-    /// first. A hint, with no meaning to the peer.
+    /// first. Messages travel on such streams too, those of [`Control`](crate::Priority::Control) with
+    /// 3, of [`Realtime`](crate::Priority::Realtime) with 2, of [`Normal`](crate::Priority::Normal)
+    /// with 1, of [`Bulk`](crate::Priority::Bulk) with -1; 4 and 5 are the engine's few words to its
+    /// peer, which should not wait. A hint, with no meaning to the peer.
     fn set_priority(&mut self, priority: i32);
 }
 

@@ -20,6 +20,7 @@
 use std::fmt;
 use std::fmt::Debug;
 use std::future::Future;
+use std::pin::Pin;
 
 use bytes::Bytes;
 
@@ -33,6 +34,9 @@ use crate::stream::{RecvStream, SendStream};
 /// The name of the protocol between engines, with its major version: what a QUIC backend offers as
 /// its ALPN.
 pub const ALPN: &[u8] = b"p2p/1";
+
+/// A task of the engine's own, which runs beside the program's.
+pub type EngineTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An endpoint of a network.
 pub trait Transport: Debug + Send + Sync + 'static {
@@ -67,9 +71,25 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// Dropping the future loses nothing.
     fn accept(&self) -> impl Future<Output = Option<Self::Incoming>> + Send;
 
+    /// A number drawn at random, uniform over all: for the spread of attempts to come back, not for
+    /// secrets. A simulated transport draws it from its seed.
+    fn random(&self) -> u64;
+
+    /// A link was given up as dead, and the same peer is going to be dialled again: finds out anew
+    /// what may have changed around this endpoint. Nothing by default.
+    fn refresh(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Gives the endpoint back, waiting until peers can have been told of the links that the engine
     /// closed before. Called once or more.
     fn close(&self) -> impl Future<Output = ()> + Send;
+
+    /// Takes a task that the engine is about to spawn for this endpoint, and returns what it spawns:
+    /// for backends that tell the engine's tasks from the program's. If not written, the task itself.
+    fn task(&self, task: EngineTask) -> EngineTask {
+        task
+    }
 }
 
 /// An inbound link whose peer has not proven yet who it is.
@@ -154,6 +174,12 @@ pub trait Link: Debug + Send + Sync + 'static {
     /// The most bytes in a datagram now; `None` if the peer takes none.
     fn max_datagram_size(&self) -> Option<usize>;
 
+    /// Datagrams that it has taken and dropped before they left, as far as it knows: newer ones came
+    /// first. If not written, none.
+    fn datagrams_dropped(&self) -> u64 {
+        0
+    }
+
     /// The path that carries the data now.
     fn path(&self) -> PathInfo;
 
@@ -168,6 +194,11 @@ pub trait Link: Debug + Send + Sync + 'static {
 
     /// Waits for the end of the link. Cancel safe.
     fn closed(&self) -> impl Future<Output = LinkClosed> + Send;
+
+    /// As [`Transport::task`], for tasks of this link.
+    fn task(&self, task: EngineTask) -> EngineTask {
+        task
+    }
 }
 
 /// How a link ended.

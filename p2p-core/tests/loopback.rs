@@ -2,7 +2,8 @@
 //! for, in memory, with no network in between.
 
 mod loopback {
-    mod link;
+    pub(crate) mod link;
+    mod paths;
     mod stream;
     pub(crate) mod transport;
 }
@@ -25,6 +26,7 @@ impl World for Peers {
     type Provider = Node<Loopback>;
 
     async fn provider(&self, config: ConnectionConfig) -> Node<Loopback> {
+        config.validate().expect("a configuration that can be meant");
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = SecretKey::from_bytes(&[number; 32]).peer_id();
         Node::new(self.network.join(id, &config), config, [])

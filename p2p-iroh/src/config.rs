@@ -43,6 +43,8 @@ pub struct IrohConfig {
     pub relay_ca: Vec<Vec<u8>>,
     /// How long `bind` waits until one of the relays serves this node. Default 10 s.
     pub relay_timeout: Duration,
+    /// Whether data may take direct paths. Default [`DirectPaths::Allow`].
+    pub direct_paths: DirectPaths,
     /// Timers and bounds of connections.
     pub connection: ConnectionConfig,
     /// Peers whose addresses are known from the start: connecting to them by name alone works.
@@ -111,6 +113,13 @@ impl IrohConfig {
         self
     }
 
+    /// Sets whether data may take direct paths.
+    #[must_use]
+    pub const fn with_direct_paths(mut self, direct: DirectPaths) -> Self {
+        self.direct_paths = direct;
+        self
+    }
+
     /// Sets the timers and bounds of connections.
     #[must_use]
     pub fn with_connection(mut self, connection: ConnectionConfig) -> Self {
@@ -152,6 +161,7 @@ impl IrohConfig {
     ///
     /// # Errors
     ///
+    /// - [`P2PError::Config`]: a value cannot be meant; see [`ConnectionConfig::validate`];
     /// - [`P2PError::Network`]: an address cannot be bound, or no relay can be used; the sentence
     ///   names the address or the relays, and what to do;
     /// - [`P2PError::Timeout`]: no relay answered within `relay_timeout`.
@@ -164,6 +174,7 @@ impl IrohConfig {
     ///
     /// Outside of a tokio runtime.
     pub async fn bind(self) -> Result<IrohP2P, P2PError> {
+        self.connection.validate()?;
         let transport = IrohTransport::bind(&self).await?;
         Ok(Node::new(transport, self.connection, self.known_peers))
     }
@@ -179,6 +190,7 @@ impl Default for IrohConfig {
             relay_quic_port: Some(iroh_relay::defaults::DEFAULT_RELAY_QUIC_PORT),
             relay_ca: Vec::new(),
             relay_timeout: Duration::from_secs(10),
+            direct_paths: DirectPaths::Allow,
             connection: ConnectionConfig::default(),
             known_peers: Vec::new(),
             stream_window: 1_250_000,
@@ -186,6 +198,22 @@ impl Default for IrohConfig {
             send_window: 10_000_000,
         }
     }
+}
+
+/// Whether a node has direct paths.
+///
+/// iroh has no such choice for one connection. A
+/// [`PathPolicy::RelayOnly`](p2p_core::PathPolicy::RelayOnly) of one `connect` dials over relays, and
+/// ends the connection when a direct path is found all the same; `Forbid` keeps the whole node from
+/// looking for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DirectPaths {
+    /// Relays help to find them, and carry data until one is found.
+    #[default]
+    Allow,
+    /// No UDP socket is bound: all data goes over relays, of which at least one must be configured,
+    /// and peers do not learn where the node is. Bind addresses and the listen port mean nothing.
+    Forbid,
 }
 
 /// Draws a new identity, with the operating system's randomness.

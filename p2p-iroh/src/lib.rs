@@ -21,7 +21,7 @@
 //! # Layout
 //!
 //! - [`IrohConfig`] (`config`): identity, sockets, relays, bounds; [`IrohConfig::bind`] makes a node;
-//!   [`generate_secret_key`] an identity to keep;
+//!   [`DirectPaths`] says whether it may have any; [`generate_secret_key`] makes an identity to keep;
 //! - [`IrohTransport`] (`transport`): dials and accepts; [`IrohIncoming`] (`incoming`) is an inbound
 //!   link whose peer has not proven yet who it is;
 //! - [`IrohLink`] (`link`): one QUIC connection; `ending` is the one account of how it ended;
@@ -41,7 +41,7 @@ mod relay;
 mod stream;
 mod transport;
 
-pub use config::{IrohConfig, generate_secret_key};
+pub use config::{DirectPaths, IrohConfig, generate_secret_key};
 pub use incoming::IrohIncoming;
 pub use link::IrohLink;
 pub use stream::{IrohRecvStream, IrohSendStream};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use iroh::endpoint::{Connection, ConnectionError, SendDatagramError};
@@ -18,6 +19,11 @@ pub struct IrohLink {
     connection: Connection,
     peer: PeerId,
     ending: Arc<Ending>,
+    /// The transport drops the oldest of those that wait, and only what leaves is counted there.
+    datagrams_given: AtomicU64,
+    datagrams_dropped: AtomicU64,
+    /// The room for datagrams when none wait.
+    idle_datagram_space: usize,
 }
 
 impl IrohLink {
@@ -27,7 +33,15 @@ impl IrohLink {
             ending.close(&connection, CloseCause::ProtocolViolation.to_wire(), "weak key");
             return Err(ending.tell(&ConnectionError::LocallyClosed));
         };
-        Ok(Self { connection, peer, ending })
+        let idle_datagram_space = connection.datagram_send_buffer_space();
+        Ok(Self {
+            connection,
+            peer,
+            ending,
+            datagrams_given: AtomicU64::new(0),
+            datagrams_dropped: AtomicU64::new(0),
+            idle_datagram_space,
+        })
     }
 
     fn send_stream(&self, stream: iroh::endpoint::SendStream) -> IrohSendStream {
@@ -72,7 +86,7 @@ impl Link for IrohLink {
     }
 
     fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
-        self.connection.send_datagram(datagram).map_err(|error| match error {
+        let sent = self.connection.send_datagram(datagram).map_err(|error| match error {
             SendDatagramError::ConnectionLost(error) => DatagramError::Closed(self.tell(error)),
             SendDatagramError::TooLarge => match self.max_datagram_size() {
                 Some(max) => DatagramError::TooLarge { max },
@@ -81,11 +95,28 @@ impl Link for IrohLink {
             SendDatagramError::Disabled | SendDatagramError::UnsupportedByPeer => {
                 DatagramError::Unsupported
             }
-        })
+        });
+        if sent.is_ok() {
+            self.datagrams_given.fetch_add(1, Ordering::Relaxed);
+        }
+        sent
     }
 
     async fn recv_datagram(&self) -> Result<Bytes, LinkClosed> {
         self.connection.read_datagram().await.map_err(|error| self.tell(error))
+    }
+
+    fn datagrams_dropped(&self) -> u64 {
+        // Read before what has left, so that what leaves in between is not counted.
+        let given = self.datagrams_given.load(Ordering::Relaxed);
+        let full_space = self.idle_datagram_space;
+        if self.connection.datagram_send_buffer_space() == full_space {
+            let left = self.connection.stats().frame_tx.datagram;
+            let dropped = given.saturating_sub(left);
+            self.datagrams_dropped.fetch_max(dropped, Ordering::Relaxed);
+        }
+        // While some wait, nobody knows which of them will go.
+        self.datagrams_dropped.load(Ordering::Relaxed)
     }
 
     fn max_datagram_size(&self) -> Option<usize> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,11 +15,11 @@ use iroh::tls::CaTlsConfig;
 use iroh::{Endpoint, NetReportConfig, RelayConfig, RelayMap, RelayMode};
 use iroh_relay::RelayQuicConfig;
 use p2p_core::transport::{ALPN, Transport};
-use p2p_core::{ConnectionConfig, P2PError, PeerAddr, PeerId};
+use p2p_core::{ConfigError, ConnectionConfig, P2PError, PeerAddr, PeerId};
 use tokio::runtime::Handle;
 
 use crate::address;
-use crate::config::IrohConfig;
+use crate::config::{DirectPaths, IrohConfig};
 use crate::error;
 use crate::incoming::IrohIncoming;
 use crate::link::IrohLink;
@@ -29,8 +29,9 @@ use crate::relay;
 const PATH_IDLE_MAX: Duration = Duration::from_secs(15);
 /// iroh's interval of signs of life on each path, which cannot be longer.
 const PATH_KEEP_ALIVE_MAX: Duration = Duration::from_secs(5);
-/// Unidirectional streams that a peer may always open: the engine's, for control and messages.
-const ENGINE_STREAMS: u32 = 8;
+/// Unidirectional streams that a peer may always open: the engine's, for control, messages and
+/// probes.
+const ENGINE_STREAMS: u32 = 32;
 
 /// An iroh endpoint.
 ///
@@ -39,7 +40,7 @@ const ENGINE_STREAMS: u32 = 8;
 pub struct IrohTransport {
     endpoint: Endpoint,
     id: PeerId,
-    has_relays: bool,
+    relays: Vec<RelayConfig>,
     idle_timeout: Duration,
     closing: OnceLock<Shared<BoxFuture<'static, ()>>>,
 }
@@ -52,6 +53,10 @@ impl IrohTransport {
     ///
     /// As [`IrohConfig::bind`].
     pub async fn bind(config: &IrohConfig) -> Result<Self, P2PError> {
+        if config.direct_paths == DirectPaths::Forbid && config.relays.is_empty() {
+            let expected = "without direct paths, at least one is needed";
+            return Err(ConfigError::new("relays", "empty", expected).into());
+        }
         let relays = relay::parse(&config.relays)?;
         let builder = sockets(builder(config, &relays)?, config)?;
         let bound = builder.bind().await;
@@ -63,11 +68,11 @@ impl IrohTransport {
         let transport = Self {
             endpoint,
             id,
-            has_relays: !relays.is_empty(),
+            relays: relay_configs(config, &relays),
             idle_timeout: config.connection.idle_timeout,
             closing: OnceLock::new(),
         };
-        if transport.has_relays {
+        if !transport.relays.is_empty() {
             let home = relay::home(&transport.endpoint, &relays, config.relay_timeout).await;
             if let Err(error) = home {
                 transport.close().await;
@@ -110,7 +115,7 @@ impl Transport for IrohTransport {
         if peer.is_id_only() {
             return Err(P2PError::PeerNotFound { peer: id });
         }
-        if peer.addresses().len() == 0 && !self.has_relays {
+        if peer.addresses().len() == 0 && self.relays.is_empty() {
             return Err(error::failed(id, "only relays lead to it, and this node has none"));
         }
         let key = address::id_to_iroh(id).ok_or_else(|| error::failed(id, "unusable key"))?;
@@ -126,6 +131,20 @@ impl Transport for IrohTransport {
 
     async fn accept(&self) -> Option<IrohIncoming> {
         self.endpoint.accept().await.map(IrohIncoming::new)
+    }
+
+    fn random(&self) -> u64 {
+        // Without randomness the attempts of many peers coincide, which is no reason to fail.
+        getrandom::u64().unwrap_or_default()
+    }
+
+    async fn refresh(&self) {
+        // A relay that is there already: what this does is to have this endpoint's own addresses
+        // looked up again at once, instead of within half a minute.
+        for relay in &self.relays {
+            let url = relay.url.clone();
+            self.endpoint.insert_relay(url, Arc::new(relay.clone())).await;
+        }
     }
 
     async fn close(&self) {
@@ -159,10 +178,7 @@ fn builder(config: &IrohConfig, relays: &[iroh::RelayUrl]) -> Result<Builder, P2
         // Address discovery (UDP) can be blocked; then only this probe finds the relay. The check
         // for captive portals stays off: it asks port 80 of the relay's host, which is not ours.
         report.https_probes = true;
-        let quic = config.relay_quic_port.map(RelayQuicConfig::new);
-        mode = RelayMode::Custom(RelayMap::from_iter(
-            relays.iter().map(|url| RelayConfig::new(url.clone(), quic.clone())),
-        ));
+        mode = RelayMode::Custom(RelayMap::from_iter(relay_configs(config, relays)));
     }
     let mut builder = Endpoint::builder(presets::Minimal)
         .alpns(vec![ALPN.to_vec()])
@@ -178,6 +194,11 @@ fn builder(config: &IrohConfig, relays: &[iroh::RelayUrl]) -> Result<Builder, P2
         builder = builder.secret_key(iroh::SecretKey::from_bytes(&key.to_bytes()));
     }
     Ok(builder)
+}
+
+fn relay_configs(config: &IrohConfig, relays: &[iroh::RelayUrl]) -> Vec<RelayConfig> {
+    let quic = config.relay_quic_port.map(RelayQuicConfig::new);
+    relays.iter().map(|url| RelayConfig::new(url.clone(), quic.clone())).collect()
 }
 
 /// The public certificate authorities and the configured ones.
@@ -210,6 +231,9 @@ fn addresses(config: &IrohConfig) -> Vec<SocketAddr> {
 fn sockets(builder: Builder, config: &IrohConfig) -> Result<Builder, P2PError> {
     let chosen = !config.bind_addresses.is_empty();
     let mut builder = builder.clear_ip_transports();
+    if config.direct_paths == DirectPaths::Forbid {
+        return Ok(builder);
+    }
     for address in addresses(config) {
         // A machine without IPv6 is fine, unless IPv6 was asked for.
         let required = chosen || address.is_ipv4();

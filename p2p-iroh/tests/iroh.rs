@@ -1,6 +1,11 @@
 //! What nodes over iroh do on this machine's loopback, with a relay of their own where one is
 //! needed. What every backend promises is in the conformance suite; here is what only iroh has.
 
+mod iroh {
+    mod datagrams;
+    mod layers;
+    mod paths;
+}
 mod support;
 
 use std::net::UdpSocket;

@@ -86,6 +86,8 @@ pub(crate) struct ClockState {
     local: i128,
     drift_ppm: i32,
     shown: i128,
+    /// How far it was put forward in all.
+    stepped: i128,
 }
 
 impl ClockState {
@@ -95,8 +97,16 @@ impl ClockState {
         self.local + gone + gone * i128::from(self.drift_ppm) / 1_000_000
     }
 
+    /// How much time has gone by this clock, which no putting forward or back changes: what timers of
+    /// an isolated host go by.
+    pub(crate) fn gone(&self, now: Nanos) -> Nanos {
+        let gone = self.read(now).saturating_sub(self.stepped).max(0);
+        Nanos::try_from(gone).unwrap_or(Nanos::MAX)
+    }
+
     pub(crate) fn step(&mut self, now: Nanos, by: i128) {
         self.local = self.read(now).saturating_add(by);
+        self.stepped = self.stepped.saturating_add(by);
         self.set_at = now;
     }
 

@@ -25,7 +25,7 @@ pub(crate) mod strategy;
 ///
 /// Groups are cut off from groups: every host of the one from every host of the other. A host that is
 /// in both has no fault with itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fault {
@@ -95,6 +95,15 @@ pub enum Fault {
     Pause {
         /// The host.
         host: String,
+    },
+    /// The links between two groups are of another profile.
+    Profile {
+        /// One group.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+        /// What they are like, in both directions.
+        profile: LinkProfile,
     },
 }
 
@@ -253,6 +262,7 @@ impl Fault {
             Self::OneWay { .. } => FaultKind::OneWay,
             Self::Partition { .. } => FaultKind::Partition,
             Self::Pause { .. } => FaultKind::Pause,
+            Self::Profile { .. } => FaultKind::Profile,
         }
     }
 
@@ -262,7 +272,8 @@ impl Fault {
             Self::Bandwidth { a, b, .. }
             | Self::Degrade { a, b, .. }
             | Self::Hold { a, b }
-            | Self::Partition { a, b } => (a, b),
+            | Self::Partition { a, b }
+            | Self::Profile { a, b, .. } => (a, b),
             Self::ConnectFailures { from, to, .. } | Self::OneWay { from, to } => (from, to),
             Self::Clock { host, .. } | Self::Crash { host } | Self::Pause { host } => {
                 (std::slice::from_ref(host), &[])
@@ -282,14 +293,19 @@ impl Fault {
             Self::Hold { .. } => Effect::Hold,
             Self::OneWay { .. } | Self::Partition { .. } => Effect::Cut,
             Self::Pause { .. } => Effect::Pause,
+            Self::Profile { profile, .. } => Effect::Profile(profile.clone()),
         }
     }
 
     /// Whether it can be done to any network; `name` is for the error.
     pub(crate) fn check(&self, name: &str) -> Result<(), FaultError> {
         let impossible = |why| FaultError::Impossible { fault: name.to_owned(), why };
-        if let Self::Degrade { by, .. } = self {
-            by.check().map_err(impossible)?;
+        match self {
+            Self::Degrade { by, .. } => by.check().map_err(impossible)?,
+            Self::Profile { profile, .. } => profile
+                .check()
+                .map_err(|why| FaultError::Profile { fault: name.to_owned(), why })?,
+            _ => {}
         }
         let why = match self {
             Self::Bandwidth {
@@ -369,6 +385,7 @@ impl fmt::Display for Fault {
             Self::Degrade { by: Degrade { latency_us, jitter_us, loss_ppm }, .. } => {
                 write!(f, ": +{latency_us} us, jitter +{jitter_us} us, loss +{loss_ppm} ppm")
             }
+            Self::Profile { profile, .. } => write!(f, ": {profile}"),
             _ => Ok(()),
         }
     }

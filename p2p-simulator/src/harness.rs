@@ -1,7 +1,7 @@
 //! Many seeds, on all cores: one simulation per thread, results in the order of the seeds.
 //!
 //! - [`plan`]: which seeds, from the test's text and from the environment;
-//! - [`report`]: what is said in the end;
+//! - [`progress`]: what is seen meanwhile; [`report`]: what is said in the end;
 //! - [`sim_test!`](crate::sim_test): all of it as a test.
 
 use std::collections::BTreeMap;
@@ -17,10 +17,12 @@ use crate::simulation::panics::message_of;
 use crate::simulation::{End, Simulation, SimulationError};
 
 pub use plan::SeedPlan;
+use progress::Progress;
 pub use report::{SeedFailure, SeedRun, SeedSummary};
 
 mod macros;
 mod plan;
+mod progress;
 mod report;
 
 /// The events before a failure that are shown.
@@ -63,6 +65,7 @@ where
         next: AtomicU64::new(0),
         first_failed: AtomicU64::new(u64::MAX),
         done: Mutex::default(),
+        progress: Progress::new(plan.name(), plan.count()),
     };
     let threads = plan.threads_to_use();
     if threads == 1 {
@@ -75,14 +78,17 @@ where
             }
         });
     }
-    plan.end_progress();
-    let mut done = sweep.done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (done, progress) = (sweep.done.into_inner(), sweep.progress);
+    let mut done = done.unwrap_or_else(PoisonError::into_inner);
     let failed = sweep.first_failed.into_inner();
     if let Some(Err(failure)) = done.remove(&failed) {
+        progress.end(&format_args!("seed {} fails", failure.seed));
         return Err(Box::new(again(plan, simulation, &program, failure, failed)));
     }
     let runs = done.into_values().filter_map(Result::ok).collect();
-    Ok(SeedSummary::new(runs, real_since(started)))
+    let summary = SeedSummary::new(runs, real_since(started));
+    progress.end(&summary);
+    Ok(summary)
 }
 
 /// What the threads share.
@@ -93,6 +99,7 @@ struct Sweep<'a, P> {
     next: AtomicU64,
     first_failed: AtomicU64,
     done: Mutex<BTreeMap<u64, Result<SeedRun, Failed>>>,
+    progress: Progress,
 }
 
 /// How a seed failed.
@@ -122,7 +129,9 @@ impl<P> Sweep<'_, P> {
             }
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             done.insert(number, result);
-            self.plan.progress(done.len() as u64);
+            let count = done.len() as u64;
+            drop(done);
+            self.progress.advance(count);
         }
     }
 }

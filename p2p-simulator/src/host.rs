@@ -11,6 +11,7 @@ use crate::engine::endpoint::BindError;
 use crate::shared::Shared;
 use crate::transport::SimTransport;
 
+mod boot;
 pub(crate) mod task;
 
 /// A machine on a simulated network. A handle: clones are the same machine.
@@ -31,26 +32,33 @@ impl Host {
         self.number
     }
 
+    /// Whether it has a runtime of its own: see [`Network::isolated_host`](crate::Network::isolated_host).
+    pub fn is_isolated(&self) -> bool {
+        self.shared.isolated.contains(self.number)
+    }
+
     /// Its identity's secret half, for what is to be signed outside the network.
     pub fn secret_key(&self) -> SecretKey {
-        self.shared.with(|engine, _| engine.hosts[self.number as usize].secret.clone())
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].secret_key())
     }
 
     /// Its identity.
     pub fn peer_id(&self) -> PeerId {
-        self.secret_key().peer_id()
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].peer_id())
     }
 
     /// Starts the host's endpoint. It has one at a time.
     ///
     /// # Errors
     ///
-    /// [`P2PError::Network`] if it has one, or has crashed.
+    /// [`P2PError::Network`] if it has one, or has crashed; [`P2PError::Config`] if a value cannot be
+    /// meant (see [`ConnectionConfig::validate`]).
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn provider(&self, config: ConnectionConfig) -> Result<SimulatorP2P, P2PError> {
+        config.validate()?;
         Ok(Node::new(self.transport(&config)?, config, []))
     }
 

@@ -10,7 +10,8 @@
 //! - [`Network::fault`]: faults by hand; [`FaultSchedule`]: faults as data; [`FaultReport`]: what they
 //!   touched.
 //! - [`HostTask`] and [`HostClock`]: what runs on a host, and the time of day there.
-//! - [`TraceHash`] and [`TraceEvent`]: what happened; [`trace_difference`]: where two traces part.
+//! - [`TraceHash`] and [`TraceEvent`]: what happened; [`trace_difference`]: where two traces part;
+//!   [`TraceFile`]: the same for traces that were written down.
 //! - [`SimulatorP2P`], [`SimulatorConnection`], [`SimulatorListener`]: the traits' provider, connection
 //!   and listener here, on [`SimTransport`] and [`SimLink`].
 //!
@@ -40,6 +41,7 @@ mod zone;
 
 pub use clock::HostClock;
 pub use engine::trace::diff::{TraceDifference, trace_difference};
+pub use engine::trace::file::{TraceComparison, TraceFile, TraceFileError};
 pub use engine::trace::{PayloadDigest, TraceEvent, TraceHash, TraceKind};
 pub use fault::generate::FaultProfile;
 pub use fault::guard::{FaultGuard, InFlight, NamedFault};

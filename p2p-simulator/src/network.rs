@@ -30,6 +30,27 @@ impl Network {
         self.add_host(name, Some(secret))
     }
 
+    /// A new host with a runtime of its own: [`Host::spawn`] runs tasks there, and whatever those
+    /// spawn by plain `tokio::spawn` is the host's too. A [crash](Host::crash) drops all of it at once,
+    /// whether spawned here or there, and tokio's timers on it go by the [host's clock](Host::clock):
+    /// with its drift, though not where it is put forward or back.
+    ///
+    /// Packets, channels and locks reach its tasks at once, to the nanosecond. Its timers are looked at
+    /// once in a millisecond of the network's time, which takes one to two microseconds as long as
+    /// the host has any task: 4 to 9 s of CPU time for a virtual hour. A standstill is not
+    /// seen before the limit of virtual time.
+    ///
+    /// A tokio `Instant` means nothing on another host than the one that took it, as between machines;
+    /// [`Network::elapsed`] is the same for all. Endpoints are to be started by a task of the host, for
+    /// their tasks run where they are started.
+    ///
+    /// A [live](Network::live) network has no driver for it: there it is a host as others are.
+    pub fn isolated_host(&self, name: &str) -> Host {
+        let host = self.add_host(name, None);
+        self.shared.isolated.add(host.number);
+        host
+    }
+
     fn add_host(&self, name: &str, secret: Option<SecretKey>) -> Host {
         let number = self.shared.with(|engine, now| engine.add_host(now, name, secret));
         Host { shared: self.shared.clone(), number }

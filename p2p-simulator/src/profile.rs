@@ -17,6 +17,7 @@ mod error;
 mod latency;
 mod loss;
 mod presets;
+mod words;
 
 /// The properties of a link in one direction.
 ///

@@ -14,13 +14,15 @@ use crate::fault::options::FaultOptions;
 use crate::network::Network;
 use crate::profile::{LinkProfile, NetworkConfig};
 use crate::shared::Shared;
-use driver::{Driver, RealThreads as Threads, Stop};
+use driver::{Driver, Leave, RealThreads as Threads, Stop};
+use isolated::Environment;
 
 pub use builder::SimulationBuilder;
 pub use determinism::{DeterminismError, Difference};
 pub use error::SimulationError;
 pub use invariant::Every;
 pub(crate) use invariant::Invariant;
+pub(crate) use isolated::Isolated;
 pub use outcome::Outcome;
 
 mod builder;
@@ -28,6 +30,7 @@ mod determinism;
 mod driver;
 mod error;
 mod invariant;
+mod isolated;
 mod outcome;
 pub(crate) mod panics;
 mod watchdog;
@@ -190,6 +193,7 @@ impl Simulation {
     /// - [`SimulationError::TimeLimit`] and [`SimulationError::RealTimeLimit`]: the program did not
     ///   end in time;
     /// - [`SimulationError::Invariant`]: something does not hold that should;
+    /// - [`SimulationError::ClockResumed`]: the program let tokio's clock run;
     /// - [`SimulationError::RealIo`] and [`SimulationError::RealThreads`]: the program looked outside;
     /// - [`SimulationError::UnsuitableTokio`]: this version of tokio has another clock.
     ///
@@ -249,6 +253,14 @@ impl Simulation {
         let watched = watch.is_some();
         let driver = Driver::new(shared.clone(), self.time_limit, threads.clone(), forbid, watched);
         let driver = place.get_or_init(|| driver);
+        let root = driver.root().clone();
+        shared.isolated.begin(Environment {
+            seed: self.config.seed,
+            threads: threads.clone(),
+            root,
+        });
+        // From here on the driver knows when the clock moves.
+        shared.read_clock();
         drop(entered);
         if let Some(watch) = watch {
             shared.with(|engine, _| engine.trace_mut().set_watch(watch));
@@ -261,9 +273,18 @@ impl Simulation {
         });
         panics::listen();
         // What is broken by the panic is dropped with the run.
+        let mut running = Box::pin(async { program(network.clone()).await });
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(async { driver.run(program(network.clone())).await })
+            loop {
+                match runtime.block_on(driver.run(running.as_mut())) {
+                    Leave::Ended(ended) => break ended,
+                    Leave::ForIsolated => driver.run_isolated(),
+                }
+            }
         }));
+        // Where its tasks are, for what it does on its way out.
+        let dropped = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { drop(running) })));
+        let ended = ended.and_then(|ended| dropped.map(|()| ended));
         let seen = panics::stop_listening();
         drop(guarded);
         let entered = runtime.enter();
@@ -276,11 +297,10 @@ impl Simulation {
         let (trace_hash, trace_count) = (network.trace_hash(), network.trace_count());
         let recorded = network.recorded();
         let judged = self.faults.judge(&shared, self.config.seed);
-        if shared.was_used_elsewhere() && threads.count() == 0 {
-            threads.saw_one();
-        }
+        driver.look_for_threads();
         shared.end();
         drop(entered);
+        shared.isolated.end(&shared);
         // A thread that never ends must not hold the run up.
         runtime.shutdown_timeout(Duration::from_secs(1));
         let (seed, real_threads) = (self.config.seed, threads.count());
@@ -296,11 +316,13 @@ impl Simulation {
             faults,
         };
         let end = match (seen.real_io, ended) {
+            _ if seen.resumed => End::Error(SimulationError::ClockResumed { seed, at }),
             (Some(place), ended) => {
                 let at = match ended {
                     Ok(Err(Stop::RealIo { at })) => Duration::from_nanos(at),
                     _ => at,
                 };
+                let place = place.words(&hosts);
                 End::Error(SimulationError::RealIo { seed, at, place })
             }
             _ if forbid && real_threads > 0 => {

@@ -3,14 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
-use p2p_core::transport::{Incoming, LinkClosed, Transport};
+use p2p_core::transport::{EngineTask, Incoming, LinkClosed, Transport};
 use p2p_core::{P2PError, PeerAddr, PeerId};
 
-use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side};
-use crate::host::task::note_stray;
+use crate::host::task::{OfHost, note_stray};
 use crate::shared::Shared;
 
 mod link;
@@ -24,13 +24,21 @@ pub use stream::{SimRecvStream, SimSendStream};
 pub struct SimTransport {
     shared: Arc<Shared>,
     endpoint: u32,
+    host: u32,
     peer: PeerId,
+    /// Random numbers drawn so far.
+    draws: AtomicU32,
 }
 
 impl SimTransport {
     pub(crate) fn new(shared: Arc<Shared>, endpoint: u32) -> Self {
-        let peer = shared.with(|engine, _| engine.peer_of(endpoint));
-        Self { shared, endpoint, peer }
+        let (host, peer) =
+            shared.with(|engine, _| (engine.host_of(endpoint), engine.peer_of(endpoint)));
+        Self { shared, endpoint, host, peer, draws: AtomicU32::new(0) }
+    }
+
+    fn note_stray(&self) {
+        note_stray(&self.shared, self.host);
     }
 }
 
@@ -55,12 +63,11 @@ impl Transport for SimTransport {
 
     async fn dial(&self, peer: &PeerAddr) -> Result<SimLink, P2PError> {
         let peer = peer.id();
-        let host = self.shared.with(|engine, _| engine.host_of(self.endpoint));
-        note_stray(&self.shared, host);
+        self.note_stray();
         let conn = self.shared.with(|engine, now| engine.dial(now, self.endpoint, peer));
         let conn = conn.ok_or(P2PError::PeerNotFound { peer })?;
         // From here on dropping the future drops the link, which closes it.
-        let link = SimLink::new(self.shared.clone(), conn, Side::Dialler, peer);
+        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Dialler, peer);
         link.established().await.map_err(|closed| P2PError::ConnectionFailed {
             peer,
             reason: closed.to_string(),
@@ -70,12 +77,24 @@ impl Transport for SimTransport {
     }
 
     async fn accept(&self) -> Option<SimIncoming> {
+        self.note_stray();
         let (conn, peer) = AcceptIncoming { transport: self, ticket: None }.await?;
-        Some(SimIncoming { link: SimLink::new(self.shared.clone(), conn, Side::Acceptor, peer) })
+        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Acceptor, peer);
+        Some(SimIncoming { link })
+    }
+
+    fn random(&self) -> u64 {
+        let draws = self.draws.fetch_add(1, Ordering::Relaxed);
+        self.shared.with(|engine, _| engine.drawn_by(self.endpoint, draws))
     }
 
     async fn close(&self) {
+        self.note_stray();
         self.shared.with(|engine, now| engine.unbind(now, self.endpoint));
+    }
+
+    fn task(&self, task: EngineTask) -> EngineTask {
+        OfHost::boxed(&self.shared, self.host, task)
     }
 }
 
@@ -112,12 +131,14 @@ impl Incoming for SimIncoming {
     type Link = SimLink;
 
     async fn open_early(&mut self) -> Result<SimSendStream, LinkClosed> {
+        self.link.note_stray();
         self.link.with(|engine, now, conn, _| engine.answer(now, conn));
         let stream = self.link.open(Direction::Uni).await?;
         Ok(self.link.send_stream(stream))
     }
 
     async fn authenticated(self) -> Result<SimLink, LinkClosed> {
+        self.link.note_stray();
         self.link.established().await?;
         Ok(self.link)
     }
@@ -128,14 +149,13 @@ struct WaitAtEnd<'a, F> {
     shared: &'a Shared,
     conn: ConnId,
     side: Side,
-    wait: Wait,
     ticket: Option<u64>,
     poll: F,
 }
 
 impl<'a, F> WaitAtEnd<'a, F> {
-    const fn new(shared: &'a Shared, conn: ConnId, side: Side, wait: Wait, poll: F) -> Self {
-        Self { shared, conn, side, wait, ticket: None, poll }
+    const fn new(shared: &'a Shared, conn: ConnId, side: Side, poll: F) -> Self {
+        Self { shared, conn, side, ticket: None, poll }
     }
 }
 
@@ -154,7 +174,7 @@ where
 impl<F> Drop for WaitAtEnd<'_, F> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.shared.with(|engine, _| engine.leave(self.conn, self.side, self.wait, ticket));
+            self.shared.with(|engine, _| engine.leave(self.conn, self.side, ticket));
         }
     }
 }

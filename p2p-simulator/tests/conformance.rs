@@ -2,6 +2,7 @@
 
 mod conformance {
     mod broken;
+    mod pooled;
     mod repeated;
 }
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use p2p_core::conformance::{Failure, Fixture, Outcome, World, Wrapped};
 use p2p_core::dynamic::AnyProvider;
-use p2p_core::{ConnectionConfig, PeerId};
+use p2p_core::{ConnectionConfig, Limited, Limits, PeerId, RateLimit, ScopeLimits, TrafficLimits};
 use p2p_simulator::{Host, LinkProfile, Network, Simulation, SimulatorP2P};
 
 /// A simulated network with a host for each provider.
@@ -77,4 +78,25 @@ mod behind_pointers {
     use super::{AnyProvider, Wrapped, simulated};
 
     p2p_core::conformance_suite!(Wrapped::new(simulated(), AnyProvider::new));
+}
+
+/// Limits that are far away change nothing.
+mod within_limits {
+    use super::{Limited, Limits, RateLimit, ScopeLimits, SimulatorP2P, TrafficLimits};
+    use super::{Wrapped, simulated};
+
+    fn limited(provider: SimulatorP2P) -> Limited<SimulatorP2P> {
+        let rate = RateLimit::per_second(1 << 40).expect("not zero");
+        let traffic = TrafficLimits::default().with_messages(rate).with_bytes(rate);
+        let scope = ScopeLimits::default()
+            .with_connections(8192)
+            .with_dials(rate)
+            .with_admissions(rate)
+            .with_sent(traffic)
+            .with_received(traffic);
+        let limits = Limits::default().with_total(scope).with_per_peer(scope);
+        Limited::new(provider, limits).expect("limits that can be meant")
+    }
+
+    p2p_core::conformance_suite!(Wrapped::new(simulated(), limited));
 }

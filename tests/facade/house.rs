@@ -104,10 +104,12 @@ fn the_core_depends_on_little() {
         "data_encoding",
         "ed25519_dalek",
         "futures_core",
+        "lz4_flex",
         "postcard",
         "serde",
         "thiserror",
         "tokio",
+        "tracing",
     ]);
     assert_eq!(direct, expected);
 }

@@ -10,6 +10,8 @@ use super::rhythm::Outcome;
 use crate::error::{RequestError, sentence};
 
 const NOT_FOUND: u16 = 404;
+/// The host's token has ended, or the coordinator has another key: to register again gives a new one.
+const UNAUTHORIZED: u16 = 401;
 
 /// What is told.
 #[derive(Debug)]
@@ -74,6 +76,6 @@ impl Hall {
         };
         let unknown = error.is_status(NOT_FOUND);
         self.failed(sentence(error), unknown);
-        if unknown { Outcome::Unknown } else { Outcome::Failed }
+        if unknown || error.is_status(UNAUTHORIZED) { Outcome::Unknown } else { Outcome::Failed }
     }
 }

@@ -174,7 +174,9 @@ impl<P: P2PProvider> Owner<P> {
 
     fn do_duty(&mut self) {
         let (now, addr) = (Instant::now(), self.provider.local_addr());
-        let outdated = addr != self.registered_addr || self.shared.hall().doubts_issuer;
+        let outdated = addr != self.registered_addr
+            || self.shared.hall().doubts_issuer
+            || self.registrar.wants_access(now);
         let duty = self.rhythm.duty(outdated);
         let told = match duty {
             Duty::Beat => {
@@ -210,7 +212,7 @@ impl<P: P2PProvider> Owner<P> {
 
     fn run_errands(&mut self) {
         while let Some(errand) = self.errands.start() {
-            let client = self.registrar.client().clone();
+            let client = self.registrar.client();
             self.wait_for(async move {
                 // If it is not heard, the next heartbeat makes up for it.
                 let _ = errand.run(&client).await;

@@ -1,5 +1,6 @@
 //! From a challenge to a registered host.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use p2p_coordinator_api::{Heartbeat, HostNews, HostProof, HostTerms, RefusalReason};
@@ -18,6 +19,14 @@ pub(super) struct Registrar<P: P2PProvider> {
     client: Client<P>,
     secret: SecretKey,
     config: HostConfig,
+    access: Arc<Mutex<Option<Access<P>>>>,
+}
+
+/// A client that speaks for the host, and when it wants a newer token.
+#[derive(Debug)]
+struct Access<P: P2PProvider> {
+    client: Client<P>,
+    renew: Instant,
 }
 
 /// What came of a registration.
@@ -35,12 +44,35 @@ pub(super) struct Registered {
 const MAX_PROOFS: u32 = 3;
 
 impl<P: P2PProvider> Registrar<P> {
-    pub(super) const fn new(client: Client<P>, secret: SecretKey, config: HostConfig) -> Self {
-        Self { client, secret, config }
+    pub(super) fn new(client: Client<P>, secret: SecretKey, config: HostConfig) -> Self {
+        Self { client, secret, config, access: Arc::new(Mutex::new(None)) }
     }
 
-    pub(super) const fn client(&self) -> &Client<P> {
-        &self.client
+    /// The client, with the token by which the host is known if the coordinator gave one.
+    pub(super) fn client(&self) -> Client<P> {
+        self.access().as_ref().map_or(&self.client, |access| &access.client).clone()
+    }
+
+    /// Whether the host is to register again, to get another token.
+    pub(super) fn wants_access(&self, now: Instant) -> bool {
+        self.access().as_ref().is_some_and(|access| access.renew <= now)
+    }
+
+    fn access(&self) -> MutexGuard<'_, Option<Access<P>>> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of the token that a registration gave.
+    fn note(&self, terms: &HostTerms, at: Instant) -> Result<(), RequestError> {
+        let access = terms.access.as_ref();
+        let noted = access.map(|access| {
+            // Well before its end, by this side's clock.
+            let lifetime = access.expires_at.since(terms.now).min(LONGEST);
+            let client = self.client.with_access_token(&access.token)?;
+            Ok(Access { client, renew: at + lifetime / 4 * 3 })
+        });
+        *self.access() = noted.transpose()?;
+        Ok(())
     }
 
     pub(super) const fn config(&self) -> &HostConfig {
@@ -58,11 +90,14 @@ impl<P: P2PProvider> Registrar<P> {
         let proof = HostProof::new(&self.secret, host, addr.clone(), fresh, challenge);
         let host = self.config.registration(&addr, proof);
         let reply = self.client.register_host(&host).await?;
-        Ok(reply.p2p.map(|terms| Registered { terms, at: Instant::now(), addr }))
+        let Some(terms) = reply.p2p else { return Ok(None) };
+        let at = Instant::now();
+        self.note(&terms, at)?;
+        Ok(Some(Registered { terms, at, addr }))
     }
 
     pub(super) async fn beat(&self, beat: &Heartbeat) -> Result<Option<HostNews>, RequestError> {
-        self.client.heartbeat(&self.config.host_id, beat).await.map(|reply| reply.p2p)
+        self.client().heartbeat(&self.config.host_id, beat).await.map(|reply| reply.p2p)
     }
 
     /// Registers the host as one that has just begun, again and again until the start timeout.

@@ -1,6 +1,7 @@
 //! One method for each of the coordinator's endpoints.
 
 use hyper::Method;
+use p2p_coordinator_api::auth::{RefreshRequest, TokenReply, TokenRequest};
 use p2p_coordinator_api::service::ServiceInfo;
 use p2p_coordinator_api::{
     CreateSession, DefineZone, Heartbeat, HeartbeatReply, Host, HostId, IssuedChallenge, JoinReply,
@@ -30,6 +31,34 @@ impl<P: P2PProvider> Client<P> {
     /// [`RequestError`].
     pub async fn info(&self) -> Result<ServiceInfo, RequestError> {
         self.get(paths::ROOT.to_owned()).await
+    }
+
+    /// Asks for tokens of a player. The client's key has to be one that may vouch for players.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn log_in(&self, request: &TokenRequest) -> Result<TokenReply, RequestError> {
+        self.post(path(&["auth", "token"])?, Some(request)).await
+    }
+
+    /// Exchanges a refresh token for new tokens. It is good once: whoever shows it again ends the
+    /// login, so a reply that was lost means to log in again.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn refresh(&self, request: &RefreshRequest) -> Result<TokenReply, RequestError> {
+        self.post(path(&["auth", "refresh"])?, Some(request)).await
+    }
+
+    /// Ends the login of a refresh token.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn log_out(&self, request: &RefreshRequest) -> Result<(), RequestError> {
+        self.ask(Method::POST, path(&["auth", "logout"])?, Some(request)).await.map(drop)
     }
 
     /// Asks for a challenge, to prove with it who a host is.

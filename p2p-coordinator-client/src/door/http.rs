@@ -51,7 +51,7 @@ impl HttpDoor {
 
     async fn exchange(&self, call: Call) -> Result<Reply, RequestError> {
         let url = format!("{}{}", self.url, call.target);
-        let mut request = self.client.request(call.method, url);
+        let mut request = self.client.request(call.method, url).headers(call.credentials);
         if let Some(body) = call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }

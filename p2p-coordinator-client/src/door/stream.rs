@@ -51,9 +51,10 @@ pub(super) async fn exchange(
     if call.body.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
     }
-    let request = request
+    let mut request = request
         .body(Full::new(call.body.unwrap_or_default()))
         .map_err(|error| Failure::Broken(error.into()))?;
+    request.headers_mut().extend(call.credentials);
     let reply = async move {
         let reply = sender.send_request(request).await?;
         let (head, mut content) = reply.into_parts();

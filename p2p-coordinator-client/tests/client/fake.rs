@@ -196,7 +196,8 @@ impl State {
         }
         self.hosts.insert(host.host_id.clone(), proof.addr);
         let lease_ms = self.lease.as_millis() as u64;
-        let terms = HostTerms { issuer: self.key.peer_id(), now: self.now(), lease_ms };
+        let terms =
+            HostTerms { issuer: self.key.peer_id(), now: self.now(), lease_ms, access: None };
         let shown = shown(&host.host_id);
         self.registered.push(host);
         Answer::json(201, &RegisteredHost { host: shown, p2p: Some(terms) })

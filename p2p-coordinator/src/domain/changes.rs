@@ -4,6 +4,7 @@ use p2p_coordinator_api::{PlayerId, SessionName};
 
 use super::session::Hold;
 use super::{HostRecord, SessionRecord, ZoneRecord};
+use crate::security::GrantRecord;
 
 /// A record's number in its table.
 pub type RowId = i64;
@@ -68,6 +69,8 @@ pub struct Changes {
     pub sessions: Vec<Change<SessionRecord>>,
     /// Of who has a place where.
     pub seats: Vec<SeatChange>,
+    /// Of logins.
+    pub grants: Vec<Change<GrantRecord>>,
 }
 
 impl Changes {
@@ -77,6 +80,7 @@ impl Changes {
             && self.zones.is_empty()
             && self.sessions.is_empty()
             && self.seats.is_empty()
+            && self.grants.is_empty()
     }
 
     /// Notes that a player has a place in a session, and where the player was before.

@@ -1,13 +1,17 @@
 //! The router, with the contract's paths, bodies and status codes.
 //!
+//! - `cors`, `gate`: before all others: which pages may ask, who asks, and how much;
 //! - `target`, `body`: what is asked for, and with what;
 //! - `fields`: what a body or a query must look like, and the contract's words when it does not;
 //!   `numbers` and `json`: the forms that numbers may have, and what is wrong with broken text;
 //! - `reply`: answers, and how each refusal is told;
-//! - `service`, `hosts`, `zones`, `sessions`: a handler for each path.
+//! - `auth`, `service`, `hosts`, `zones`, `sessions`: a handler for each path.
 
+mod auth;
 mod body;
+mod cors;
 mod fields;
+mod gate;
 mod hosts;
 mod json;
 mod numbers;
@@ -20,15 +24,15 @@ mod zones;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderValue, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use p2p_coordinator_api::paths;
 
 use crate::service::Coordinator;
 use crate::store::Store;
+use gate::Gate;
 use reply::Failure;
 
 /// All there is to ask of a coordinator.
@@ -44,22 +48,12 @@ pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
         known.push(path);
     }
     let known: Arc<[String]> = known.into();
+    let gate = Arc::new(Gate::new(coordinator.clone()));
     router
         .fallback(async move |uri: Uri| unknown(&known, &uri))
-        .layer(from_fn(no_other_sites))
+        .layer(from_fn_with_state(gate, gate::gate))
+        .layer(from_fn_with_state(coordinator.clone(), cors::cors))
         .with_state(coordinator)
-}
-
-/// Refuses what a page of another site makes a browser send: browsers do not ask before some kinds of
-/// requests, and a coordinator on loopback is within reach of every page. Reading is kept from them by
-/// the browser.
-async fn no_other_sites(request: Request, next: Next) -> Response {
-    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
-    let is_foreign = matches!(site, Some(b"cross-site" | b"same-site"));
-    if is_foreign && !request.method().is_safe() {
-        return Failure::OtherSite.into_response();
-    }
-    next.run(request).await
 }
 
 /// A path, the methods it has, and who answers.
@@ -73,11 +67,15 @@ fn service_routes<S: Store>() -> [Route<S>; 3] {
     ]
 }
 
-fn api_routes<S: Store>() -> [Route<S>; 23] {
+fn api_routes<S: Store>() -> [Route<S>; 27] {
     let host = get(hosts::read).delete(hosts::remove);
     let zones = get(zones::list).post(zones::define);
     let player = delete(sessions::remove_player);
     [
+        ("/auth/token", "POST", post(auth::token)),
+        ("/auth/refresh", "POST", post(auth::refresh)),
+        ("/auth/logout", "POST", post(auth::logout)),
+        ("/auth/revoke", "POST", post(auth::revoke)),
         ("/hosts/", "GET", get(hosts::list)),
         ("/hosts/challenge", "POST", post(hosts::challenge)),
         ("/hosts/register", "POST", post(hosts::register)),

@@ -11,8 +11,8 @@ use p2p_core::{
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::serve::{DateHeader, serve};
-use super::{Closing, Limits};
+use super::serve::serve;
+use super::{Closing, Limits, Remote};
 
 /// Opens the door at a provider: listens for the coordinator's protocol.
 ///
@@ -76,7 +76,8 @@ async fn guest<C: P2PConnection>(connection: C, router: Router, limits: Limits, 
                 let Ok((send, recv)) = accepted else { return };
                 let io = StreamIo::new(send, recv);
                 let (router, closing) = (router.clone(), closing.clone());
-                streams.spawn(serve(io, router, limits, DateHeader::Omitted, closing));
+                let remote = Remote::Peer(connection.peer_id());
+                streams.spawn(serve(io, router, limits, remote, closing));
             }
             // Connections are few, and whoever has more to ask makes another.
             () = sleep(limits.header_timeout), if streams.is_empty() => {

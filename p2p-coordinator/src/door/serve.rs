@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::Remote;
 use super::closing::Closing;
 use super::stall::Stalls;
 
@@ -65,20 +66,13 @@ impl Default for Limits {
     }
 }
 
-/// Whether answers carry a `Date`: a wall clock, which a simulation must not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DateHeader {
-    Omitted,
-    Sent,
-}
-
 /// Serves requests until the client leaves, or until the door closes and the one that is being
 /// done is answered. One that is still on its way then has a moment to arrive.
 pub(super) async fn serve<Io>(
     io: Io,
     router: Router,
     limits: Limits,
-    date: DateHeader,
+    remote: Remote,
     closing: Closing,
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -87,13 +81,17 @@ pub(super) async fn serve<Io>(
     let arrived = Arc::new(AtomicBool::new(false));
     let service = {
         let arrived = arrived.clone();
-        service_fn(move |request| answer(router.clone(), limits, arrived.clone(), request))
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(remote);
+            answer(router.clone(), limits, arrived.clone(), request)
+        })
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.headers.max(MIN_BUFFER))
-        .auto_date_header(date == DateHeader::Sent)
+        // A `Date` is a wall clock's, which a simulation must not read.
+        .auto_date_header(matches!(remote, Remote::Address(_)))
         .serve_connection(TokioIo::new(Stalls::new(io, limits.answer_timeout)), service);
     let mut connection = pin!(connection);
     tokio::select! {

@@ -45,6 +45,7 @@ impl<S: Store> Coordinator<S> {
             // given after it makes the commit fail. The host honours later tokens only.
             let now = self.now();
             let record = known.as_ref().map(|view| &view.row.value);
+            self.caller.may_register(&request, record)?;
             let registered = host::register(record, request.clone(), &terms, now)?;
             let mut changes = Changes::default();
             for mut session in sessions {
@@ -58,10 +59,11 @@ impl<S: Store> Coordinator<S> {
             let Some(row) = committed.hosts.into_iter().next() else { continue };
             let placed = known.map(|view| view.placed).unwrap_or_default();
             tracing::info!(host = %id, peer = row.value.peer.is_some(), "host registered");
-            let p2p = row.value.peer.is_some().then(|| HostTerms {
+            let p2p = row.value.peer_id().map(|peer| HostTerms {
                 issuer: self.issuer(),
                 now,
                 lease_ms: u64::try_from(terms.lease.as_millis()).unwrap_or(u64::MAX),
+                access: Some(self.host_access(&id, &row.value.player_id, peer)),
             });
             return Ok(RegisteredHost { host: HostView { row, placed }.to_api(), p2p });
         }
@@ -164,6 +166,7 @@ impl<S: Store> Coordinator<S> {
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
             let view = self.known_host(id).await?;
+            self.caller.may_speak_for(&view.row.value)?;
             let mut changes = self.failed_sessions(&view).await?;
             changes.hosts.push(Change::Delete { id: view.row.id, version: view.row.version });
             if self.commit(changes).await?.is_some() {

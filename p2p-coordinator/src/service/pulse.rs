@@ -180,7 +180,8 @@ impl<S: Store> Coordinator<S> {
         Ok(())
     }
 
-    /// Keeps what a host said, and how it is known with that: whether it is there at all.
+    /// Keeps what a host said, if whoever asks may speak for it, and how it is known with that: whether
+    /// it is there at all.
     pub(super) async fn keep(&self, beat: Beat) -> Result<HostView> {
         let (pulse, terms) = (&self.inner.pulse, self.settings().terms);
         let (running, known, marks) = {
@@ -197,6 +198,7 @@ impl<S: Store> Coordinator<S> {
             Some(known) => known,
             None => (beat.heard, self.known_host(&beat.host).await?),
         };
+        self.caller.may_speak_for(&view.row.value)?;
         view.row.value.hear(&beat, &terms);
         let is_peer = view.row.value.peer.is_some();
         {

@@ -20,6 +20,7 @@ impl<S: Store> Coordinator<S> {
     /// [`ServiceError::Refused`] if the host or the zone does not allow it; otherwise
     /// [`ServiceError`].
     pub async fn create_session(&self, request: &CreateSession) -> Result<Session> {
+        self.caller.may_rule()?;
         let players: Vec<PlayerId> = {
             let mut seen = BTreeSet::new();
             let new = |player: &&PlayerId| seen.insert((*player).clone());
@@ -116,7 +117,8 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownSession`], [`Refusal::State`]; otherwise [`ServiceError`].
     pub async fn activate_session(&self, key: &SessionKey) -> Result<()> {
-        self.change_session(key, |session, now| session.activate(now).map(|()| Vec::new())).await
+        self.change_session(key, None, |session, now| session.activate(now).map(|()| Vec::new()))
+            .await
     }
 
     /// Holds a session.
@@ -125,7 +127,7 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownSession`], [`Refusal::State`]; otherwise [`ServiceError`].
     pub async fn pause_session(&self, key: &SessionKey) -> Result<()> {
-        self.change_session(key, |session, now| session.pause(now).map(|()| Vec::new())).await
+        self.change_session(key, None, |session, now| session.pause(now).map(|()| Vec::new())).await
     }
 
     /// Ends a session. One that is over stays as it is.
@@ -134,7 +136,7 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownSession`]; otherwise [`ServiceError`].
     pub async fn end_session(&self, key: &SessionKey) -> Result<()> {
-        self.change_session(key, |session, now| Ok(session.end(now))).await
+        self.change_session(key, None, |session, now| Ok(session.end(now))).await
     }
 
     /// Gives a player a place, which stays until it is taken back. A player who is elsewhere leaves
@@ -145,6 +147,7 @@ impl<S: Store> Coordinator<S> {
     /// [`Refusal::UnknownSession`], [`Refusal::Full`], [`Refusal::State`]; otherwise
     /// [`ServiceError`].
     pub async fn add_player(&self, key: &SessionKey, player: &PlayerId) -> Result<()> {
+        self.caller.may_act_for(player)?;
         self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
@@ -185,22 +188,26 @@ impl<S: Store> Coordinator<S> {
         player: &PlayerId,
         nonce: Option<Nonce>,
     ) -> Result<()> {
-        self.change_session(key, |session, now| {
+        let own = Some(player);
+        self.change_session(key, own, |session, now| {
             session.remove(player, nonce, now).map(|()| vec![player.clone()])
         })
         .await
     }
 
-    /// Lets `change` change a session and say who lost a place.
+    /// Lets `change` change a session and say who lost a place. Beside those who lead the session,
+    /// `own` may ask for it.
     async fn change_session(
         &self,
         key: &SessionKey,
+        own: Option<&PlayerId>,
         change: impl Fn(&mut SessionRecord, Timestamp) -> std::result::Result<Vec<PlayerId>, Refusal>,
     ) -> Result<()> {
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
             let read = self.known_session(key).await?;
+            self.may_change(&read.value, own).await?;
             let mut session = read.clone();
             let freed = change(&mut session.value, self.now())?;
             if session == read {
@@ -214,6 +221,15 @@ impl<S: Store> Coordinator<S> {
             }
         }
         Err(ServiceError::Contended)
+    }
+
+    async fn may_change(&self, session: &SessionRecord, own: Option<&PlayerId>) -> Result<()> {
+        let theirs = own.is_some_and(|player| self.caller.may_act_for(player).is_ok());
+        if theirs || self.caller.may_rule().is_ok() {
+            return Ok(());
+        }
+        let host = self.store().host(&session.host_id).await?;
+        Ok(self.caller.may_lead(host.as_ref().map(|view| &view.row.value))?)
     }
 
     pub(super) async fn known_session(&self, key: &SessionKey) -> Result<Row<SessionRecord>> {

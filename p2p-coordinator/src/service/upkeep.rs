@@ -1,7 +1,7 @@
-//! What is done from time to time: lost hosts are found, sessions without life fail, old ones are
-//! forgotten.
+//! What is done from time to time: lost hosts are found, sessions without life fail, old ones and
+//! logins that have ended are forgotten, and what other coordinators took back is learned.
 //!
-//! Of several coordinators on one store, one does it at a time, as far as the store can tell
+//! Of several coordinators on one store, one does what all would do alike at a time, as far as the store can tell
 //! ([`Store::lead`]); where it cannot, each does, and a commit that another made first changes
 //! nothing.
 
@@ -16,12 +16,16 @@ use crate::store::{SessionQuery, Store};
 /// The most sessions that one round looks at, or forgets.
 const ROUND: u32 = 1000;
 
+/// How often logins are counted, which looks at all of them.
+const LOGINS_EVERY: Duration = Duration::from_secs(60);
+
 /// The shortest pause between two looks for lost hosts.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 impl<S: Store> Coordinator<S> {
-    /// Does all of it, for as long as it is polled: looks for lost hosts three times in a lease, and
-    /// at sessions every [`Settings::session_check`](super::Settings::session_check).
+    /// Does all of it, for as long as it is polled: looks for lost hosts, and for logins that were
+    /// taken back, three times in a lease; at sessions every
+    /// [`Settings::session_check`](super::Settings::session_check); and at all logins every minute.
     ///
     /// # Cancel safety
     ///
@@ -31,8 +35,16 @@ impl<S: Store> Coordinator<S> {
         let mut clock = interval((settings.terms.lease / 3).max(SHORTEST));
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut checked: Option<Instant> = None;
+        let mut counted: Option<Instant> = None;
         loop {
             clock.tick().await;
+            // Each for itself: whoever leads, all have to know it.
+            if let Err(error) = self.learn_revoked().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for logins that were taken back; trying again"
+                );
+            }
             let done = async {
                 if !self.store().lead().await? {
                     return Ok(());
@@ -42,12 +54,16 @@ impl<S: Store> Coordinator<S> {
                     checked = Some(Instant::now());
                     self.check_sessions().await?;
                 }
+                if counted.is_none_or(|at| at.elapsed() >= LOGINS_EVERY) {
+                    counted = Some(Instant::now());
+                    self.sweep_logins().await?;
+                }
                 Result::Ok(())
             };
             if let Err(error) = done.await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "cannot look after hosts and sessions; trying again"
+                    "cannot look after hosts, sessions and logins; trying again"
                 );
             }
         }

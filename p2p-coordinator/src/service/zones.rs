@@ -13,6 +13,7 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`ServiceError`].
     pub async fn define_zone(&self, definition: DefineZone) -> Result<Zone> {
+        self.caller.may_rule()?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
@@ -70,6 +71,7 @@ impl<S: Store> Coordinator<S> {
     }
 
     async fn change_zone(&self, id: &ZoneId, change: impl Fn(&mut ZoneRecord)) -> Result<Zone> {
+        self.caller.may_rule()?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;

@@ -34,7 +34,7 @@
 //! - `sample`: records to write, plain ones and odd ones, and all that a store has;
 //! - `step`: the usual steps with words for their failures;
 //! - a file for each theme: `records`, `atomicity`, `seats`, `races`, `heard`, `hosts`, `zones`,
-//!   `sessions`, `placement`, `candidates`, `keeping`.
+//!   `sessions`, `placement`, `candidates`, `grants`, `keeping`.
 
 use std::fmt;
 use std::future::Future;
@@ -45,6 +45,7 @@ use super::Store;
 
 mod atomicity;
 mod candidates;
+mod grants;
 mod heard;
 mod hosts;
 mod keeping;
@@ -239,6 +240,10 @@ suite! { $
         better_scored_hosts_that_are_unfit_do_not_hide_others,
         a_host_with_all_its_zones_is_a_candidate_for_those_it_serves,
         candidates_have_room_for_all_who_come,
+    }
+    grants {
+        a_login_comes_back_and_of_two_rotations_one_conflicts,
+        logins_are_filtered_and_those_that_end_last_come_first,
     }
     keeping {
         what_was_acknowledged_is_there_after_opening_again,

@@ -1,16 +1,18 @@
 //! Records in memory: for simulations and trials. They end with the process.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, HostStatus, PlayerId, SessionName, Timestamp, ZoneId};
+use p2p_coordinator_api::{HostId, HostStatus, Nonce, PlayerId, SessionName, Timestamp, ZoneId};
 
 use super::tally::{Tally, Weight};
 use super::{
-    CANDIDATES, Committed, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey,
-    SessionQuery, Store, StoreError, ZoneQuery, limit,
+    CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING,
+    SessionKey, SessionQuery, Store, StoreError, ZoneQuery, limit,
 };
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
@@ -19,6 +21,7 @@ use crate::domain::{
     Beat, Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord,
     Terms, ZoneRecord,
 };
+use crate::security::GrantRecord;
 
 /// Keeps records in memory, in the order of their numbers.
 ///
@@ -43,6 +46,7 @@ struct State {
     live: BTreeMap<RowId, BTreeSet<RowId>>,
     /// Of each zone.
     counts: BTreeMap<RowId, [i64; 3]>,
+    grants: Table<GrantRecord>,
 }
 
 #[derive(Clone)]
@@ -59,24 +63,30 @@ impl<T> Default for Table<T> {
 }
 
 trait Named {
-    fn name(&self) -> &str;
+    fn name(&self) -> Cow<'_, str>;
 }
 
 impl Named for HostRecord {
-    fn name(&self) -> &str {
-        self.host_id.as_str()
+    fn name(&self) -> Cow<'_, str> {
+        self.host_id.as_str().into()
     }
 }
 
 impl Named for ZoneRecord {
-    fn name(&self) -> &str {
-        self.definition.zone_id.as_str()
+    fn name(&self) -> Cow<'_, str> {
+        self.definition.zone_id.as_str().into()
     }
 }
 
 impl Named for SessionRecord {
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn name(&self) -> Cow<'_, str> {
+        self.name.as_str().into()
+    }
+}
+
+impl Named for GrantRecord {
+    fn name(&self) -> Cow<'_, str> {
+        self.family.to_string().into()
     }
 }
 
@@ -87,14 +97,14 @@ impl<T: Named + Clone> Table<T> {
 
     /// Whether each change is of what is there once those before it are made.
     fn check(&self, changes: &[Change<T>]) -> Result<(), StoreError> {
-        let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+        let mut names: BTreeMap<Cow<'_, str>, bool> = BTreeMap::new();
         let mut versions: BTreeMap<RowId, Option<u64>> = BTreeMap::new();
         for change in changes {
             match change {
                 Change::Insert(value) => {
                     let name = value.name();
-                    let taken = || self.names.contains_key(name);
-                    if names.get(name).copied().unwrap_or_else(taken) {
+                    let taken = || self.names.contains_key(&*name);
+                    if names.get(&name).copied().unwrap_or_else(taken) {
                         return Err(StoreError::Conflict);
                     }
                     names.insert(name, true);
@@ -118,13 +128,13 @@ impl<T: Named + Clone> Table<T> {
         let row = match change {
             Change::Insert(value) => {
                 self.last += 1;
-                self.names.insert(value.name().to_owned(), self.last);
+                self.names.insert(value.name().into_owned(), self.last);
                 Row { id: self.last, version: 1, value }
             }
             Change::Update(row) => Row { version: row.version + 1, ..row },
             Change::Delete { id, .. } => {
                 let row = self.rows.remove(&id)?;
-                self.names.remove(row.value.name());
+                self.names.remove(&*row.value.name());
                 return None;
             }
         };
@@ -202,6 +212,7 @@ impl State {
         self.hosts.check(&changes.hosts)?;
         self.zones.check(&changes.zones)?;
         self.sessions.check(&changes.sessions)?;
+        self.grants.check(&changes.grants)?;
         let mut moved: BTreeMap<&PlayerId, Option<&SessionName>> = BTreeMap::new();
         for SeatChange { player, from, to } in &changes.seats {
             let stored = || self.seats.get(player).map(|(_, session, _)| session);
@@ -216,6 +227,9 @@ impl State {
     fn apply(&mut self, changes: Changes) -> Committed {
         for change in changes.seats {
             self.seat(change);
+        }
+        for change in changes.grants {
+            self.grants.apply(change);
         }
         let hosts = changes.hosts.into_iter().filter_map(|change| self.hosts.apply(change));
         let hosts = hosts.collect();
@@ -424,6 +438,23 @@ impl Store for MemoryStore {
             view.hosts = fit.take(CANDIDATES as usize).collect();
         }
         Ok(Some(view))
+    }
+
+    async fn grant(&self, family: &Nonce) -> Result<Option<Row<GrantRecord>>, StoreError> {
+        Ok(self.state().grants.by_name(&family.to_string()).cloned())
+    }
+
+    async fn grants(&self, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>, StoreError> {
+        let state = self.state();
+        let wanted = state.grants.rows.values().filter(|row| {
+            let grant = &row.value;
+            query.player.as_ref().is_none_or(|player| grant.player == *player)
+                && query.revoked.is_none_or(|revoked| grant.revoked == revoked)
+                && query.expired_at.is_none_or(|now| grant.expires_at <= now)
+        });
+        let mut rows: Vec<_> = wanted.collect();
+        rows.sort_by_key(|row| (Reverse(row.value.expires_at), row.id));
+        Ok(page(rows.into_iter().cloned(), query.offset, query.limit))
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {

@@ -28,17 +28,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
+use p2p_coordinator_api::{HostId, Nonce, PlayerId, Timestamp, ZoneId};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Config, Row as SqlRow};
 
 use super::{
-    Committed, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery,
+    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
+    ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
+use crate::security::GrantRecord;
 use group::Commit;
 use link::{Link, Params};
 use writer::{Prune, Writer};
@@ -296,6 +298,14 @@ impl Store for PostgresStore {
 
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
         read::placement(&self.readers, query).await
+    }
+
+    async fn grant(&self, family: &Nonce) -> Result<Option<Row<GrantRecord>>, StoreError> {
+        read::grant(&self.readers, family).await
+    }
+
+    async fn grants(&self, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>, StoreError> {
+        read::grants(&self.readers, query).await
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {

@@ -5,6 +5,7 @@
 //! with the operating system and survives the process, killed or not; whether it also survives a
 //! loss of power is [`Durability`]'s to say.
 
+mod grants;
 mod read;
 mod schema;
 mod worker;
@@ -16,16 +17,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
+use p2p_coordinator_api::{HostId, Nonce, PlayerId, Timestamp, ZoneId};
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
 use super::{
-    Committed, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery,
+    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
+    ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
+use crate::security::GrantRecord;
 use worker::{Kind, Worker};
 
 /// What acknowledged writes survive.
@@ -238,6 +241,16 @@ impl Store for SqliteStore {
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
         let query = query.clone();
         self.read(move |sql| read::placement(sql, &query)).await
+    }
+
+    async fn grant(&self, family: &Nonce) -> Result<Option<Row<GrantRecord>>, StoreError> {
+        let family = *family;
+        self.read(move |sql| grants::one(sql, &family)).await
+    }
+
+    async fn grants(&self, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>, StoreError> {
+        let query = query.clone();
+        self.read(move |sql| grants::list(sql, &query)).await
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use p2p_coordinator::door::{Closing, Limits, http as router, tcp};
+use p2p_coordinator::security::SecuritySettings;
 use p2p_coordinator::service::{Coordinator, Settings};
 use p2p_coordinator::store::sqlite::{Durability, SqliteStore};
 use p2p_coordinator::store::{MemoryStore, Store};
@@ -32,6 +33,13 @@ pub(crate) fn key() -> SecretKey {
 pub(crate) fn coordinator<S: Store>(store: S, seed: u8) -> Coordinator<S> {
     let (clock, random) = (Clock::starting_at(EPOCH), Randomness::new([seed; 32]));
     Coordinator::new(store, key(), clock, random, Settings::default())
+}
+
+pub(crate) fn secured<S: Store>(store: S, security: SecuritySettings) -> Coordinator<S> {
+    let (clock, random) = (Clock::starting_at(EPOCH), Randomness::new([1; 32]));
+    let mut settings = Settings::default();
+    settings.security = security;
+    Coordinator::new(store, key(), clock, random, settings)
 }
 
 /// Looks for lost hosts; how many there were.
@@ -68,8 +76,21 @@ impl Service {
         Self::on(store.expect("a database"), Some(folder))
     }
 
+    /// In memory, without a socket, with these settings.
+    pub(crate) fn secured(security: SecuritySettings) -> Self {
+        Self::of(secured(MemoryStore::new(), security), None)
+    }
+
+    /// The same over TCP.
+    pub(crate) async fn secured_over_tcp(security: SecuritySettings) -> Self {
+        Self::secured(security).serving().await
+    }
+
     fn on<S: Store>(store: S, folder: Option<Folder>) -> Self {
-        let coordinator = coordinator(store, 1);
+        Self::of(coordinator(store, 1), folder)
+    }
+
+    pub(crate) fn of<S: Store>(coordinator: Coordinator<S>, folder: Option<Folder>) -> Self {
         let sweeping = coordinator.clone();
         Self {
             issuer: coordinator.issuer(),
@@ -88,6 +109,11 @@ impl Service {
         self.address = Some(listener.local_addr().expect("an address"));
         tokio::spawn(tcp::run(listener, self.router.clone(), Limits::default(), Closing::new()));
         self
+    }
+
+    /// Of one that serves over TCP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.expect("it serves")
     }
 
     pub(crate) fn issuer(&self) -> PeerId {

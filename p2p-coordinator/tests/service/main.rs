@@ -8,6 +8,7 @@ mod join;
 mod peer_door;
 mod program;
 mod pulse;
+mod security;
 #[path = "../postgres/server.rs"]
 mod server;
 mod upkeep;

@@ -4,6 +4,6 @@ mod config;
 mod crowd;
 mod database;
 mod ending;
-mod process;
+pub(crate) mod process;
 mod start;
 mod trouble;

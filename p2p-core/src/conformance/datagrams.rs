@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::step::{Pair, done, ensure, ensure_matches, fails, pattern, step};
 use super::{Failure, Outcome, World};
+use crate::datagram::{DatagramDrop, DatagramFallback, DatagramOptions};
 use crate::error::{Limit, P2PError};
 use crate::provider::P2PConnection;
 
@@ -160,4 +161,84 @@ pub(super) async fn counters_count_datagrams<W: World>(world: &W) -> Outcome {
     ensure!(matches!(error, P2PError::Closed(_)), "the error is {error:?}");
     ensure!(pair.to_bob.stats().datagrams_sent == next.into(), "what was not sent was counted");
     Ok(())
+}
+
+pub(super) async fn what_nobody_takes_is_dropped_by_policy_and_counted<W: World>(
+    world: &W,
+) -> Outcome {
+    const FLOOD: u32 = 600;
+    const SIZE: usize = 1000;
+    for drops in [DatagramDrop::Newest, DatagramDrop::Oldest] {
+        // About a hundred fit.
+        let few = world.timers().with_datagram_queue(100 * 1064, drops);
+        let pair = Pair::with(world, world.timers(), few).await?;
+        for number in 0..FLOOD {
+            step("to send", async { pair.to_bob.send_datagram(datagram(number, SIZE)) }).await?;
+            if number % 20 == 0 {
+                pair.talk("so that nothing piles up before it has come").await?;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        tokio::time::sleep(LOST).await;
+        let unread = pair.to_alice.stats().datagrams_unread;
+        let mut numbers = Vec::new();
+        while let Ok(got) = tokio::time::timeout(LOST, pair.to_alice.recv_datagram()).await {
+            numbers.push(number_of(&step("to receive a datagram", async { got }).await?)?);
+        }
+        let kept = numbers.len() as u64;
+        ensure!((50..=100).contains(&kept), "{kept} were kept where 100 fit");
+        let lost = u64::from(FLOOD) - kept;
+        // The network may have lost a few as well.
+        ensure!(unread <= lost && unread >= lost / 2, "of {lost}, {unread} were counted");
+        let (first, last) = (u64::from(numbers[0]), u64::from(numbers[numbers.len() - 1]));
+        match drops {
+            DatagramDrop::Newest => ensure!(last < 300, "number {last} was kept"),
+            DatagramDrop::Oldest => ensure!(first > 300, "number {first} was kept"),
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_datagram_too_large_may_travel_on_a_stream<W: World>(world: &W) -> Outcome {
+    let pair = Pair::new(world).await?;
+    let on_stream = DatagramOptions::default().with_fallback(DatagramFallback::Stream);
+    for (from, to) in [(&pair.to_bob, &pair.to_alice), (&pair.to_alice, &pair.to_bob)] {
+        let size = largest(from)? + 1;
+        for (number, size) in (0..).zip([size, 3 * size, DatagramOptions::MAX_ON_STREAM]) {
+            let sent = datagram(number, size);
+            step("to send", async { from.send_datagram_with(sent, on_stream) }).await?;
+            let got = step("to receive what travels reliably", to.recv_datagram()).await?;
+            ensure!(number_of(&got)? == number, "another datagram came");
+            ensure!(got.len() == size, "{} bytes arrived instead of {size}", got.len());
+        }
+        let most = DatagramOptions::MAX_ON_STREAM;
+        let error = fails("to send too much even so", async {
+            from.send_datagram_with(datagram(9, most + 1), on_stream)
+        })
+        .await?;
+        let max = ensure_matches!(
+            error,
+            P2PError::LimitExceeded { limit: Limit::Datagram, max, .. } => max,
+            "the error"
+        );
+        ensure!(max == most as u64, "the bound is {max}");
+    }
+    // Only so many wait.
+    let size = largest(&pair.to_bob)? + 1;
+    let mut sent = 0;
+    let full = loop {
+        match pair.to_bob.send_datagram_with(datagram(sent, size), on_stream) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        ensure!(sent < 10_000, "{sent} datagrams went without a turn for anybody else");
+    };
+    let max = ensure_matches!(
+        full,
+        P2PError::LimitExceeded { limit: Limit::DatagramStreams, max, .. } => max,
+        "the error"
+    );
+    ensure!(max == DatagramOptions::MAX_WAITING as u64, "the bound is {max}");
+    ensure!(pair.to_bob.stats().datagrams_sent == u64::from(sent) + 3, "not all were counted");
+    pair.talk("beside them").await
 }

@@ -1,115 +1,304 @@
-//! Messages that have arrived, and the lane on which further ones come.
+//! Messages that have arrived, and the lanes on which further ones come.
 //!
-//! Whoever receives reads the lane itself. A task in between would be one more to wake for every
+//! Whoever receives reads the lanes itself. A task in between would be one more to wake for every
 //! message: on loopback that doubled the round trip whenever it ended up on another thread. While
 //! nobody receives, what comes stays in the transport; the peer's count of
 //! [`packets`](crate::engine::packets) keeps that within what the transport bears.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::lane::RecvLane;
 use super::pump::PumpError;
 use super::turns::Turns;
+use super::watch::Watch;
 use crate::engine::control::ControlFrame;
-use crate::engine::credit::RecvCredit;
-use crate::engine::packets::ReadMeter;
+use crate::engine::recv_lane::{Carried, LaneError, RecvLane};
+use crate::error::StreamError;
+use crate::priority::Priority;
+use crate::provider::Message;
 use crate::stream::RecvStream;
-use crate::transport::Link;
 
-/// Received messages, in order.
+/// How much is asked of the transport at once.
+const READ_UP_TO: usize = 64 * 1024;
+const LANES: usize = Priority::COUNT;
+
+/// Received messages.
 #[derive(Debug)]
 pub(super) struct Inbox<R> {
-    state: Mutex<InboxState>,
+    state: Mutex<State<R>>,
     /// Whose turn it is reads.
-    lane: Turns<RecvLane<R>>,
+    readers: Turns<Readers<R>>,
+    /// Whether lengths carry a mark.
+    marked: bool,
+    watch: Arc<Watch>,
 }
 
 #[derive(Debug)]
-struct InboxState {
-    queue: VecDeque<Bytes>,
-    credit: RecvCredit,
-    meter: ReadMeter,
+struct State<R> {
+    lanes: [RecvLane; LANES],
+    /// Streams that nobody reads yet.
+    arrived: [Option<Source<R>>; LANES],
+    /// Which link is the present one, counted from 0: what an earlier one brings is too late.
+    link: u64,
+    /// The lanes that have had their stream on it.
+    carried: [bool; LANES],
+    /// No further streams come.
+    complete: bool,
+    receiver: Option<Waker>,
     reporter: Option<Waker>,
+    /// The peer is to hear at once how far was read.
+    report_at_once: bool,
+    /// Bytes that have come.
+    heard: u64,
+    /// Somebody wants to know when more come.
+    watched: bool,
+}
+
+/// The streams that are read, by [`Priority::index`].
+#[derive(Debug)]
+struct Readers<R> {
+    lanes: [Option<Source<R>>; LANES],
+    link: u64,
+    failed: bool,
+}
+
+/// A stream that carries a lane from some offset on.
+#[derive(Debug)]
+struct Source<R> {
+    stream: R,
+    carried: Carried,
+    /// What came with the stream's first bytes.
+    first: Option<Bytes>,
 }
 
 impl<R: RecvStream> Inbox<R> {
-    /// With the window that was announced to the peer, and the largest message agreed.
-    pub(super) fn new(window: u64, max_message_size: usize) -> Self {
-        let state = InboxState {
-            queue: VecDeque::new(),
-            credit: RecvCredit::new(window),
-            meter: ReadMeter::default(),
+    /// With the window that was announced to the peer for each lane, the largest message agreed, and
+    /// the offset of the first frame.
+    pub(super) fn new(
+        window: u64,
+        max_message_size: usize,
+        origin: u64,
+        marked: bool,
+        watch: Arc<Watch>,
+    ) -> Self {
+        let state = State {
+            lanes: std::array::from_fn(|_| RecvLane::new(window, max_message_size, origin)),
+            arrived: Default::default(),
+            link: 0,
+            carried: [false; LANES],
+            complete: false,
+            receiver: None,
             reporter: None,
+            report_at_once: false,
+            heard: 0,
+            watched: false,
         };
-        Self { state: Mutex::new(state), lane: Turns::new(RecvLane::new(max_message_size)) }
+        let readers = Readers { lanes: Default::default(), link: 0, failed: false };
+        Self { state: Mutex::new(state), readers: Turns::new(readers), marked, watch }
     }
 
-    fn state(&self) -> MutexGuard<'_, InboxState> {
+    fn state(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next message, or `None` after the last. After a violation, the messages before it can
-    /// still be received. Cancel safe.
-    pub(super) async fn recv<L>(&self, link: &L) -> Result<Option<Bytes>, PumpError>
-    where
-        L: Link<RecvStream = R>,
-    {
-        // Without a turn, as long as nobody waits for one.
-        let message = if self.lane.is_free() { self.pop() } else { None };
-        if message.is_some() {
-            return Ok(message);
-        }
-        let mut lane = self.lane.take().await;
-        loop {
-            if let Some(message) = self.pop() {
+    /// A stream carries a lane from `offset` on; `first` came with what said so.
+    pub(super) fn add(
+        &self,
+        lane: Priority,
+        offset: u64,
+        stream: R,
+        first: Bytes,
+    ) -> Result<(), LaneError> {
+        let receiver = {
+            let mut state = self.state();
+            if std::mem::replace(&mut state.carried[lane.index()], true) {
+                return Err(LaneError::Again { lane });
+            }
+            let carried = state.lanes[lane.index()].carry(offset, self.marked)?;
+            state.arrived[lane.index()] = Some(Source { stream, carried, first: Some(first) });
+            state.receiver.take()
+        };
+        receiver.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// No further streams come: those that are there are all.
+    pub(super) fn complete(&self) {
+        let receiver = {
+            let mut state = self.state();
+            state.complete = true;
+            state.receiver.take()
+        };
+        receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// The link is lost: what it still holds comes again on the next one.
+    pub(super) fn detach(&self) {
+        let (receiver, arrived) = {
+            let mut state = self.state();
+            state.link += 1;
+            state.carried = [false; LANES];
+            state.complete = false;
+            state.reporter = None;
+            (state.receiver.take(), std::mem::take(&mut state.arrived))
+        };
+        drop(arrived);
+        receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Where the lanes stand, for the peer to go on from.
+    pub(super) fn standing(&self) -> [(u64, u64); LANES] {
+        let mut state = self.state();
+        std::array::from_fn(|lane| state.lanes[lane].standing())
+    }
+
+    /// The next message of the highest priority, or `None` after the last. After a violation, the
+    /// messages before it can still be received. Cancel safe.
+    pub(super) async fn recv(&self) -> Result<Option<Message>, PumpError> {
+        // Without a turn, as long as nobody waits for one and only one lane is in use.
+        if self.readers.is_free() {
+            if let Some(message) = self.state().pop_alone() {
                 return Ok(Some(message));
             }
-            match lane.fill(link).await? {
-                Some(bytes) => self.take_in(&mut lane, bytes)?,
-                None => return Ok(None),
+        }
+        let mut readers = self.readers.take().await;
+        poll_fn(|cx| self.poll_recv(&mut readers, cx)).await
+    }
+
+    fn poll_recv(
+        &self,
+        readers: &mut Readers<R>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, PumpError>> {
+        loop {
+            let waiting = {
+                let mut state = self.state();
+                readers.take_over(&mut state);
+                state.highest_waiting()
+            };
+            // Lanes above the one that has a message may have one as well.
+            let mut brought = false;
+            for lane in 0..waiting.unwrap_or(LANES) {
+                match self.poll_lane(readers, lane, cx) {
+                    Poll::Ready(Ok(())) => brought = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
             }
+            let mut state = self.state();
+            if let Some(message) = state.pop() {
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if brought || readers.link != state.link || state.has_arrived() {
+                continue;
+            }
+            if readers.failed || state.complete && readers.lanes.iter().all(Option::is_none) {
+                return Poll::Ready(Ok(None));
+            }
+            state.receiver = Some(cx.waker().clone());
+            return Poll::Pending;
         }
     }
 
-    fn pop(&self) -> Option<Bytes> {
-        let mut state = self.state();
-        let message = state.queue.pop_front()?;
-        state.credit.on_taken(message.len());
-        state.wake_reporter_when_due();
-        Some(message)
+    /// Reads a lane's stream once. Ready when that brought anything, be it the stream's end.
+    fn poll_lane(
+        &self,
+        readers: &mut Readers<R>,
+        lane: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PumpError>> {
+        let Some(source) = readers.lanes[lane].as_mut().filter(|_| !readers.failed) else {
+            return Poll::Pending;
+        };
+        let chunk = match source.first.take().filter(|first| !first.is_empty()) {
+            Some(first) => Ok(Some(first)),
+            None => match source.stream.poll_read_chunk(cx, READ_UP_TO) {
+                Poll::Ready(read) => read,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        let mut wake = false;
+        let failure = match chunk {
+            Ok(Some(chunk)) => {
+                let mut state = self.state();
+                state.heard += chunk.len() as u64;
+                wake = std::mem::take(&mut state.watched);
+                // What a former link brings now was counted as not arrived.
+                if state.link == readers.link {
+                    let taken = state.lanes[lane].take_in(&mut source.carried, chunk);
+                    state.wake_reporter_when_due(lane);
+                    taken.err().map(PumpError::from)
+                } else {
+                    None
+                }
+            }
+            Ok(None) => {
+                let whole = source.carried.is_between_frames();
+                readers.lanes[lane] = None;
+                (!whole).then(|| PumpError::Violation("a lane ended inside a message".into()))
+            }
+            // The link has ended, and the lane with it.
+            Err(StreamError::Closed(_)) => {
+                readers.lanes[lane] = None;
+                None
+            }
+            Err(error) => Some(error.into()),
+        };
+        if wake {
+            self.watch.wake();
+        }
+        Poll::Ready(match failure {
+            Some(error) => {
+                readers.failed = true;
+                Err(error)
+            }
+            None => Ok(()),
+        })
     }
 
-    /// Takes apart what has arrived together, in so many bytes, up to the first failure.
-    fn take_in(&self, lane: &mut RecvLane<R>, bytes: usize) -> Result<(), PumpError> {
-        let mut state = self.state();
-        state.meter.on_bytes(bytes);
-        while let Some(message) = lane.next()? {
-            if let Err(error) = state.credit.on_received(message.len()) {
-                lane.end();
-                return Err(error.into());
-            }
-            state.meter.on_message();
-            state.queue.push_back(message);
-        }
-        state.wake_reporter_when_due();
-        Ok(())
+    /// Wakes the watch when more comes.
+    pub(super) fn watch(&self) {
+        self.state().watched = true;
+    }
+
+    /// Whether the watch is to be woken.
+    pub(super) fn take_watched(&self) -> bool {
+        std::mem::take(&mut self.state().watched)
+    }
+
+    /// Bytes that have come on all lanes.
+    pub(super) fn heard(&self) -> u64 {
+        self.state().heard
+    }
+
+    /// Has what was read reported at once, due or not.
+    pub(super) fn report_at_once(&self) {
+        let reporter = {
+            let mut state = self.state();
+            state.report_at_once = true;
+            state.reporter.take()
+        };
+        reporter.into_iter().for_each(Waker::wake);
     }
 
     /// Waits until the peer is to hear how much was read or taken.
     pub(super) async fn report(&self) -> ControlFrame {
         poll_fn(|cx| {
             let mut state = self.state();
-            if let Some(total) = state.meter.report() {
-                return Poll::Ready(ControlFrame::Read(total));
+            let at_once = state.report_at_once;
+            for priority in Priority::ALL {
+                let lane = &mut state.lanes[priority.index()];
+                if let Some(offset) = lane.read_report(at_once) {
+                    return Poll::Ready(ControlFrame::Read(priority, offset));
+                }
+                if let Some(total) = lane.taken_report() {
+                    return Poll::Ready(ControlFrame::Taken(priority, total));
+                }
             }
-            if let Some(total) = state.credit.report() {
-                return Poll::Ready(ControlFrame::Taken(total));
-            }
+            state.report_at_once = false;
             state.reporter = Some(cx.waker().clone());
             Poll::Pending
         })
@@ -117,9 +306,51 @@ impl<R: RecvStream> Inbox<R> {
     }
 }
 
-impl InboxState {
-    fn wake_reporter_when_due(&mut self) {
-        if self.meter.is_due() || self.credit.is_due() {
+impl<R> Readers<R> {
+    /// Takes the streams that have arrived in the meantime, and lets go of those of a former link.
+    fn take_over(&mut self, state: &mut State<R>) {
+        if self.link != state.link {
+            self.lanes = Default::default();
+            self.link = state.link;
+        }
+        for (reader, arrived) in self.lanes.iter_mut().zip(&mut state.arrived) {
+            if let Some(source) = arrived.take() {
+                *reader = Some(source);
+            }
+        }
+    }
+}
+
+impl<R> State<R> {
+    fn has_arrived(&self) -> bool {
+        self.arrived.iter().any(Option::is_some)
+    }
+
+    /// The highest lane that has a message.
+    fn highest_waiting(&self) -> Option<usize> {
+        self.lanes.iter().position(|lane| !lane.is_empty())
+    }
+
+    /// The next message, if no other lane could have a more urgent one.
+    fn pop_alone(&mut self) -> Option<Message> {
+        let lane = self.highest_waiting()?;
+        let above_unused = self.lanes[..lane].iter().all(RecvLane::is_unused);
+        if above_unused && !self.has_arrived() { self.pop_from(lane) } else { None }
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let lane = self.highest_waiting()?;
+        self.pop_from(lane)
+    }
+
+    fn pop_from(&mut self, lane: usize) -> Option<Message> {
+        let payload = self.lanes[lane].pop()?;
+        self.wake_reporter_when_due(lane);
+        Some(Message { priority: Priority::ALL[lane], payload })
+    }
+
+    fn wake_reporter_when_due(&mut self, lane: usize) {
+        if self.lanes[lane].is_due() {
             self.reporter.take().into_iter().for_each(Waker::wake);
         }
     }

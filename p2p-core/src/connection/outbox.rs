@@ -1,182 +1,380 @@
-//! Messages that are to be sent: credit, the queue, and the lane's stream.
+//! Messages that are to be sent: a lane for each priority, and the streams that carry them.
 //!
-//! A message goes to the transport within its `send`, as long as the lane is not under load. Under
+//! A message goes to the transport within its `send`, as long as its lane is not under load. Under
 //! load it goes into the queue, and the connection's task writes out what has collected there. Only
 //! that task is ever woken by the transport, so that a dropped `send` leaves nothing undone.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::turns::Turns;
+use super::watch::Watch;
 use crate::close::CloseReason;
-use crate::engine::StreamKind;
-use crate::engine::credit::{CreditError, SendCredit};
-use crate::engine::frame;
-use crate::engine::packets::PacketBudget;
+use crate::engine::credit::CreditError;
+use crate::engine::send_lane::{LaneTerms, Progress, SendLane};
 use crate::error::StreamError;
+use crate::priority::Priority;
 use crate::stream::SendStream;
 
-/// Up to this size a message is copied behind its header, to be one piece; larger ones go
-/// uncopied, as a piece of their own.
-const COPY_UP_TO: usize = 4 * 1024;
-/// Headers and small messages are laid out in blocks of this size.
-const BLOCK: usize = 16 * 1024;
-/// Bytes that may be queued before a `send` waits; the message that crosses it is queued.
-const MAX_QUEUED: usize = 64 * 1024;
-
-/// The messages of one direction, until the transport has them.
+/// The messages of one direction, until the peer has them.
 #[derive(Debug)]
 pub(super) struct Outbox<S> {
     state: Mutex<State<S>>,
-    /// Senders take turns, so that their order is that of their calls, and one waker is enough.
-    turns: Turns<()>,
+    /// Senders of one priority take turns, so that their order is that of their calls, and one waker
+    /// is enough.
+    turns: [Turns<()>; Priority::COUNT],
+    /// The peer knows one lane only.
+    single: bool,
+    max_queued: usize,
+    watch: Arc<Watch>,
 }
 
 #[derive(Debug)]
 struct State<S> {
-    stream: Option<S>,
-    /// Pieces to write, and behind them the frames that have not been cut off the block.
-    queue: VecDeque<Bytes>,
-    block: BytesMut,
-    queued: usize,
-    credit: SendCredit,
-    packets: PacketBudget,
+    lanes: [Lane<S>; Priority::COUNT],
+    /// Messages given.
+    given: u64,
+    /// Somebody wants to know when more are given.
+    watched: bool,
+    /// There is a link.
+    attached: bool,
     /// This side closes: nothing is queued any more.
     closing: Option<CloseReason>,
     delivered: bool,
     ended: bool,
     failed: Option<StreamError>,
-    sender: Option<Waker>,
     closer: Option<Waker>,
-    /// The connection's task, when it waits.
-    pump: Option<Waker>,
+    /// The part of the connection's task that writes, when it waits.
+    writer: Option<Waker>,
+    /// The part that opens streams, when it waits.
+    opener: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Lane<S> {
+    out: SendLane,
+    stream: Option<S>,
+    /// Something is to be written, and there is no stream yet.
+    wanted: bool,
+    sender: Option<Waker>,
 }
 
 /// Why a message was not taken.
 pub(super) enum PushError {
     /// This side is closing, for this reason.
     Closing(CloseReason),
-    /// The link has ended, and says why.
+    /// The connection has ended, and says why.
     Ended,
 }
 
 impl<S: SendStream> Outbox<S> {
-    /// For a peer that announced this window.
-    pub(super) fn new(window: u64) -> Self {
+    /// For a peer that knows one lane only, if `single`.
+    pub(super) fn new(terms: LaneTerms, single: bool, watch: Arc<Watch>) -> Self {
+        let lane =
+            |_| Lane { out: SendLane::new(terms), stream: None, wanted: false, sender: None };
+        let mut lanes: [Lane<S>; Priority::COUNT] = std::array::from_fn(lane);
+        // Most connections need it, so it is opened before it is wanted.
+        lanes[Priority::Normal.index()].wanted = true;
         let state = State {
-            stream: None,
-            queue: VecDeque::from([Bytes::from_owner([StreamKind::Lane.to_byte()])]),
-            block: BytesMut::new(),
-            queued: 1,
-            credit: SendCredit::new(window),
-            packets: PacketBudget::default(),
+            lanes,
+            given: 0,
+            watched: false,
+            attached: true,
             closing: None,
             delivered: false,
             ended: false,
             failed: None,
-            sender: None,
             closer: None,
-            pump: None,
+            writer: None,
+            opener: None,
         };
-        Self { state: Mutex::new(state), turns: Turns::default() }
+        Self {
+            state: Mutex::new(state),
+            turns: Default::default(),
+            single,
+            max_queued: terms.max_queued,
+            watch,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    const fn lane_of(&self, priority: Priority) -> usize {
+        if self.single { Priority::Normal.index() } else { priority.index() }
+    }
+
     /// Takes a message, when there is credit and room for it. If the future is dropped before, the
     /// message is not sent; after, it is.
-    pub(super) async fn push(&self, message: Bytes) -> Result<(), PushError> {
-        if self.turns.is_free() {
-            if let Poll::Ready(result) = self.poll_push(None, &message) {
+    pub(super) async fn push(&self, priority: Priority, message: Bytes) -> Result<(), PushError> {
+        let lane = self.lane_of(priority);
+        let turns = &self.turns[lane];
+        if turns.is_free() {
+            if let Poll::Ready(result) = self.poll_push(lane, None, &message) {
                 return result;
             }
         }
-        let _turn = self.turns.take().await;
-        poll_fn(|cx| self.poll_push(Some(cx.waker()), &message)).await
+        let _turn = turns.take().await;
+        poll_fn(|cx| self.poll_push(lane, Some(cx.waker()), &message)).await
     }
 
-    fn poll_push(&self, waker: Option<&Waker>, message: &Bytes) -> Poll<Result<(), PushError>> {
+    /// Takes a message if there is credit and room for it at once, and nobody waits; `false` if not.
+    pub(super) fn try_push(&self, priority: Priority, message: &Bytes) -> Result<bool, PushError> {
+        let lane = self.lane_of(priority);
+        if !self.turns[lane].is_free() {
+            return Ok(false);
+        }
+        match self.poll_push(lane, None, message) {
+            Poll::Ready(result) => result.map(|()| true),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn poll_push(
+        &self,
+        lane: usize,
+        waker: Option<&Waker>,
+        message: &Bytes,
+    ) -> Poll<Result<(), PushError>> {
         let mut state = self.state();
-        if let Some(reason) = &state.closing {
-            return Poll::Ready(Err(PushError::Closing(reason.clone())));
+        if let Some(error) = state.takes_no_more() {
+            return Poll::Ready(Err(error));
         }
-        if state.ended || state.failed.is_some() {
-            return Poll::Ready(Err(PushError::Ended));
-        }
-        if state.queued >= MAX_QUEUED || !state.credit.try_take(message.len()) {
+        if !state.lanes[lane].out.try_push(message) {
             if let Some(waker) = waker {
-                state.sender = Some(waker.clone());
+                state.lanes[lane].sender = Some(waker.clone());
             }
             return Poll::Pending;
         }
-        state.append(message);
-        let wake = state.write_soon();
-        drop(state);
-        wake.into_iter().for_each(Waker::wake);
+        self.pushed(state, lane);
         Poll::Ready(Ok(()))
     }
 
-    /// The lane's stream is open.
-    pub(super) fn set_stream(&self, stream: S) {
-        self.state().stream = Some(stream);
+    /// A message was taken.
+    fn pushed(&self, mut state: MutexGuard<'_, State<S>>, lane: usize) {
+        state.given += 1;
+        let wake = state.write_soon(lane);
+        let watched = std::mem::take(&mut state.watched);
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        if watched {
+            self.watch.wake();
+        }
+    }
+
+    /// Keeps a place for a message of this size, when there is credit and room for it. If the future
+    /// is dropped before, none is kept.
+    pub(super) async fn reserve(&self, priority: Priority, size: usize) -> Result<(), PushError> {
+        let lane = self.lane_of(priority);
+        let turns = &self.turns[lane];
+        if turns.is_free() {
+            if let Poll::Ready(result) = self.poll_reserve(lane, None, size) {
+                return result;
+            }
+        }
+        let _turn = turns.take().await;
+        poll_fn(|cx| self.poll_reserve(lane, Some(cx.waker()), size)).await
+    }
+
+    fn poll_reserve(
+        &self,
+        lane: usize,
+        waker: Option<&Waker>,
+        size: usize,
+    ) -> Poll<Result<(), PushError>> {
+        let mut state = self.state();
+        if let Some(error) = state.takes_no_more() {
+            return Poll::Ready(Err(error));
+        }
+        if state.lanes[lane].out.try_reserve(size) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(waker) = waker {
+            state.lanes[lane].sender = Some(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// Takes a message for which a place of this size was kept.
+    pub(super) fn push_reserved(
+        &self,
+        priority: Priority,
+        size: usize,
+        message: &Bytes,
+    ) -> Result<(), PushError> {
+        let lane = self.lane_of(priority);
+        let mut state = self.state();
+        if let Some(error) = state.takes_no_more() {
+            return Err(error);
+        }
+        state.lanes[lane].out.push_reserved(size, message);
+        // It may need less than was kept.
+        let sender = state.lanes[lane].sender.take();
+        self.pushed(state, lane);
+        sender.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Gives a place back.
+    pub(super) fn give_back(&self, priority: Priority, size: usize) {
+        let sender = {
+            let mut state = self.state();
+            let lane = &mut state.lanes[self.lane_of(priority)];
+            lane.out.give_back(size);
+            lane.sender.take()
+        };
+        sender.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes the watch when more is given.
+    pub(super) fn watch(&self) {
+        self.state().watched = true;
+    }
+
+    /// Messages given so far.
+    pub(super) fn given(&self) -> u64 {
+        self.state().given
+    }
+
+    /// How many bytes of each priority may be queued.
+    pub(super) const fn max_queued(&self) -> usize {
+        self.max_queued
+    }
+
+    /// Bytes of this priority that no stream has carried yet.
+    pub(super) fn queued(&self, priority: Priority) -> usize {
+        self.state().lanes[self.lane_of(priority)].out.queued()
+    }
+
+    /// How far the messages of each priority came.
+    pub(super) fn progress(&self) -> [Progress; Priority::COUNT] {
+        let state = self.state();
+        std::array::from_fn(|lane| state.lanes[lane].out.progress())
+    }
+
+    /// Waits for a lane that wants a stream; says where it is to begin.
+    pub(super) async fn wants_stream(&self) -> Priority {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            let wanting = |lane: &&Priority| {
+                let lane = &state.lanes[lane.index()];
+                lane.wanted && lane.stream.is_none()
+            };
+            if let Some(&priority) = Priority::ALL.iter().find(wanting) {
+                return Poll::Ready(priority);
+            }
+            state.opener = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The lane's stream is open. `preamble` says what goes first, given where the lane goes on.
+    pub(super) async fn set_stream(
+        &self,
+        priority: Priority,
+        mut stream: S,
+        preamble: impl FnOnce(u64) -> Bytes,
+    ) -> Result<(), StreamError> {
+        stream.set_priority(priority.of_stream());
+        // Nobody else writes this lane while it has no stream.
+        let offset = self.state().lanes[priority.index()].out.next_offset();
+        stream.write_all(preamble(offset)).await?;
+        let writer = {
+            let mut state = self.state();
+            state.lanes[priority.index()].stream = Some(stream);
+            state.writer.take()
+        };
+        writer.into_iter().for_each(Waker::wake);
+        Ok(())
     }
 
     /// Writes out what is queued, again and again, until this side closes and all is written: then it
-    /// gives the stream back.
-    pub(super) async fn drain(&self) -> Result<S, StreamError> {
+    /// gives the streams back.
+    pub(super) async fn drain(&self) -> Result<Vec<S>, StreamError> {
         poll_fn(|cx| {
             let mut state = self.state();
             let written = state.write(cx);
-            let sender = if state.queued < MAX_QUEUED { state.sender.take() } else { None };
+            let mut wake: [Option<Waker>; Priority::COUNT] = [const { None }; Priority::COUNT];
+            for (lane, wake) in state.lanes.iter_mut().zip(&mut wake) {
+                if lane.out.has_room() {
+                    *wake = lane.sender.take();
+                }
+            }
             let result = match written {
                 Err(error) => Poll::Ready(Err(error)),
-                Ok(()) if state.closing.is_some() && state.queued == 0 => {
-                    state.stream.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream)))
+                Ok(()) if state.closing.is_some() && state.is_written() => {
+                    let streams = state.lanes.iter_mut().filter_map(|lane| lane.stream.take());
+                    Poll::Ready(Ok(streams.collect()))
                 }
                 Ok(()) => Poll::Pending,
             };
-            state.pump = Some(cx.waker().clone());
+            state.writer = Some(cx.waker().clone());
             drop(state);
-            sender.into_iter().for_each(Waker::wake);
+            wake.into_iter().flatten().for_each(Waker::wake);
             result
         })
         .await
     }
 
     /// The peer's program has taken this much.
-    pub(super) fn on_taken(&self, total: u64) -> Result<(), CreditError> {
+    pub(super) fn on_taken(&self, lane: Priority, total: u64) -> Result<(), CreditError> {
         let (result, sender) = {
             let mut state = self.state();
-            (state.credit.on_taken(total), state.sender.take())
+            let lane = &mut state.lanes[lane.index()];
+            (lane.out.on_taken(total), lane.sender.take())
         };
         sender.into_iter().for_each(Waker::wake);
         result
     }
 
     /// The peer's engine has read up to here. Called by the task that drains, which goes on to do so.
-    pub(super) fn on_read(&self, offset: u64) -> Result<(), CreditError> {
-        let (result, pump) = {
+    pub(super) fn on_read(&self, lane: Priority, offset: u64) -> Result<(), CreditError> {
+        let (result, writer) = {
             let mut state = self.state();
-            (state.packets.on_read(offset), state.pump.take())
+            (state.lanes[lane.index()].out.on_read(offset), state.writer.take())
         };
-        pump.into_iter().for_each(Waker::wake);
+        writer.into_iter().for_each(Waker::wake);
         result
     }
 
-    /// Takes no further messages, and lets the task finish the stream once it has written the rest.
+    /// The link is lost; another may follow.
+    pub(super) fn detach(&self) {
+        let streams: Vec<_> = {
+            let mut state = self.state();
+            state.attached = false;
+            state.failed = None;
+            state.writer = None;
+            state.opener = None;
+            state.lanes.iter_mut().filter_map(|lane| lane.stream.take()).collect()
+        };
+        drop(streams);
+    }
+
+    /// There is a next link, on which the lanes go on.
+    pub(super) fn attach(&self) {
+        let mut state = self.state();
+        state.attached = true;
+        for lane in &mut state.lanes {
+            lane.out.rewind();
+            lane.wanted |= lane.out.queued() > 0;
+        }
+    }
+
+    /// Takes no further messages, and lets the task finish the streams once it has written the rest.
     pub(super) fn close(&self, reason: CloseReason) {
-        let (sender, pump) = {
+        let wake = {
             let mut state = self.state();
             state.closing.get_or_insert(reason);
-            (state.sender.take(), state.pump.take())
+            let mut wake = state.take_senders();
+            wake.extend(state.writer.take());
+            wake
         };
-        sender.into_iter().chain(pump).for_each(Waker::wake);
+        wake.into_iter().for_each(Waker::wake);
     }
 
     /// Waits, after a close, until the peer's transport has everything, or never will.
@@ -202,87 +400,70 @@ impl<S: SendStream> Outbox<S> {
         closer.into_iter().for_each(Waker::wake);
     }
 
-    /// The link has ended.
+    /// The connection has ended.
     pub(super) fn end(&self) {
-        let (sender, closer) = {
+        let wake = {
             let mut state = self.state();
             state.ended = true;
-            (state.sender.take(), state.closer.take())
+            let mut wake = state.take_senders();
+            wake.extend(state.closer.take());
+            wake
         };
-        sender.into_iter().chain(closer).for_each(Waker::wake);
+        wake.into_iter().for_each(Waker::wake);
     }
 }
 
 impl<S: SendStream> State<S> {
-    fn append(&mut self, message: &Bytes) {
-        if self.block.capacity() - self.block.len() < frame::MAX_HEADER + COPY_UP_TO {
-            self.cut();
-            self.block.reserve(BLOCK);
-        }
-        let before = self.block.len();
-        frame::put_length(&mut self.block, message.len());
-        self.queued += self.block.len() - before + message.len();
-        if message.len() <= COPY_UP_TO {
-            self.block.extend_from_slice(message);
-        } else {
-            self.cut();
-            self.queue.push_back(message.clone());
+    /// Why no message is taken, if so.
+    fn takes_no_more(&self) -> Option<PushError> {
+        match &self.closing {
+            Some(reason) => Some(PushError::Closing(reason.clone())),
+            None => self.ended.then_some(PushError::Ended),
         }
     }
 
-    /// Puts the frames of the block into the queue.
-    fn cut(&mut self) {
-        if !self.block.is_empty() {
-            self.queue.push_back(self.block.split().freeze());
-        }
+    fn take_senders(&mut self) -> Vec<Waker> {
+        self.lanes.iter_mut().filter_map(|lane| lane.sender.take()).collect()
     }
 
     /// Writes at once if the lane is not under load; otherwise returns the task to wake for it. A
     /// task that does not wait will look by itself.
-    fn write_soon(&mut self) -> Option<Waker> {
-        let pump = self.pump.take()?;
-        if self.packets.is_ample() && self.write(&mut Context::from_waker(&pump)).is_ok() {
-            self.pump = Some(pump);
-            return None;
+    fn write_soon(&mut self, lane: usize) -> Option<Waker> {
+        let Lane { out, stream, wanted, .. } = &mut self.lanes[lane];
+        let Some(stream) = stream else {
+            *wanted = true;
+            return if self.attached { self.opener.take() } else { None };
+        };
+        let writer = self.writer.take()?;
+        if self.failed.is_none() && out.is_ample() {
+            match out.write(stream, &mut Context::from_waker(&writer)) {
+                Ok(()) => {
+                    self.writer = Some(writer);
+                    return None;
+                }
+                Err(error) => self.failed = Some(error),
+            }
         }
-        Some(pump)
+        Some(writer)
     }
 
-    /// Writes what is queued, as far as the transport and the budget have room.
+    /// Writes what is queued, the most urgent first, as far as the transport and the budgets have
+    /// room.
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), StreamError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        loop {
-            if self.queue.is_empty() && !self.block.is_empty() {
-                self.queue.push_back(self.block.split().freeze());
+        for Lane { out, stream, .. } in &mut self.lanes {
+            let Some(stream) = stream else { continue };
+            if let Err(error) = out.write(stream, cx) {
+                self.failed = Some(error.clone());
+                return Err(error);
             }
-            let room = self.packets.room();
-            let Some(piece) = self.queue.front_mut().filter(|_| room > 0) else { return Ok(()) };
-            let before = piece.len();
-            let polled = if before <= room {
-                stream.poll_write(cx, piece)
-            } else {
-                let mut part = piece.slice(..room);
-                let polled = stream.poll_write(cx, &mut part);
-                piece.advance(room - part.len());
-                polled
-            };
-            match polled {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    self.failed = Some(error.clone());
-                    return Err(error);
-                }
-                Poll::Pending => return Ok(()),
-            }
-            let written = before - piece.len();
-            if piece.is_empty() {
-                self.queue.pop_front();
-            }
-            self.queued -= written;
-            self.packets.on_written(written);
         }
+        Ok(())
+    }
+
+    fn is_written(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.out.queued() == 0)
     }
 }

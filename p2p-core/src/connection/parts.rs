@@ -5,21 +5,21 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Which parts were woken, and the task they are parts of.
 #[derive(Debug)]
 struct Woken {
-    parts: AtomicU8,
+    parts: AtomicU16,
     task: Mutex<Option<Waker>>,
 }
 
 #[derive(Debug)]
 struct PartWaker {
     woken: Arc<Woken>,
-    bit: u8,
+    bit: u16,
 }
 
 impl Wake for PartWaker {
@@ -34,7 +34,7 @@ impl Wake for PartWaker {
     }
 }
 
-/// The parts of one task, up to eight. All of them count as woken at first.
+/// The parts of one task, up to sixteen. All of them count as woken at first.
 #[derive(Debug)]
 pub(super) struct Parts<const N: usize> {
     woken: Arc<Woken>,
@@ -44,7 +44,7 @@ pub(super) struct Parts<const N: usize> {
 
 impl<const N: usize> Parts<N> {
     pub(super) fn new() -> Self {
-        let woken = Arc::new(Woken { parts: AtomicU8::new(u8::MAX), task: Mutex::new(None) });
+        let woken = Arc::new(Woken { parts: AtomicU16::new(u16::MAX), task: Mutex::new(None) });
         let wakers = std::array::from_fn(|part| {
             Waker::from(Arc::new(PartWaker { woken: woken.clone(), bit: 1 << part }))
         });
@@ -58,6 +58,11 @@ impl<const N: usize> Parts<N> {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
+    }
+
+    /// Whether a part is not done.
+    pub(super) const fn is_going(&self, part: usize) -> bool {
+        self.going[part]
     }
 
     /// Polls a part that was woken and is not done.

@@ -1,20 +1,34 @@
-//! The one task of a connection: writes out what is left in the outbox, hears the peer's control
-//! frames, and reports what was read and taken. Messages are read by those who
+//! The one task of a connection. On a link it writes out what is left in the outbox, hears the peer's
+//! control frames, reports what was read and taken, and sorts the streams that come. When the link is
+//! lost, and both sides agreed to that, it sees to a next one. Messages are read by those who
 //! [receive](super::inbox) them.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Core;
+use super::arrivals;
 use super::parts::Parts;
+use super::paths;
+use super::relink::{Redial, RedialError, Relinked};
+use super::watch;
+use super::{datagram_streams, datagrams};
+use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::CreditError;
-use crate::engine::frame::FrameTooLarge;
+use crate::engine::recv_lane::LaneError;
+use crate::engine::{StreamKind, backoff};
 use crate::error::StreamError;
 use crate::handshake::{ControlReader, HandshakeError};
+use crate::priority::Priority;
+use crate::reconnect::{Backoff, ConnectionState, LostReason};
 use crate::stream::SendStream;
-use crate::transport::Link;
+use crate::transport::{Link, LinkClosed};
 
 /// Why the peer's streams cannot be read any further.
 pub(super) enum PumpError {
@@ -39,8 +53,8 @@ impl From<CreditError> for PumpError {
     }
 }
 
-impl From<FrameTooLarge> for PumpError {
-    fn from(error: FrameTooLarge) -> Self {
+impl From<LaneError> for PumpError {
+    fn from(error: LaneError) -> Self {
         Self::Violation(error.to_string())
     }
 }
@@ -55,34 +69,199 @@ impl From<HandshakeError> for PumpError {
     }
 }
 
-/// Runs until the link has ended.
+type Control<L> = (<L as Link>::SendStream, ControlReader<<L as Link>::RecvStream>);
+
+/// Runs until the connection has ended.
 pub(super) async fn run<L: Link>(
     core: Arc<Core<L>>,
-    control_out: L::SendStream,
-    control_in: ControlReader<L::RecvStream>,
+    control: Control<L>,
+    redial: Option<Box<dyn Redial<L>>>,
 ) {
+    let mut seeker = Seeker { redial, attempts: 0, since: None, last: String::new() };
+    let mut control = control;
+    let end = loop {
+        let handed = match on_link(&core, control, seeker.redial.is_some()).await {
+            Ended::Closed(closed) if core.is_final(&closed) => break of_final(&core, closed),
+            Ended::Closed(_) => None,
+            Ended::Replaced(next) => Some(next),
+        };
+        let Some(backoff) = core.backoff() else { break core.state.get() };
+        core.detach();
+        // A link on which the peer let this side in ends the search; the next one is another.
+        let goes_on = matches!(core.state.get(), ConnectionState::Reconnecting { .. });
+        if !goes_on || seeker.since.is_none() {
+            seeker = Seeker { attempts: 0, since: Some(Instant::now()), ..seeker };
+        }
+        let next = match handed {
+            Some(next) => Ok(next),
+            None => seeker.seek(&core, &backoff).await,
+        };
+        match next {
+            Ok(Relinked { link, control: next, standing }) => {
+                if let Err(PumpError::Violation(detail)) = core.attach(link, standing) {
+                    core.violate(detail);
+                }
+                if core.state.get().is_over() {
+                    let end = core.state.get();
+                    let closed = match &end {
+                        ConnectionState::Closed(reason) => (reason.cause, &*reason.message),
+                        _ => (CloseCause::Dropped, ""),
+                    };
+                    core.link().close(closed.0.to_wire(), closed.1);
+                    break end;
+                }
+                control = next;
+                if seeker.redial.is_none() {
+                    // The side that dialled waits until it hears that it was let in.
+                    core.state.set(ConnectionState::Resumed);
+                }
+            }
+            Err(reason) => break core.lost(reason),
+        }
+    };
+    core.state.set(end);
+    if let Some(late) = core.handover.end() {
+        late.link.close(CloseCause::NotResumable.to_wire(), "");
+    }
+    core.outbox.end();
+    // Whoever waits for messages waits in vain.
+    core.inbox.complete();
+}
+
+/// How a connection is that ended with its link.
+fn of_final<L: Link>(core: &Core<L>, closed: LinkClosed) -> ConnectionState {
+    let reason = CloseReason::from(closed);
+    if reason.cause == CloseCause::NotResumable && reason.by == ClosedBy::Peer {
+        return core.lost(LostReason::PeerRestarted);
+    }
+    ConnectionState::Closed(reason)
+}
+
+/// Looks for a next link.
+struct Seeker<L: Link> {
+    /// On the side that dialled.
+    redial: Option<Box<dyn Redial<L>>>,
+    /// How many were made since there was a link; the peer takes only ever greater numbers.
+    attempts: u32,
+    since: Option<Instant>,
+    last: String,
+}
+
+impl<L: Link> Seeker<L> {
+    async fn seek(&mut self, core: &Core<L>, backoff: &Backoff) -> Result<Relinked<L>, LostReason> {
+        let since = self.since.unwrap_or_else(Instant::now);
+        let left = backoff.give_up.saturating_sub(since.elapsed());
+        let found = timeout(left, first_of(core.state.over(), self.search(core, backoff))).await;
+        match found {
+            Ok(Some(found)) => found,
+            // Somebody closed the connection, which changes its state no more.
+            Ok(None) => Err(LostReason::PeerRestarted),
+            Err(_) => {
+                let attempts = if self.redial.is_some() { self.attempts } else { 0 };
+                Err(LostReason::GaveUp { attempts, last: std::mem::take(&mut self.last) })
+            }
+        }
+    }
+
+    async fn search(
+        &mut self,
+        core: &Core<L>,
+        backoff: &Backoff,
+    ) -> Result<Relinked<L>, LostReason> {
+        let Some(redial) = &self.redial else {
+            let next = backoff.give_up;
+            core.state.set(ConnectionState::Reconnecting { attempt: 0, next });
+            return Ok(core.handover.take().await);
+        };
+        loop {
+            self.attempts += 1;
+            let next = backoff::delay(backoff, self.attempts, redial.random());
+            core.state.set(ConnectionState::Reconnecting { attempt: self.attempts, next });
+            sleep(next).await;
+            let number = core.next_attempt();
+            match redial.redial(number, core.inbox.standing(), backoff.attempt).await {
+                Ok(next) => return Ok(next),
+                Err(RedialError::Never(reason)) => return Err(reason),
+                Err(RedialError::Later(words)) => self.last = words,
+            }
+        }
+    }
+}
+
+/// What `second` comes to, unless `first` comes to anything before.
+async fn first_of<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> Option<B> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => second.as_mut().poll(cx).map(Some),
+    })
+    .await
+}
+
+/// How the time on a link ends.
+enum Ended<L: Link> {
+    Closed(LinkClosed),
+    /// The peer has come back on another before this side missed it.
+    Replaced(Relinked<L>),
+}
+
+/// Runs until the link has ended.
+async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: bool) -> Ended<L> {
+    let (control_out, control_in) = control;
+    let link = core.link();
     let violated = |error| match error {
         PumpError::Closed => {}
         PumpError::Violation(detail) => core.violate(detail),
     };
-    {
-        let mut control = pin!(listen(&core, control_in));
-        let mut sending = pin!(transmit(&core));
-        let mut reports = pin!(report(&core, control_out));
-        let mut ended = pin!(core.link.closed());
-        let mut parts = Parts::<4>::new();
-        // In this order, so that simulated runs repeat; what the first finds out concerns the next
-        // two.
-        poll_fn(|cx| {
-            parts.enter(cx);
-            let _ = parts.poll(0, control.as_mut()).map(violated);
-            let _ = parts.poll(1, sending.as_mut()).map(violated);
-            let _ = parts.poll(2, reports.as_mut()).map(violated);
-            parts.poll(3, ended.as_mut())
-        })
-        .await;
+    let mut listening = pin!(listen(core, control_in));
+    let mut sending = pin!(transmit(core));
+    let mut opening = pin!(open_lanes(core, &*link));
+    let mut reporting = pin!(report(core, control_out));
+    let mut sorting = pin!(arrivals::sort(core, &*link));
+    let mut replaced = pin!(core.handover.take());
+    let mut ended = pin!(link.closed());
+    let mut speaking = pin!(watch::speak(core, &*link));
+    let mut watching = pin!(watch::watch(core, &*link, redials));
+    let mut judging = pin!(paths::judge(core, &*link));
+    let mut collecting = pin!(datagrams::collect(core, &*link));
+    let mut streaming = pin!(datagram_streams::send(core, &*link));
+    let mut receiving = pin!(datagram_streams::receive(core));
+    let mut parts = Parts::<13>::new();
+    let mut closed = None;
+    // In this order, so that simulated runs repeat; what the first finds out concerns the next ones.
+    let ended = poll_fn(|cx| {
+        parts.enter(cx);
+        let _ = parts.poll(0, listening.as_mut()).map(violated);
+        let _ = parts.poll(1, opening.as_mut()).map(violated);
+        let _ = parts.poll(2, sending.as_mut()).map(violated);
+        let _ = parts.poll(3, reporting.as_mut()).map(violated);
+        let sorted = parts.poll(4, sorting.as_mut()).map(violated).is_ready();
+        let _ = parts.poll(7, speaking.as_mut()).map(violated);
+        let _ = parts.poll(8, watching.as_mut()).map(violated);
+        let _ = parts.poll(9, judging.as_mut());
+        let _ = parts.poll(10, collecting.as_mut());
+        let _ = parts.poll(11, streaming.as_mut()).map(violated);
+        let _ = parts.poll(12, receiving.as_mut());
+        if let Poll::Ready(next) = parts.poll(5, replaced.as_mut()) {
+            return Poll::Ready(Ended::Replaced(next));
+        }
+        if let Poll::Ready(reason) = parts.poll(6, ended.as_mut()) {
+            closed = Some(reason);
+        }
+        // What had arrived before the end is sorted first: it can still be received.
+        if closed.is_some() && !sorted && parts.is_going(4) {
+            return Poll::Pending;
+        }
+        closed.take().map_or(Poll::Pending, |reason| Poll::Ready(Ended::Closed(reason)))
+    })
+    .await;
+    if let Ended::Replaced(_) = ended {
+        link.close(CloseCause::LinkReplaced.to_wire(), "");
     }
-    core.outbox.end();
+    ended
 }
 
 /// Hears what the peer's engine says.
@@ -92,10 +271,15 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
             Ok(payload) => ControlFrame::decode(&payload),
             Err(error) => return error.into(),
         };
+        core.hear();
         let heard = match frame {
-            Some(ControlFrame::Taken(total)) => core.outbox.on_taken(total),
-            Some(ControlFrame::Read(offset)) => core.outbox.on_read(offset),
-            Some(ControlFrame::Admitted) | None => Ok(()),
+            Some(ControlFrame::Taken(lane, total)) => core.outbox.on_taken(lane, total),
+            Some(ControlFrame::Read(lane, offset)) => core.outbox.on_read(lane, offset),
+            Some(ControlFrame::Admitted) => {
+                core.admitted();
+                Ok(())
+            }
+            None => Ok(()),
         };
         if let Err(error) = heard {
             return error.into();
@@ -103,14 +287,36 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
     }
 }
 
+/// Opens a stream for each lane that wants one.
+async fn open_lanes<L: Link>(core: &Core<L>, link: &L) -> PumpError {
+    loop {
+        let lane = core.outbox.wants_stream().await;
+        let Ok(stream) = link.open_uni().await else { return PumpError::Closed };
+        let preamble = |offset| preamble(lane, offset, core.peer.version);
+        if let Err(error) = core.outbox.set_stream(lane, stream, preamble).await {
+            return error.into();
+        }
+    }
+}
+
+/// What a lane's stream begins with: what it is, and since version 2 where it goes on.
+fn preamble(lane: Priority, offset: u64, version: u16) -> Bytes {
+    let mut out = BytesMut::with_capacity(9);
+    out.put_u8(StreamKind::Lane(lane).to_byte());
+    if version >= 2 {
+        out.put_u64(offset);
+    }
+    out.freeze()
+}
+
 /// Writes out what sends left in the outbox, and the end of it when this side closes.
 async fn transmit<L: Link>(core: &Core<L>) -> PumpError {
-    let Ok(stream) = core.link.open_uni().await else { return PumpError::Closed };
-    core.outbox.set_stream(stream);
     let finished = async {
-        let mut stream = core.outbox.drain().await?;
-        stream.finish()?;
-        stream.finished().await
+        for mut stream in core.outbox.drain().await? {
+            stream.finish()?;
+            stream.finished().await?;
+        }
+        Ok::<_, StreamError>(())
     };
     match finished.await {
         Ok(()) => {
@@ -123,10 +329,26 @@ async fn transmit<L: Link>(core: &Core<L>) -> PumpError {
 
 /// Tells the peer's engine how much was read and taken.
 async fn report<L: Link>(core: &Core<L>, mut control: L::SendStream) -> PumpError {
+    if core.lost_links() > 0 {
+        if let Err(error) = announce(core, &mut control).await {
+            return error.into();
+        }
+    }
     loop {
         let frame = core.inbox.report().await;
         if let Err(error) = control.write_all(frame.encode()).await {
             return error.into();
         }
     }
+}
+
+/// On a next link: that it is accepted, and where the lanes stand.
+async fn announce<L: Link>(core: &Core<L>, control: &mut L::SendStream) -> Result<(), StreamError> {
+    let mut out = BytesMut::new();
+    out.extend_from_slice(&ControlFrame::Admitted.encode());
+    for (lane, (end, taken)) in Priority::ALL.into_iter().zip(core.inbox.standing()) {
+        out.extend_from_slice(&ControlFrame::Read(lane, end).encode());
+        out.extend_from_slice(&ControlFrame::Taken(lane, taken).encode());
+    }
+    control.write_all(out.freeze()).await
 }

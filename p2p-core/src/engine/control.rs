@@ -4,17 +4,19 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::engine::frame;
+use crate::priority::Priority;
 
 /// A frame of the control stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ControlFrame {
     /// The acceptor's admission hook has let the dialler in.
     Admitted,
-    /// How much the program has taken of the messages sent so far, as [`credit`](super::credit)
+    /// How much the program has taken of a lane's messages so far, as [`credit`](super::credit)
     /// counts it.
-    Taken(u64),
-    /// How many bytes of the lane the engine has read so far, for [`packets`](super::packets).
-    Read(u64),
+    Taken(Priority, u64),
+    /// How far the engine has read a lane, for [`packets`](super::packets), and so that the sender
+    /// need keep it no longer.
+    Read(Priority, u64),
 }
 
 const ADMITTED: u8 = 0x01;
@@ -24,14 +26,14 @@ const READ: u8 = 0x03;
 impl ControlFrame {
     /// The frame with its length.
     pub(crate) fn encode(self) -> Bytes {
-        let mut out = BytesMut::with_capacity(10);
+        let mut out = BytesMut::with_capacity(11);
         match self {
             Self::Admitted => {
                 frame::put_length(&mut out, 1);
                 out.put_u8(ADMITTED);
             }
-            Self::Taken(total) => put_count(&mut out, TAKEN, total),
-            Self::Read(total) => put_count(&mut out, READ, total),
+            Self::Taken(lane, total) => put_count(&mut out, TAKEN, total, lane),
+            Self::Read(lane, offset) => put_count(&mut out, READ, offset, lane),
         }
         out.freeze()
     }
@@ -39,19 +41,31 @@ impl ControlFrame {
     /// Reads a frame's payload; `None` is one to ignore. What follows the known fields is ignored
     /// too.
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
-        match payload.split_first()? {
-            (&ADMITTED, _) => Some(Self::Admitted),
-            (&TAKEN, rest) => Some(Self::Taken(u64::from_be_bytes(*rest.first_chunk()?))),
-            (&READ, rest) => Some(Self::Read(u64::from_be_bytes(*rest.first_chunk()?))),
+        let (&kind, rest) = payload.split_first()?;
+        if kind == ADMITTED {
+            return Some(Self::Admitted);
+        }
+        let (count, rest) = rest.split_first_chunk()?;
+        let count = u64::from_be_bytes(*count);
+        let lane =
+            rest.first().map_or(Some(Priority::Normal), |&byte| Priority::from_byte(byte))?;
+        match kind {
+            TAKEN => Some(Self::Taken(lane, count)),
+            READ => Some(Self::Read(lane, count)),
             _ => None,
         }
     }
 }
 
-fn put_count(out: &mut BytesMut, kind: u8, count: u64) {
-    frame::put_length(out, 9);
+/// The normal lane goes without saying: a peer of version 1 knows no other.
+fn put_count(out: &mut BytesMut, kind: u8, count: u64, lane: Priority) {
+    let named = lane != Priority::Normal;
+    frame::put_length(out, 9 + usize::from(named));
     out.put_u8(kind);
     out.put_u64(count);
+    if named {
+        out.put_u8(lane.to_byte());
+    }
 }
 
 #[cfg(test)]
@@ -63,8 +77,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_frame_comes_back_as_it_went(total: u64) {
-            let counts = [ControlFrame::Taken(total), ControlFrame::Read(total)];
-            for sent in counts.into_iter().chain([ControlFrame::Admitted]) {
+            let counts = Priority::ALL.into_iter().flat_map(|lane| {
+                [ControlFrame::Taken(lane, total), ControlFrame::Read(lane, total)]
+            });
+            for sent in counts.chain([ControlFrame::Admitted]) {
                 let encoded = sent.encode();
                 prop_assert_eq!(usize::from(encoded[0]), encoded.len() - 1);
                 prop_assert_eq!(ControlFrame::decode(&encoded[1..]), Some(sent));

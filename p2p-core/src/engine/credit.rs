@@ -33,6 +33,8 @@ pub(crate) struct SendCredit {
 pub(crate) enum CreditError {
     #[error("more messages were reported taken than were sent")]
     MoreThanSent,
+    #[error("more was reported read than was sent")]
+    ReadBeyondSent,
     #[error("more messages were sent than the receive queue of {window} bytes holds")]
     Overrun { window: u64 },
 }
@@ -51,6 +53,12 @@ impl SendCredit {
             self.sent += cost(size);
         }
         fits
+    }
+
+    /// Gives back what was taken for a message of this size, and takes what one of `used` bytes costs
+    /// instead, if there is one: at most as much.
+    pub(crate) fn exchange(&mut self, size: usize, used: Option<usize>) {
+        self.sent -= cost(size) - used.map_or(0, cost);
     }
 
     /// The peer reports how much its program has taken in all.
@@ -97,6 +105,12 @@ impl RecvCredit {
     /// Whether it is time to report.
     pub(crate) const fn is_due(&self) -> bool {
         self.taken - self.reported >= self.window / 4
+    }
+
+    /// What to report, whether it is time or not.
+    pub(crate) const fn report_now(&mut self) -> u64 {
+        self.reported = self.taken;
+        self.taken
     }
 
     /// What to report, once it is time.

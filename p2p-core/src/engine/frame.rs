@@ -1,4 +1,7 @@
 //! Frames: a length as a QUIC variable-length integer (RFC 9000, section 16), then that many bytes.
+//!
+//! Where compression was agreed, the integer is twice the length, plus one for a payload that is
+//! [packed](super::pack).
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
@@ -14,9 +17,9 @@ const COPY_UP_TO: usize = 1024;
 /// How much is set aside on the word of a frame's length, before its bytes are there.
 const MAX_ADVANCE: usize = 64 * 1024;
 
-/// Writes a frame's length. `length` is at most [`MAX_PAYLOAD`].
+/// Writes a frame's length. `length` is at most twice [`MAX_PAYLOAD`], for lengths with a mark.
 pub(crate) fn put_length(out: &mut BytesMut, length: usize) {
-    debug_assert!(length <= MAX_PAYLOAD, "checked against the configured bound by the caller");
+    debug_assert!(length <= 2 * MAX_PAYLOAD + 1, "checked against the bound by the caller");
     match length {
         0..0x40 => out.put_u8(length as u8),
         0x40..0x4000 => out.put_u16(length as u16 | 0x4000),
@@ -29,6 +32,10 @@ pub(crate) fn put_length(out: &mut BytesMut, length: usize) {
 #[derive(Debug)]
 pub(crate) struct FrameDecoder {
     max: usize,
+    /// Whether lengths carry a mark.
+    marked: bool,
+    /// Where the last whole frame ended.
+    offset: u64,
     chunk: Bytes,
     /// The part of a frame that came in earlier chunks: its length, then its payload.
     state: State,
@@ -38,8 +45,15 @@ pub(crate) struct FrameDecoder {
 enum State {
     /// `have` of the length's bytes are there.
     Header { bytes: [u8; 8], have: usize },
-    /// `payload` has the first of `length` bytes.
-    Payload { payload: BytesMut, length: usize },
+    /// `payload` has the first of `length` bytes, after a header of `header` bytes.
+    Payload { payload: BytesMut, length: usize, mark: bool, header: usize },
+}
+
+/// A frame's payload, and whether it was marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) payload: Bytes,
+    pub(crate) mark: bool,
 }
 
 impl State {
@@ -57,7 +71,17 @@ pub(crate) struct FrameTooLarge {
 impl FrameDecoder {
     /// Accepts payloads of up to `max` bytes.
     pub(crate) const fn new(max: usize) -> Self {
-        Self { max, chunk: Bytes::new(), state: State::START }
+        Self::marked(max, false, 0)
+    }
+
+    /// Of frames whose lengths carry a mark, if `marked`, the first of them at `offset`.
+    pub(crate) const fn marked(max: usize, marked: bool, offset: u64) -> Self {
+        Self { max, marked, offset, chunk: Bytes::new(), state: State::START }
+    }
+
+    /// Where the last whole frame ended: all bytes of frames so far, from the first one's offset.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Takes the next chunk. All frames of the one before must have been taken by
@@ -72,8 +96,8 @@ impl FrameDecoder {
         self.chunk.is_empty() && matches!(self.state, State::Header { have: 0, .. })
     }
 
-    /// The next payload, or `None` if the chunk does not hold the rest of one.
-    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, FrameTooLarge> {
+    /// The next frame, or `None` if the chunk does not hold the rest of one.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame>, FrameTooLarge> {
         loop {
             match &mut self.state {
                 State::Header { bytes, have } => {
@@ -81,35 +105,39 @@ impl FrameDecoder {
                     else {
                         return Ok(None);
                     };
-                    let size = 1 << (first >> 6);
-                    let take = (size - *have).min(self.chunk.len());
+                    let header = 1 << (first >> 6);
+                    let take = (header - *have).min(self.chunk.len());
                     self.chunk.copy_to_slice(&mut bytes[*have..*have + take]);
                     *have += take;
-                    if *have < size {
+                    if *have < header {
                         return Ok(None);
                     }
-                    let length = read_varint(&bytes[..size]);
+                    let value = read_varint(&bytes[..header]);
+                    let (length, mark) =
+                        if self.marked { (value >> 1, value & 1 == 1) } else { (value, false) };
                     if length > self.max as u64 {
                         return Err(FrameTooLarge { max: self.max, actual: length });
                     }
                     let length = length as usize;
                     if length <= self.chunk.len() {
                         self.state = State::START;
-                        return Ok(Some(self.slice(length)));
+                        self.offset += (header + length) as u64;
+                        return Ok(Some(Frame { payload: self.slice(length), mark }));
                     }
                     let payload = BytesMut::with_capacity(length.min(MAX_ADVANCE));
-                    self.state = State::Payload { payload, length };
+                    self.state = State::Payload { payload, length, mark, header };
                 }
-                State::Payload { payload, length } => {
+                State::Payload { payload, length, mark, header } => {
                     let take = (*length - payload.len()).min(self.chunk.len());
                     payload.extend_from_slice(&self.chunk[..take]);
                     self.chunk.advance(take);
                     if payload.len() < *length {
                         return Ok(None);
                     }
-                    let whole = std::mem::take(payload).freeze();
+                    self.offset += (*header + *length) as u64;
+                    let frame = Frame { payload: std::mem::take(payload).freeze(), mark: *mark };
                     self.state = State::START;
-                    return Ok(Some(whole));
+                    return Ok(Some(frame));
                 }
             }
         }
@@ -154,11 +182,12 @@ mod tests {
         let mut rest = stream.clone();
         for &cut in cuts.iter().chain([&usize::MAX]) {
             decoder.push(rest.split_to(cut.min(rest.len())));
-            while let Some(payload) = decoder.next()? {
-                got.push(payload.to_vec());
+            while let Some(frame) = decoder.next()? {
+                got.push(frame.payload.to_vec());
             }
         }
         assert!(decoder.is_between_frames());
+        assert_eq!(decoder.offset(), stream.len() as u64);
         Ok(got)
     }
 
@@ -172,13 +201,33 @@ mod tests {
         }
 
         #[test]
+        fn marks_come_back_with_their_frames(
+            frames in prop::collection::vec((0usize..40_000, any::<bool>()), 1..8),
+            start: u32,
+        ) {
+            let mut out = BytesMut::new();
+            for &(length, mark) in &frames {
+                put_length(&mut out, length * 2 + usize::from(mark));
+                out.put_bytes(7, length);
+            }
+            let end = u64::from(start) + out.len() as u64;
+            let mut decoder = FrameDecoder::marked(40_000, true, start.into());
+            decoder.push(out.freeze());
+            for (length, mark) in frames {
+                let frame = decoder.next().expect("fits").expect("whole");
+                prop_assert_eq!((frame.payload.len(), frame.mark), (length, mark));
+            }
+            prop_assert_eq!(decoder.offset(), end);
+        }
+
+        #[test]
         fn any_bytes_decode_or_fail_but_never_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let mut decoder = FrameDecoder::new(100);
             decoder.push(bytes.into());
-            while let Ok(Some(payload)) = decoder.next() {
-                prop_assert!(payload.len() <= 100);
+            while let Ok(Some(frame)) = decoder.next() {
+                prop_assert!(frame.payload.len() <= 100);
             }
         }
     }
@@ -208,8 +257,8 @@ mod tests {
         let mut decoder = FrameDecoder::new(4000);
         decoder.push(chunk.clone());
         let inside = |part: &Bytes| chunk.as_ptr_range().contains(&part.as_ptr());
-        let small = decoder.next().expect("fits").expect("whole");
-        let large = decoder.next().expect("fits").expect("whole");
+        let small = decoder.next().expect("fits").expect("whole").payload;
+        let large = decoder.next().expect("fits").expect("whole").payload;
         assert!(!inside(&small), "copied");
         assert!(inside(&large), "a slice, not a copy");
     }

@@ -10,10 +10,11 @@ use crate::config::ConnectionConfig;
 use crate::engine::{StreamKind, frame};
 use crate::error::ProtocolError;
 use crate::options::MAX_CREDENTIAL;
+use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
 
 /// The versions of the protocol between engines that this one speaks.
-pub(crate) const VERSIONS: (u16, u16) = (1, 1);
+pub(crate) const VERSIONS: (u16, u16) = (1, 2);
 /// The most bytes of a hello: a full credential, the names of as many listeners as a node can have,
 /// and room for later fields.
 pub(crate) const MAX_HELLO: usize = 4096;
@@ -30,8 +31,29 @@ pub(crate) struct Hello {
     pub(crate) credential: Bytes,
     /// The largest message this side accepts.
     pub(crate) max_message_size: u64,
-    /// How much may wait in this side's inbox, as [`credit`](super::credit) counts it.
+    /// How much may wait in each lane of this side's inbox, as [`credit`](super::credit) counts it.
     pub(crate) receive_window: u64,
+    /// From the side that dialled, since version 2: which of its connections this is about.
+    pub(crate) claim: Claim,
+}
+
+/// Which of the dialler's connections a link is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// The dialler's number for it, never used for another: they count up from a random one, so that
+    /// those of a process that was started again are not those of the former one.
+    pub(crate) number: u64,
+    /// 0 for a new one; otherwise how many links the dialler has asked for to go on with it.
+    pub(crate) attempt: u32,
+    /// Where the dialler's receiving lanes stand, in the order of [`Priority::ALL`].
+    pub(crate) standing: Vec<(u64, u64)>,
+}
+
+impl Claim {
+    /// A standing for each lane, if it is one.
+    pub(crate) fn lanes(&self) -> Option<[(u64, u64); Priority::COUNT]> {
+        self.standing.as_slice().try_into().ok()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,11 +86,12 @@ impl Hello {
     ) -> Self {
         Self {
             versions: VERSIONS,
-            capabilities: Capabilities::ALL,
+            capabilities: config.capabilities(),
             protocols,
             credential,
             max_message_size: config.max_message_size as u64,
             receive_window: config.receive_window as u64,
+            claim: Claim::default(),
         }
     }
 
@@ -83,7 +106,10 @@ impl Hello {
             receive_window: self.receive_window,
         };
         // Serializing into memory has nothing that can fail; an empty hello would be refused.
-        let payload = postcard::to_allocvec(&wire).unwrap_or_default();
+        let mut payload = postcard::to_allocvec(&wire).unwrap_or_default();
+        if self.versions.1 >= 2 {
+            payload.extend(postcard::to_allocvec(&self.claim).unwrap_or_default());
+        }
         let mut out = BytesMut::with_capacity(1 + frame::MAX_HEADER + payload.len());
         out.extend_from_slice(&[StreamKind::Control.to_byte()]);
         frame::put_length(&mut out, payload.len());
@@ -94,8 +120,18 @@ impl Hello {
     /// Reads the payload of a hello's frame.
     pub(crate) fn decode(payload: &[u8]) -> Result<Self, ProtocolError> {
         let violation = |detail: &str| ProtocolError::Violation { detail: detail.to_owned() };
-        let (wire, _later_fields) = postcard::take_from_bytes::<Wire>(payload)
-            .map_err(|_| violation("a hello that cannot be read"))?;
+        let unreadable = |_| violation("a hello that cannot be read");
+        let (wire, rest) = postcard::take_from_bytes::<Wire>(payload).map_err(unreadable)?;
+        let claim = if wire.versions.1 >= 2 {
+            let (claim, _later_fields) =
+                postcard::take_from_bytes::<Claim>(rest).map_err(unreadable)?;
+            claim
+        } else {
+            Claim::default()
+        };
+        if claim.standing.len() > Priority::COUNT {
+            return Err(violation("a claim for more lanes than there are"));
+        }
         if wire.protocols.len() > ConnectionConfig::MAX_LISTENERS {
             return Err(violation("more protocol names in a hello than a node can have"));
         }
@@ -110,6 +146,7 @@ impl Hello {
             credential: wire.credential.into(),
             max_message_size: wire.max_message_size,
             receive_window: wire.receive_window,
+            claim,
         })
     }
 
@@ -150,13 +187,14 @@ mod tests {
             credential: Bytes::from_static(b"token"),
             max_message_size,
             receive_window: max_message_size,
+            claim: Claim::default(),
         }
     }
 
     fn payload_of(encoded: Bytes) -> Bytes {
         let mut decoder = FrameDecoder::new(MAX_HELLO);
         decoder.push(encoded.slice(1..));
-        decoder.next().expect("fits").expect("whole")
+        decoder.next().expect("fits").expect("whole").payload
     }
 
     proptest! {
@@ -166,8 +204,10 @@ mod tests {
             max: u64,
             credential in prop::collection::vec(any::<u8>(), 0..=MAX_CREDENTIAL),
             names in prop::collection::vec("[!-~]{1,64}", 0..=ConnectionConfig::MAX_LISTENERS),
+            standing in 0..=Priority::COUNT,
         ) {
             let mut sent = hello((1, 3), capabilities, max);
+            sent.claim = Claim { number: max, attempt: 7, standing: vec![(max, 1); standing] };
             sent.credential = credential.into();
             sent.protocols = names.iter().map(|name| name.parse().expect("a name")).collect();
             prop_assert_eq!(Hello::decode(&payload_of(sent.encode())), Ok(sent));
@@ -205,10 +245,26 @@ mod tests {
         let got = Hello::decode(&bytes).expect("readable");
         assert_eq!(got, sent);
         let ours = hello(VERSIONS, Capabilities::ALL.bits(), 50);
-        let agreement = ours.agree(&got).expect("version 1 is common");
-        assert_eq!(agreement.version, 1);
+        let agreement = ours.agree(&got).expect("version 2 is common");
+        assert_eq!(agreement.version, 2);
         assert_eq!(agreement.capabilities, Capabilities::ALL);
         assert_eq!(agreement.max_message_size, 50);
+    }
+
+    /// The hello of a dialler of version 1, byte by byte: the first thing that it ever sends.
+    #[test]
+    fn the_hello_of_version_1_is_read_and_agreed_with() {
+        let mut bytes = vec![1, 1, 1, 1, 6];
+        bytes.extend(b"echo/1");
+        bytes.extend([5]);
+        bytes.extend(b"token");
+        bytes.extend([0x80, 0x80, 0x40, 0x80, 0x80, 0x40]);
+        let old = Hello::decode(&bytes).expect("readable");
+        assert_eq!(old.versions, (1, 1));
+        assert_eq!(old.max_message_size, 1 << 20);
+        let ours = Hello::new(&ConnectionConfig::default(), Vec::new(), Bytes::new());
+        let agreement = ours.agree(&old).expect("version 1 is spoken");
+        assert_eq!((agreement.version, agreement.capabilities), (1, Capabilities::DATAGRAMS));
     }
 
     #[test]

@@ -13,8 +13,6 @@
 
 use std::collections::VecDeque;
 
-use super::credit::CreditError;
-
 /// The most packets on their way.
 const MAX_PACKETS: u32 = 900;
 /// Bytes of a stream that fit a packet, on any path.
@@ -32,6 +30,16 @@ pub(crate) struct PacketBudget {
 }
 
 impl PacketBudget {
+    /// For a stream whose next byte is at `offset`.
+    pub(crate) fn starting_at(offset: u64) -> Self {
+        Self { written: offset, ..Self::default() }
+    }
+
+    /// Where the next byte goes.
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
+    }
+
     /// How many bytes may be written at once; 0 when the budget is used up.
     pub(crate) const fn room(&self) -> usize {
         MAX_PACKETS.saturating_sub(self.packets) as usize * PACKET
@@ -49,16 +57,12 @@ impl PacketBudget {
         self.out.push_back((self.written, packets));
     }
 
-    /// The peer reports how far it has read.
-    pub(crate) fn on_read(&mut self, offset: u64) -> Result<(), CreditError> {
-        if offset > self.written {
-            return Err(CreditError::MoreThanSent);
-        }
+    /// The peer reports how far it has read: of what this stream carries, or a former one did.
+    pub(crate) fn on_read(&mut self, offset: u64) {
         while let Some(&(_, packets)) = self.out.front().filter(|(end, _)| *end <= offset) {
             self.packets -= packets;
             self.out.pop_front();
         }
-        Ok(())
     }
 }
 
@@ -71,6 +75,11 @@ pub(crate) struct ReadMeter {
 }
 
 impl ReadMeter {
+    /// For a stream whose next byte is at `offset`.
+    pub(crate) fn starting_at(offset: u64) -> Self {
+        Self { read: offset, reported: offset, messages: 0 }
+    }
+
     pub(crate) const fn on_bytes(&mut self, bytes: usize) {
         self.read += bytes as u64;
     }
@@ -84,9 +93,14 @@ impl ReadMeter {
         self.messages >= REPORT_MESSAGES || self.read - self.reported >= REPORT_BYTES
     }
 
-    /// What to report, once it is time.
-    pub(crate) const fn report(&mut self) -> Option<u64> {
-        if !self.is_due() {
+    /// Whether there is anything to report.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.read > self.reported
+    }
+
+    /// What to report, once it is time, or at once if the time does not matter.
+    pub(crate) const fn report(&mut self, at_once: bool) -> Option<u64> {
+        if !(self.is_due() || at_once && self.has_news()) {
             return None;
         }
         self.messages = 0;
@@ -118,8 +132,7 @@ mod tests {
                         prop_assert!(budget.packets <= MAX_PACKETS + 1);
                         meter.on_bytes(written);
                         part -= written;
-                        let report = meter.report();
-                        report.map_or(Ok(()), |read| budget.on_read(read)).expect("honest");
+                        meter.report(false).into_iter().for_each(|read| budget.on_read(read));
                     }
                 }
                 meter.on_message();
@@ -136,6 +149,7 @@ mod tests {
             room
         });
         assert_eq!(writes.count(), MAX_PACKETS as usize);
-        assert_eq!(budget.on_read(u64::MAX), Err(CreditError::MoreThanSent));
+        budget.on_read(u64::MAX);
+        assert!(budget.is_ample());
     }
 }

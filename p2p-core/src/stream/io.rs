@@ -99,7 +99,7 @@ impl<S: SendStream, R: RecvStream> AsyncWrite for StreamIo<S, R> {
 
 fn io_error(error: StreamError) -> io::Error {
     let kind = match error {
-        StreamError::Closed(_) => io::ErrorKind::ConnectionAborted,
+        StreamError::Closed(_) | StreamError::LinkReplaced => io::ErrorKind::ConnectionAborted,
         StreamError::Finished => io::ErrorKind::NotConnected,
         StreamError::Reset { .. } => io::ErrorKind::ConnectionReset,
         StreamError::Stopped { .. } => io::ErrorKind::BrokenPipe,

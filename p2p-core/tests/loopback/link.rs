@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
@@ -31,6 +30,8 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// Which way the data takes; the first is the one at the beginning.
+    pub(super) paths: Vec<PathInfo>,
     /// Nothing passes any more, closes included.
     pub(super) cut: bool,
     /// Each end's view.
@@ -227,16 +228,13 @@ impl Link for End {
     }
 
     fn path(&self) -> PathInfo {
-        PathInfo::direct(([127, 0, 0, 1], 1).into(), Some(Duration::ZERO))
+        let paths = &self.shared.state().paths;
+        paths.last().cloned().unwrap_or_else(direct_path)
     }
 
     fn path_events(&self) -> PathEvents {
         let (shared, end) = (self.shared.clone(), self.end);
-        let present = self.close_reason().is_none().then(|| self.path());
-        let ended = async move {
-            shared.wait(|state| state.closed[end].clone()).await;
-        };
-        PathEvents::new(OnePath { present, ended: Box::pin(ended) })
+        PathEvents::new(Paths { shared, end, last: None })
     }
 
     fn close(&self, code: u64, message: &str) {
@@ -274,19 +272,31 @@ impl fmt::Debug for End {
     }
 }
 
-/// The one path there is, until the link ends.
-struct OnePath {
-    present: Option<PathInfo>,
-    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+pub(crate) fn direct_path() -> PathInfo {
+    PathInfo::direct(([127, 0, 0, 1], 1).into(), Some(Duration::ZERO))
 }
 
-impl Stream for OnePath {
+/// The path and its changes, until the link ends.
+struct Paths {
+    shared: Arc<Shared>,
+    end: usize,
+    last: Option<PathInfo>,
+}
+
+impl Stream for Paths {
     type Item = PathInfo;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PathInfo>> {
-        if self.present.is_none() {
-            ready!(self.ended.as_mut().poll(cx));
-        }
-        Poll::Ready(self.present.take())
+        let (shared, end, last) = (self.shared.clone(), self.end, self.last.clone());
+        let next = ready!(shared.poll(cx, |state| {
+            let now = state.paths.last().cloned().unwrap_or_else(direct_path);
+            match state.closed[end] {
+                Some(_) => Some(None),
+                None if last.as_ref() == Some(&now) => None,
+                None => Some(Some(now)),
+            }
+        }));
+        self.last.clone_from(&next);
+        Poll::Ready(next)
     }
 }

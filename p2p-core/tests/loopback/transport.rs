@@ -8,7 +8,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, Weak};
 
 use p2p_core::transport::{LinkClosed, Transport};
-use p2p_core::{ConnectionConfig, P2PError, PeerAddr, PeerId};
+use p2p_core::{ConnectionConfig, P2PError, PathInfo, PeerAddr, PeerId};
 use tokio::sync::mpsc;
 
 use super::link::{End, Shared};
@@ -19,6 +19,8 @@ pub(crate) struct Network {
     /// `None`: was there, and does not answer any more.
     peers: Mutex<BTreeMap<PeerId, Option<mpsc::UnboundedSender<End>>>>,
     links: Mutex<Vec<([PeerId; 2], Weak<Shared>)>>,
+    /// Which way data takes, if not the direct one.
+    path: Mutex<Option<PathInfo>>,
 }
 
 impl Network {
@@ -27,6 +29,16 @@ impl Network {
         self.peers.lock().expect("no panic").insert(id, Some(sender));
         let (network, config) = (self.clone(), config.clone());
         Loopback { id, network, config, inbound: inbound.into() }
+    }
+
+    /// Lets the data of all links, present and future, take this way.
+    pub(crate) fn take_path(&self, path: PathInfo) {
+        *self.path.lock().expect("no panic") = Some(path.clone());
+        for (_, shared) in &*self.links.lock().expect("no panic") {
+            if let Some(shared) = shared.upgrade() {
+                shared.change(|state| state.paths.push(path.clone()));
+            }
+        }
     }
 
     /// Lets nothing of this peer through any more. The other ends notice after the idle timeout.
@@ -69,6 +81,10 @@ impl Transport for Loopback {
 
     async fn dial(&self, peer: &PeerAddr) -> Result<End, P2PError> {
         let peer = peer.id();
+        let here = self.network.peers.lock().expect("no panic")[&self.id].is_some();
+        if !here {
+            pending::<()>().await;
+        }
         let door = self.network.peers.lock().expect("no panic").get(&peer).cloned();
         let door = door.ok_or(P2PError::PeerNotFound { peer })?;
         let shared = Arc::new(Shared {
@@ -76,6 +92,7 @@ impl Transport for Loopback {
             max_streams: self.config.max_streams as usize,
             ..Shared::default()
         });
+        shared.state().paths.extend(self.network.path.lock().expect("no panic").clone());
         self.network
             .links
             .lock()
@@ -91,6 +108,10 @@ impl Transport for Loopback {
 
     async fn accept(&self) -> Option<End> {
         self.inbound.lock().await.recv().await
+    }
+
+    fn random(&self) -> u64 {
+        u64::MAX / 3
     }
 
     async fn close(&self) {

@@ -52,11 +52,11 @@ impl Net {
     /// The link from one host to another, made at first use.
     pub(crate) fn link(&mut self, from: u32, to: u32) -> usize {
         if let Some(&link) = self.by_hosts.get(&(from, to)) {
-            return link;
+            return link as usize;
         }
         let profile = self.class_of(from, to);
         self.links.push(Link::new(from, to, profile));
-        self.by_hosts.insert((from, to), self.links.len() - 1);
+        self.by_hosts.insert((from, to), (self.links.len() - 1) as u32);
         self.links.len() - 1
     }
 
@@ -115,13 +115,13 @@ impl Net {
         }
     }
 
-    pub(super) fn profile(&self, link: usize) -> &Compiled {
-        &self.profiles[self.links[link].profile as usize]
+    pub(super) fn profile(&self, link: u32) -> &Compiled {
+        &self.profiles[self.links[link as usize].profile as usize]
     }
 
     /// Whether this attempt to connect is one of those that fail.
     pub(super) fn connect_fails(&mut self, route: Route, share: Probability) -> bool {
-        self.links[route.link].happens(self.seed, Purpose::ConnectFailure, share)
+        self.links[route.link as usize].happens(self.seed, Purpose::ConnectFailure, share)
     }
 
     /// The round trip over a route, as its ends estimate it.

@@ -1,6 +1,7 @@
 //! Hosts and endpoints: who is on the network, and who waits to be let in.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll};
 
@@ -20,17 +21,36 @@ const MAX_INCOMING: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) name: String,
-    pub(crate) secret: SecretKey,
+    secret: Secret,
+    peer: PeerId,
     pub(crate) down_since: Option<Nanos>,
     pub(crate) tasks: HostTasks,
     pub(crate) clock: ClockState,
+}
+
+/// An identity's secret half, in a seventh of the room that a key takes which is ready to sign.
+struct Secret([u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Host {
+    pub(crate) fn secret_key(&self) -> SecretKey {
+        SecretKey::from_bytes(&self.secret.0)
+    }
+
+    pub(crate) const fn peer_id(&self) -> PeerId {
+        self.peer
+    }
 }
 
 /// What dials and accepts on a host.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) host: u32,
-    pub(super) peer: PeerId,
     pub(super) closed: bool,
     pub(super) idle_timeout: Nanos,
     pub(super) max_streams: u32,
@@ -60,6 +80,11 @@ pub(crate) enum BindError {
 }
 
 impl Engine {
+    /// The number that this endpoint's program draws after so many others.
+    pub(crate) fn drawn_by(&self, endpoint: u32, draws: u32) -> u64 {
+        Random::new(self.net.seed, Purpose::Program, endpoint, draws).up_to(u64::MAX)
+    }
+
     /// A new host, with this identity or one that follows from the seed and its number.
     pub(crate) fn add_host(&mut self, now: Nanos, name: &str, secret: Option<SecretKey>) -> u32 {
         let number = self.hosts.len() as u32;
@@ -70,7 +95,8 @@ impl Engine {
         self.net.trace.words(now, TraceKind::HostAdded, number, name);
         self.hosts.push(Host {
             name: name.to_owned(),
-            secret,
+            secret: Secret(secret.to_bytes()),
+            peer: secret.peer_id(),
             down_since: None,
             tasks: HostTasks::default(),
             clock: ClockState::default(),
@@ -85,10 +111,9 @@ impl Engine {
         host: u32,
         config: &ConnectionConfig,
     ) -> Result<u32, BindError> {
-        let Host { secret, down_since: None, .. } = &self.hosts[host as usize] else {
+        let Host { peer, down_since: None, .. } = self.hosts[host as usize] else {
             return Err(BindError::HostDown);
         };
-        let peer = secret.peer_id();
         let taken = self.by_peer.get(&peer).map(|&endpoint| &self.endpoints[endpoint as usize]);
         if taken.is_some_and(|endpoint| !endpoint.closed) {
             return Err(BindError::InUse);
@@ -98,7 +123,6 @@ impl Engine {
         self.net.trace.mark(now, TraceKind::Bound, host, host);
         self.endpoints.push(Endpoint {
             host,
-            peer,
             closed: false,
             idle_timeout: nanos(config.idle_timeout),
             max_streams: config.max_streams,
@@ -111,7 +135,7 @@ impl Engine {
     }
 
     pub(crate) fn peer_of(&self, endpoint: u32) -> PeerId {
-        self.endpoints[endpoint as usize].peer
+        self.hosts[self.endpoints[endpoint as usize].host as usize].peer
     }
 
     /// An address for tickets and tables: the network finds peers by name.
@@ -175,14 +199,19 @@ impl Engine {
         ticket: &mut Option<u64>,
         cx: &Context<'_>,
     ) -> Poll<Option<(ConnId, PeerId)>> {
-        let endpoint = &mut self.endpoints[endpoint as usize];
-        while let Some(id) = endpoint.incoming.pop_front() {
+        while let Some(id) = self.endpoints[endpoint as usize].incoming.pop_front() {
+            let incoming = &mut self.endpoints[endpoint as usize].incoming;
+            if incoming.is_empty() {
+                *incoming = VecDeque::new();
+            }
             // One that was given up in the meantime is not there any more.
             if let Some(conn) = self.conns.get_mut(id) {
                 conn.ends[Side::Acceptor as usize].handles = 1;
-                return Poll::Ready(Some((id, conn.peers[Side::Dialler as usize])));
+                let dialler = conn.ends[Side::Dialler as usize].endpoint;
+                return Poll::Ready(Some((id, self.peer_of(dialler))));
             }
         }
+        let endpoint = &mut self.endpoints[endpoint as usize];
         if endpoint.closed {
             return Poll::Ready(None);
         }

@@ -26,7 +26,8 @@ pub(crate) struct Link {
     pub(super) own_profile: bool,
     burst: bool,
     free_at: Nanos,
-    /// Made when first drawn from: a link that leaves nothing to chance has none.
+    /// Made when first drawn from: a link that leaves nothing to chance has none, and an idle one no
+    /// block of a cipher.
     randoms: Vec<(Purpose, Random)>,
     /// Since when nothing passes.
     pub(crate) cut_since: Option<Nanos>,
@@ -40,6 +41,8 @@ pub(crate) struct Held {
     pub(crate) route: Route,
     /// When it was sent, counted over all packets.
     pub(crate) order: u64,
+    /// When it set out, or would have.
+    pub(crate) sent_at: Nanos,
     pub(crate) packet: Packet,
     pub(crate) met: Met,
 }

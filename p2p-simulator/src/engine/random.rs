@@ -21,38 +21,71 @@ pub(crate) enum Purpose {
     Duplication = 19,
     FaultDial = 5,
     Schedule = 6,
+    Program = 7,
 }
 
-/// One stream of randomness.
+/// One stream of randomness: ChaCha12, of which the present block is kept. A cipher that is ready to go
+/// on has four times the size, and there is one of these for each purpose on each link.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(ChaCha12Rng);
+pub(crate) struct Random {
+    seed: u64,
+    stream: u64,
+    /// Words drawn so far.
+    drawn: u64,
+    block: [u32; WORDS],
+}
+
+/// Words in a block of ChaCha.
+const WORDS: usize = 16;
 
 impl Random {
     /// The stream for `purpose` between or at these places (24 bits each are used).
-    pub(crate) fn new(seed: u64, purpose: Purpose, from: u32, to: u32) -> Self {
-        let mut rng = ChaCha12Rng::seed_from_u64(seed);
-        let place = u64::from(from & 0xff_ffff) << 24 | u64::from(to & 0xff_ffff);
-        rng.set_stream((purpose as u64) << 48 | place);
-        Self(rng)
+    pub(crate) const fn new(seed: u64, purpose: Purpose, from: u32, to: u32) -> Self {
+        let place = ((from & 0xff_ffff) as u64) << 24 | (to & 0xff_ffff) as u64;
+        Self { seed, stream: (purpose as u64) << 48 | place, drawn: 0, block: [0; WORDS] }
+    }
+
+    fn next_u32(&mut self) -> u32 {
+        let place = (self.drawn % WORDS as u64) as usize;
+        if place == 0 {
+            self.turn_block();
+        }
+        self.drawn += 1;
+        self.block[place]
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        let low = self.next_u32();
+        u64::from(self.next_u32()) << 32 | u64::from(low)
+    }
+
+    #[cold]
+    fn turn_block(&mut self) {
+        let mut cipher = ChaCha12Rng::seed_from_u64(self.seed);
+        cipher.set_stream(self.stream);
+        cipher.set_word_pos(u128::from(self.drawn));
+        self.block.fill_with(|| cipher.next_u32());
     }
 
     pub(crate) fn bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        self.0.fill_bytes(&mut bytes);
+        for word in bytes.chunks_exact_mut(4) {
+            word.copy_from_slice(&self.next_u32().to_le_bytes());
+        }
         bytes
     }
 
     /// Whether something of this probability happens.
     pub(crate) fn happens(&mut self, probability: Probability) -> bool {
         // No draw where there is no question, so that a faultless link costs nothing.
-        probability.0 > 0 && u64::from(self.0.next_u32()) < probability.0
+        probability.0 > 0 && u64::from(self.next_u32()) < probability.0
     }
 
     /// From the normal distribution with this mean and deviation, truncated at 0.
     pub(crate) fn normal(&mut self, mean: u64, deviation: u64) -> u64 {
         // At least half of all draws are on the mean's upper side, so that 64 in vain do not happen.
         for _ in 0..64 {
-            let scaled = i128::from(normal::standard(self.0.next_u64())) * i128::from(deviation);
+            let scaled = i128::from(normal::standard(self.next_u64())) * i128::from(deviation);
             // Rounded to the nearest.
             let value = i128::from(mean) + ((scaled + (1 << 27)) >> 28);
             if let Ok(value) = u64::try_from(value) {
@@ -67,7 +100,7 @@ impl Random {
         if max == 0 {
             return 0;
         }
-        ((u128::from(self.0.next_u64()) * (u128::from(max) + 1)) >> 64) as u64
+        ((u128::from(self.next_u64()) * (u128::from(max) + 1)) >> 64) as u64
     }
 }
 
@@ -103,6 +136,17 @@ mod tests {
             assert!(all[..i].iter().all(|b| a != b));
         }
         assert_eq!(all[0], draw(Purpose::Loss, 1, 2));
+    }
+
+    #[test]
+    fn the_stream_is_chacha12() {
+        let mut random = Random::new(7, Purpose::Jitter, 1, 2);
+        let mut cipher = ChaCha12Rng::seed_from_u64(7);
+        cipher.set_stream(3 << 48 | 1 << 24 | 2);
+        for _ in 0..100 {
+            assert_eq!(random.next_u64(), cipher.next_u64());
+            assert_eq!(random.next_u32(), cipher.next_u32());
+        }
     }
 
     #[test]

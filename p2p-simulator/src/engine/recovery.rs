@@ -21,8 +21,9 @@
 
 use p2p_core::transport::LinkClosed;
 
+use super::packet::Delivery;
 use super::trace::TraceKind;
-use super::{Delivery, Engine, Event, Nanos, Net, Packet, Route, Side};
+use super::{Engine, Event, Nanos, Net, Packet, Route, Side};
 
 /// Section 6.1.2 and 6.2.1: kGranularity.
 const GRANULARITY: Nanos = 1_000_000;
@@ -92,6 +93,7 @@ impl Net {
         let rtt = self.round_trip_estimate(route).after_waiting(waited);
         let at = now.saturating_add(rtt.time_threshold().min(rtt.probe_timeout(tries.probes)));
         let lost = Lost { route, order, packet, tries, sent: now, rtt, noticed: false };
+        self.recovering += 1;
         self.queue.push(at, Event::Recover(Box::new(lost)));
     }
 
@@ -108,6 +110,7 @@ impl Net {
         let rtt = self.round_trip_estimate(route);
         let at = now.saturating_add(ahead).saturating_add(rtt.mean.max(GRANULARITY));
         let lost = Lost { route, order, packet, tries, sent: now, rtt, noticed: true };
+        self.recovering += 1;
         self.queue.push(at, Event::Recover(Box::new(lost)));
     }
 
@@ -135,6 +138,7 @@ impl Engine {
                 return;
             }
         }
+        self.net.recovering -= 1;
         let Lost { route, order, packet, tries, .. } = *lost;
         let (id, from) = (route.conn, route.to.other());
         let Some(conn) = self.conns.get(id) else { return };

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64, xxh3_128};
 
 use super::Nanos;
 pub(crate) use watch::{Verdict, Watch};
 
 pub(crate) mod diff;
+pub(crate) mod file;
 pub(crate) mod json;
 mod watch;
 
@@ -77,6 +78,32 @@ pub enum TraceKind {
     Ended = 245,
 }
 
+impl TraceKind {
+    pub(crate) const ALL: [Self; 21] = [
+        Self::Sent,
+        Self::Arrived,
+        Self::Lost,
+        Self::Held,
+        Self::Cut,
+        Self::Repaired,
+        Self::Crashed,
+        Self::Restarted,
+        Self::ConnectFailed,
+        Self::TimedOut,
+        Self::Resent,
+        Self::Paused,
+        Self::Resumed,
+        Self::FaultBegan,
+        Self::FaultEnded,
+        Self::HostAdded,
+        Self::Bound,
+        Self::Unbound,
+        Self::Noted,
+        Self::Rested,
+        Self::Ended,
+    ];
+}
+
 /// What a packet carried, as far as a recording keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -96,6 +123,17 @@ impl PayloadDigest {
         let mut start = [0; Self::KEPT];
         start[..kept].copy_from_slice(&payload[..kept]);
         Self { hash: xxh3_64(payload), start, kept: kept as u8 }
+    }
+
+    /// What was written in hexadecimal digits.
+    fn read(hash: u64, digits: &str) -> Option<Self> {
+        let mut digest = Self { hash, ..Self::default() };
+        let kept = digest.start.get_mut(..digits.len() / 2)?;
+        for (place, byte) in kept.iter_mut().zip(0..) {
+            *place = u8::from_str_radix(digits.get(byte * 2..byte * 2 + 2)?, 16).ok()?;
+        }
+        digest.kept = u8::try_from(kept.len()).ok()?;
+        (digits.len() % 2 == 0).then_some(digest)
     }
 
     /// Its first bytes.
@@ -132,56 +170,33 @@ pub struct TraceEvent {
 
 impl TraceEvent {
     /// Something that is no packet.
-    pub(crate) const fn mark(at: Nanos, kind: TraceKind, from: u32, to: u32) -> Self {
-        Self {
-            at_ns: at,
-            kind,
-            from,
-            to,
-            packet: 0,
-            bytes: 0,
-            connection: None,
-            stream: None,
-            value: 0,
-            payload: PayloadDigest { hash: 0, start: [0; PayloadDigest::KEPT], kept: 0 },
-        }
+    #[cfg(test)]
+    pub(crate) fn mark(at: Nanos, kind: TraceKind, from: u32, to: u32) -> Self {
+        let payload = PayloadDigest::default();
+        Self { payload, ..Happening::mark(at, kind, from, to).event() }
     }
 
     /// What kind of packet it is about.
     pub const fn packet_name(&self) -> Option<&'static str> {
-        Some(match self.packet {
-            1 => "dial",
-            2 => "answer",
-            3 => "confirm",
-            4 => "data",
-            5 => "reset",
-            6 => "stop",
-            7 => "window",
-            8 => "received",
-            9 => "stream-ended",
-            10 => "datagram",
-            11 => "close",
-            _ => return None,
-        })
+        packet_name(self.packet)
     }
+}
 
-    /// Canonical bytes: fixed width, little endian. The payload follows them; its length is among
-    /// them.
-    fn canonical(&self) -> [u8; 43] {
-        let mut bytes = [0; 43];
-        bytes[..8].copy_from_slice(&self.at_ns.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.from.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.to.to_le_bytes());
-        bytes[16] = self.kind as u8;
-        bytes[17] = self.packet;
-        bytes[18..22].copy_from_slice(&self.bytes.to_le_bytes());
-        // One flag byte, so that "none" is not the same as 0.
-        bytes[22] = u8::from(self.connection.is_some()) | u8::from(self.stream.is_some()) << 1;
-        bytes[23..27].copy_from_slice(&self.connection.unwrap_or(0).to_le_bytes());
-        bytes[27..35].copy_from_slice(&self.stream.unwrap_or(0).to_le_bytes());
-        bytes[35..].copy_from_slice(&self.value.to_le_bytes());
-        bytes
-    }
+const fn packet_name(packet: u8) -> Option<&'static str> {
+    Some(match packet {
+        1 => "dial",
+        2 => "answer",
+        3 => "confirm",
+        4 => "data",
+        5 => "reset",
+        6 => "stop",
+        7 => "window",
+        8 => "received",
+        9 => "stream-ended",
+        10 => "datagram",
+        11 => "close",
+        _ => return None,
+    })
 }
 
 impl fmt::Display for TraceEvent {
@@ -195,9 +210,92 @@ pub(crate) const fn watch_context() -> u64 {
     watch::CONTEXT
 }
 
+/// One thing that happened, as it enters the hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Happening<'a> {
+    pub(crate) at: Nanos,
+    pub(crate) kind: TraceKind,
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    pub(crate) packet: u8,
+    pub(crate) connection: Option<u32>,
+    pub(crate) stream: Option<u64>,
+    pub(crate) value: u64,
+    /// The number of the packet, counted over all that were sent.
+    pub(crate) number: u64,
+    pub(crate) payload: &'a [u8],
+}
+
+/// Canonical bytes of an event.
+const BYTES: usize = 56;
+
+impl<'a> Happening<'a> {
+    /// Something that is no packet.
+    const fn mark(at: Nanos, kind: TraceKind, from: u32, to: u32) -> Self {
+        Self {
+            at,
+            kind,
+            from,
+            to,
+            packet: 0,
+            connection: None,
+            stream: None,
+            value: 0,
+            number: 0,
+            payload: &[],
+        }
+    }
+
+    /// Canonical bytes: seven words, little endian. Of the payload, they have the length.
+    fn canonical(&self) -> [u8; BYTES] {
+        // Flags, so that "none" is not the same as 0.
+        let flags = u64::from(self.connection.is_some()) | u64::from(self.stream.is_some()) << 1;
+        let words = [
+            self.at,
+            u64::from(self.from) | u64::from(self.to) << 32,
+            u64::from(self.kind as u8) | u64::from(self.packet) << 8 | flags << 16,
+            (self.payload.len() as u64) << 32 | u64::from(self.connection.unwrap_or(0)),
+            self.stream.unwrap_or(0),
+            self.value,
+            self.number,
+        ];
+        let mut bytes = [0; BYTES];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The payload where it is seen for the first time: in packets that are sent, and in words. Later
+    /// events of a packet have its number.
+    const fn new_payload(&self) -> &'a [u8] {
+        match self.kind {
+            TraceKind::Arrived | TraceKind::Held | TraceKind::Lost => &[],
+            _ => self.payload,
+        }
+    }
+
+    fn event(&self) -> TraceEvent {
+        TraceEvent {
+            at_ns: self.at,
+            kind: self.kind,
+            from: self.from,
+            to: self.to,
+            packet: self.packet,
+            bytes: self.payload.len() as u32,
+            connection: self.connection,
+            stream: self.stream,
+            value: self.value,
+            payload: PayloadDigest::of(self.payload),
+        }
+    }
+}
+
 /// The running hash, and the first events if they are recorded.
 pub(crate) struct Trace {
     hash: Xxh3Default,
+    /// What is not yet part of it: many events at once cost less than each by itself.
+    fresh: Vec<u8>,
     count: u64,
     recorded: Vec<TraceEvent>,
     record: usize,
@@ -205,10 +303,22 @@ pub(crate) struct Trace {
     watch: Option<Box<Watch>>,
 }
 
+/// Bytes that are hashed at once.
+const FRESH: usize = 4096;
+/// Longer payloads are part of the hash by their own hash of 128 bits.
+const MAX_PLAIN: usize = 240;
+
 impl Trace {
     /// Keeps the first `record` events besides the hash.
     pub(crate) fn new(record: usize) -> Self {
-        Self { hash: Xxh3Default::new(), count: 0, recorded: Vec::new(), record, watch: None }
+        Self {
+            hash: Xxh3Default::new(),
+            fresh: Vec::with_capacity(FRESH),
+            count: 0,
+            recorded: Vec::new(),
+            record,
+            watch: None,
+        }
     }
 
     /// Watches what follows closely.
@@ -220,41 +330,51 @@ impl Trace {
         self.watch.take().map(|watch| *watch)
     }
 
-    pub(crate) fn event(&mut self, event: TraceEvent, payload: &[u8]) {
-        let bytes = event.canonical();
-        self.hash.update(&bytes);
-        self.hash.update(payload);
+    pub(crate) fn happened(&mut self, what: &Happening<'_>) {
+        if self.fresh.len() + BYTES + MAX_PLAIN > FRESH {
+            self.hash.update(&self.fresh);
+            self.fresh.clear();
+        }
+        let bytes = what.canonical();
+        self.fresh.extend_from_slice(&bytes);
+        let payload = what.new_payload();
+        if payload.len() <= MAX_PLAIN {
+            self.fresh.extend_from_slice(payload);
+        } else {
+            self.fresh.extend_from_slice(&xxh3_128(payload).to_le_bytes());
+        }
         self.count += 1;
         if self.recorded.len() < self.record {
-            self.recorded.push(TraceEvent { payload: PayloadDigest::of(payload), ..event });
+            self.recorded.push(what.event());
         }
         if let Some(watch) = &mut self.watch {
-            watch.event(event, &bytes, payload);
+            watch.happened(what, &bytes);
         }
     }
 
     /// An event that is no packet.
     pub(crate) fn mark(&mut self, at: Nanos, kind: TraceKind, from: u32, to: u32) {
-        self.event(TraceEvent::mark(at, kind, from, to), &[]);
+        self.happened(&Happening::mark(at, kind, from, to));
     }
 
     /// An event that is no packet but has words.
     pub(crate) fn words(&mut self, at: Nanos, kind: TraceKind, host: u32, words: &str) {
-        let bytes = words.len() as u32;
-        let event = TraceEvent { bytes, ..TraceEvent::mark(at, kind, host, host) };
-        self.event(event, words.as_bytes());
+        let payload = words.as_bytes();
+        self.happened(&Happening { payload, ..Happening::mark(at, kind, host, host) });
     }
 
     /// An event that only a comparison of runs sees, for it is none of the network's.
     pub(crate) fn watched(&mut self, at: Nanos, kind: TraceKind) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.compares()) {
-            let event = TraceEvent::mark(at, kind, 0, 0);
-            watch.event(event, &event.canonical(), &[]);
+            let what = Happening::mark(at, kind, 0, 0);
+            watch.happened(&what, &what.canonical());
         }
     }
 
     pub(crate) fn hash(&self) -> TraceHash {
-        TraceHash(self.hash.digest128())
+        let mut hash = self.hash.clone();
+        hash.update(&self.fresh);
+        TraceHash(hash.digest128())
     }
 
     pub(crate) const fn count(&self) -> u64 {
@@ -276,24 +396,44 @@ impl fmt::Debug for Trace {
 mod tests {
     use super::*;
 
+    fn hash(payload: &[u8]) -> TraceHash {
+        let mut trace = Trace::new(0);
+        let mark = Happening::mark(1, TraceKind::Sent, 0, 1);
+        trace.happened(&Happening { packet: 4, payload, ..mark });
+        trace.hash()
+    }
+
     #[test]
     fn the_payload_is_part_of_the_hash() {
-        let hash = |payload: &[u8]| {
+        for size in [1, MAX_PLAIN, MAX_PLAIN + 1, 100_000] {
+            let one = vec![7; size];
+            let mut other = one.clone();
+            other[size - 1] = 8;
+            assert_ne!(hash(&one), hash(&other), "{size}");
+            assert_eq!(hash(&one), hash(&one.clone()), "{size}");
+        }
+    }
+
+    #[test]
+    fn looking_at_the_hash_does_not_change_it() {
+        let run = |looks: bool| {
             let mut trace = Trace::new(0);
-            let bytes = payload.len() as u32;
-            let mark = TraceEvent::mark(1, TraceKind::Arrived, 0, 1);
-            trace.event(TraceEvent { packet: 4, bytes, ..mark }, payload);
+            for number in 0..1000 {
+                trace.mark(number, TraceKind::Cut, 1, 2);
+                if looks {
+                    trace.hash();
+                }
+            }
             trace.hash()
         };
-        assert_ne!(hash(b"a"), hash(b"b"));
-        assert_eq!(hash(b"a"), hash(b"a"));
+        assert_eq!(run(true), run(false));
     }
 
     #[test]
     fn the_hash_is_the_same_on_every_machine() {
         let mut trace = Trace::new(1);
         trace.mark(5, TraceKind::Cut, 1, 2);
-        assert_eq!(trace.hash().to_string(), "3a23fc79f25cf94ca97096e5bb6cbce4");
+        assert_eq!(trace.hash().to_string(), "4957a8a688bd7139222c40b3f9086e05");
         assert_eq!(trace.recorded().len(), 1);
     }
 }

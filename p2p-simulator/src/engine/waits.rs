@@ -1,6 +1,6 @@
 //! Who waits for what, in words: for a run that has come to a standstill.
 
-use super::conn::{Conn, End};
+use super::conn::{Conn, End, Wait};
 use super::{ConnId, Direction, Engine, Side};
 
 /// The lines that a report may have; a network of thousands stands still in thousands of ways.
@@ -20,7 +20,7 @@ impl Engine {
             }
         }
         for (&(from, to), &link) in &self.net.by_hosts {
-            let link = &self.net.links[link];
+            let link = &self.net.links[link as usize];
             if link.cut_since.is_none() {
                 continue;
             }
@@ -30,7 +30,9 @@ impl Engine {
         let down = self.hosts.iter().filter(|host| host.down_since.is_some());
         lines.extend(down.map(|host| format!("{} has crashed and was not restarted", host.name)));
         if lines.is_empty() {
-            lines.push("nobody waits for the network: tasks wait for each other".to_owned());
+            let why = "nobody waits for the network: tasks wait for each other, or for a thread of the \
+                       program's own, for which a simulation does not wait";
+            lines.push(why.to_owned());
         }
         if lines.len() > MAX_LINES {
             let more = lines.len() - MAX_LINES;
@@ -57,25 +59,25 @@ impl Engine {
         let end: &End = &conn.ends[side as usize];
         let other = &conn.ends[side.other() as usize];
         let mut what = Vec::new();
-        if end.waiting.establishing() {
+        if end.waiting.is_waited_for(Wait::Established) {
             let answering = "the connection to be answered";
             what.push(if side == Side::Dialler { answering } else { "the dialler's proof" }.into());
         }
         for direction in [Direction::Uni, Direction::Bi] {
             let kind = if direction == Direction::Uni { "unidirectional" } else { "bidirectional" };
-            if !end.waiting.accept[direction as usize].is_empty() {
+            if end.waiting.is_waited_for(Wait::Accept(direction)) {
                 what.push(format!("a {kind} stream to be opened by the peer"));
             }
-            if !end.waiting.open[direction as usize].is_empty() {
+            if end.waiting.is_waited_for(Wait::Open(direction)) {
                 what.push(format!("room to open a {kind} stream"));
             }
         }
-        if end.waiting.datagram_waited_for() {
+        if end.waiting.is_waited_for(Wait::Datagram) {
             what.push("a datagram".to_owned());
         }
-        for (number, stream) in &end.streams {
-            let unread = other.streams.get(number).map_or(0, |stream| stream.unread());
-            what.extend(stream.waits(number.0, unread));
+        for stream in end.streams.iter() {
+            let unread = other.streams.get(stream.id).map_or(0, |stream| stream.unread());
+            what.extend(stream.waits(unread));
         }
         what
     }

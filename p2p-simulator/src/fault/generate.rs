@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::schedule::{FaultSchedule, ScheduledFault};
 use super::{Degrade, Fault};
 use crate::engine::random::{Purpose, Random};
+use crate::profile::Preset;
 
 /// How much shall break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +24,7 @@ impl FaultProfile {
     pub(crate) const fn kinds(self) -> u32 {
         match self {
             Self::Calm => 1,
-            Self::Lossy => 4,
+            Self::Lossy => 5,
             Self::Hostile => KINDS,
         }
     }
@@ -39,7 +40,18 @@ impl FaultProfile {
 }
 
 /// How many kinds of fault there are to draw from: see [`Draw::fault`].
-pub(crate) const KINDS: u32 = 8;
+pub(crate) const KINDS: u32 = 9;
+/// The profiles that links are given, by their latency.
+const MILDEST_FIRST: [Preset; 8] = [
+    Preset::Lan,
+    Preset::Cable,
+    Preset::HomeDsl,
+    Preset::FiveG,
+    Preset::LeoSatellite,
+    Preset::Lte,
+    Preset::Intercontinental,
+    Preset::GeoSatellite,
+];
 /// No generated schedule is longer, whatever the time it is for.
 const MAX_FAULTS: u128 = 10_000;
 
@@ -77,19 +89,24 @@ impl Draw {
                 Fault::Degrade { a, b, by }
             }
             1 => {
+                let (a, b) = pair()?;
+                let place = strength as usize * MILDEST_FIRST.len() / 1000;
+                Fault::Profile { a, b, profile: MILDEST_FIRST[place].down() }
+            }
+            2 => {
                 let (from, to) = pair()?;
                 Fault::ConnectFailures { from, to, share_ppm: (strength + 1) * 1000 }
             }
-            2 => pair().map(|(a, b)| Fault::Hold { a, b })?,
-            3 => pair().map(|(from, to)| Fault::OneWay { from, to })?,
-            4 => pair().map(|(a, b)| Fault::Partition { a, b })?,
-            5 => Fault::Clock {
+            3 => pair().map(|(a, b)| Fault::Hold { a, b })?,
+            4 => pair().map(|(from, to)| Fault::OneWay { from, to })?,
+            5 => pair().map(|(a, b)| Fault::Partition { a, b })?,
+            6 => Fault::Clock {
                 host,
                 // At most a second, and what bad quartz does.
                 offset_us: i64::from(strength + 1) * 1000,
                 drift_ppm: strength as i32 / 5,
             },
-            6 => Fault::Pause { host },
+            7 => Fault::Pause { host },
             _ => Fault::Crash { host },
         })
     }

@@ -254,6 +254,9 @@ pub struct InFlight {
     pub kind: &'static str,
     /// Bytes of payload.
     pub bytes: usize,
+    /// When it was sent, by the network's time: for a packet that was lost and is sent again, the last
+    /// time; for one that a hold let go on, when that was.
+    pub sent_at: Duration,
     /// When it arrives, by the network's time; `None` while something holds it.
     pub arrives_at: Option<Duration>,
 }
@@ -271,6 +274,7 @@ impl Network {
                     to: name(packet.to),
                     kind: kind(packet.kind),
                     bytes: packet.bytes,
+                    sent_at: Duration::from_nanos(packet.sent_at),
                     arrives_at: packet.arrives_at.map(Duration::from_nanos),
                 })
                 .collect()

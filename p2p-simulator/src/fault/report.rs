@@ -54,7 +54,7 @@ pub struct Stray {
     pub host: String,
     /// The task: of which host it is, or tokio's number of it.
     pub task: String,
-    /// How often it dialled, opened a stream or sent a datagram.
+    /// How often it did.
     pub calls: u64,
 }
 

@@ -23,7 +23,7 @@ use crate::network::Network;
 ///     FaultSchedule::new().with("cable", at, Duration::from_secs(1), Fault::Partition { a, b });
 /// assert_eq!(schedule.to_string(), "at 3s for 1s: 'cable': partition alice | bob\n");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FaultSchedule {
     /// The form in which it is written.
@@ -34,7 +34,7 @@ pub struct FaultSchedule {
 }
 
 /// A fault, and when it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ScheduledFault {
     /// What it is called in reports.
@@ -62,8 +62,9 @@ impl ScheduledFault {
 }
 
 impl FaultSchedule {
-    /// The newest version that is known here.
-    pub const VERSION: u32 = 1;
+    /// The newest version that is known here. Version 1 had no faults that change whole profiles; it is
+    /// read as ever.
+    pub const VERSION: u32 = 2;
 
     /// Nothing breaks.
     pub const fn new() -> Self {
@@ -81,7 +82,8 @@ impl FaultSchedule {
     ///
     /// # Errors
     ///
-    /// [`FaultError::NewerVersion`]; [`FaultError::Impossible`], which names the fault.
+    /// [`FaultError::NewerVersion`]; [`FaultError::Impossible`] and [`FaultError::Profile`], which name
+    /// the fault.
     pub fn check(&self) -> Result<(), FaultError> {
         // Versions count from 1, so that 0 is as unknown as one that is to come.
         if self.version == 0 || self.version > Self::VERSION {

@@ -1,11 +1,7 @@
-//! Which seeds, how they are run, and what is seen meanwhile.
+//! Which seeds, and how they are run.
 
-use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use super::{real_now, real_since};
 use crate::profile::SettingError;
 
 /// The variable that asks for one seed.
@@ -23,9 +19,6 @@ pub struct SeedPlan {
     first: u64,
     count: u64,
     threads: Option<NonZeroUsize>,
-    started: Instant,
-    /// Milliseconds after the start when progress was last shown.
-    shown_at: AtomicU64,
 }
 
 impl SeedPlan {
@@ -37,8 +30,6 @@ impl SeedPlan {
             first: 0,
             count: count.clamp(1, MAX_SEEDS),
             threads: None,
-            started: real_now(),
-            shown_at: AtomicU64::new(0),
         }
     }
 
@@ -99,6 +90,10 @@ impl SeedPlan {
         &self.name
     }
 
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
     /// The seed of this number in the plan. After the largest comes 0.
     pub(super) fn seed(&self, number: u64) -> Option<u64> {
         (number < self.count).then(|| self.first.wrapping_add(number))
@@ -117,36 +112,6 @@ impl SeedPlan {
                 format!("{ONE}={seed} cargo test -p {package} -- --exact {} --nocapture", self.name)
             }
             None => format!("{ONE}={seed}"),
-        }
-    }
-
-    /// Shows on a terminal how far it is, ten times a second.
-    pub(super) fn progress(&self, done: u64) {
-        let elapsed = u64::try_from(real_since(self.started).as_millis()).unwrap_or(u64::MAX);
-        let shown_at = self.shown_at.load(Ordering::Relaxed);
-        // What takes less than a second needs no progress.
-        if elapsed < (shown_at + 100).max(1000) {
-            return;
-        }
-        let mut stderr = std::io::stderr();
-        if stderr.is_terminal() {
-            self.shown_at.store(elapsed, Ordering::Relaxed);
-            let rate = done * 1000 / elapsed.max(1);
-            let left = Duration::from_secs((self.count - done) / rate.max(1));
-            // A terminal that is gone needs none either.
-            let _ = write!(
-                stderr,
-                "\r\x1b[K{}: {done} of {} seeds, {rate} a second, {left:?} left",
-                self.name, self.count
-            );
-            let _ = stderr.flush();
-        }
-    }
-
-    /// Wipes the line of progress, if there is one.
-    pub(super) fn end_progress(&self) {
-        if self.shown_at.load(Ordering::Relaxed) > 0 {
-            eprint!("\r\x1b[K");
         }
     }
 }

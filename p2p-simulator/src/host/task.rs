@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use p2p_core::transport::EngineTask;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
@@ -25,11 +26,15 @@ impl Host {
     /// host is paused, the task is not polled, and goes on afterwards, late for its timers.
     ///
     /// A task of plain `tokio::spawn` belongs to no host: after a crash it still runs, though it finds
-    /// its connections gone. As soon as a run has spawned one task here, others that dial, open a
-    /// two-way stream or send a datagram at a host's endpoint are *strays*: counted, named in the
-    /// [`FaultReport`](crate::FaultReport), and an error in a simulation that is
-    /// [strict](crate::Simulation::with_strict). The program that the simulation runs is none: it plays
-    /// fate. Messages and one-way streams are not looked at, for connections have tasks of their own.
+    /// its connections gone. As soon as a run has spawned one task here, others that use a host's
+    /// endpoint are *strays*: counted, named in the [`FaultReport`](crate::FaultReport), and an error in
+    /// a simulation that is [strict](crate::Simulation::with_strict). To use it is to dial, to accept,
+    /// to open a stream, to read, write or end one, to send or receive a datagram or a message, and to
+    /// close. The program that the simulation runs is no stray: it plays fate; nor are the tasks that
+    /// a connection has for itself.
+    ///
+    /// On an [isolated](crate::Network::isolated_host) host, what plain `tokio::spawn` spawns in a task
+    /// of the host is the host's too.
     ///
     /// # Panics
     ///
@@ -40,11 +45,21 @@ impl Host {
         F::Output: Send + 'static,
     {
         let (shared, host) = (self.shared.clone(), self.number);
+        shared.expect_strays();
         let life = shared.with(|engine, _| engine.enter_task(host));
         let future = life.map(|_| Box::pin(future));
+        let own = life.and_then(|life| shared.isolated.runtime(&shared, host, life));
         let life = life.unwrap_or(0);
-        let task = tokio::spawn(Gated { shared, host, life, ticket: None, future });
-        HostTask { task, host: self.name() }
+        let gated = Gated { shared, host, life, ticket: None, future };
+        let task = match own {
+            Some(runtime) => runtime.spawn(gated),
+            None => tokio::spawn(gated),
+        };
+        HostTask { task, host: self.clone(), life }
+    }
+
+    fn has_crashed_since(&self, life: u64) -> bool {
+        self.shared.with(|engine, _| engine.hosts[self.number as usize].tasks.life() != life)
     }
 }
 
@@ -52,7 +67,8 @@ impl Host {
 #[derive(Debug)]
 pub struct HostTask<T> {
     task: JoinHandle<Option<T>>,
-    host: String,
+    host: Host,
+    life: u64,
 }
 
 impl<T> HostTask<T> {
@@ -73,9 +89,13 @@ impl<T> Future for HostTask<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.task).poll(cx).map(|joined| match joined {
             Ok(Some(output)) => Ok(output),
-            Ok(None) => Err(HostTaskError::Crashed { host: self.host.clone() }),
+            Ok(None) => Err(HostTaskError::Crashed { host: self.host.name() }),
             Err(error) if error.is_panic() => {
-                Err(HostTaskError::Panicked { host: self.host.clone(), what: error.to_string() })
+                Err(HostTaskError::Panicked { host: self.host.name(), what: error.to_string() })
+            }
+            // A runtime that ends cancels its tasks.
+            Err(_) if self.host.has_crashed_since(self.life) => {
+                Err(HostTaskError::Crashed { host: self.host.name() })
             }
             Err(_) => Err(HostTaskError::Aborted),
         })
@@ -147,10 +167,10 @@ impl<F> Drop for Gated<F> {
 }
 
 /// Marks what runs on this thread as a host's until it is dropped.
-struct Marked(Option<(usize, u32)>);
+pub(crate) struct Marked(Option<(usize, u32)>);
 
 impl Marked {
-    fn new(shared: &Arc<Shared>, host: u32) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, host: u32) -> Self {
         Self(CURRENT.replace(Some((Arc::as_ptr(shared) as usize, host))))
     }
 }
@@ -161,17 +181,48 @@ impl Drop for Marked {
     }
 }
 
-/// Counts the present task as a stray if it is not one of the host's.
+/// The number of the host whose task runs on this thread.
+pub(crate) fn current_host() -> Option<u32> {
+    CURRENT.try_with(Cell::get).ok().flatten().map(|(_, host)| host)
+}
+
+/// A task of the engine's, as one of the host's.
+pub(crate) struct OfHost {
+    shared: Arc<Shared>,
+    host: u32,
+    task: EngineTask,
+}
+
+impl OfHost {
+    pub(crate) fn boxed(shared: &Arc<Shared>, host: u32, task: EngineTask) -> EngineTask {
+        Box::pin(Self { shared: shared.clone(), host, task })
+    }
+}
+
+impl Future for OfHost {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shared, host, task } = &mut *self;
+        let _marked = Marked::new(shared, *host);
+        task.as_mut().poll(cx)
+    }
+}
+
+/// Counts the present task as a stray if it is not one of the host's. At every call on the network, so
+/// what is no stray costs a comparison.
+#[inline]
 pub(crate) fn note_stray(shared: &Arc<Shared>, host: u32) {
+    if shared.expects_strays() && CURRENT.get() != Some((Arc::as_ptr(shared) as usize, host)) {
+        note_foreign(shared, host);
+    }
+}
+
+#[cold]
+fn note_foreign(shared: &Arc<Shared>, host: u32) {
     let current = CURRENT.get().filter(|(network, _)| *network == Arc::as_ptr(shared) as usize);
     let Some(task) = tokio::task::try_id() else { return };
-    if current.is_some_and(|(_, of)| of == host) {
-        return;
-    }
     shared.with(|engine, _| {
-        if !engine.net.faults.has_host_tasks {
-            return;
-        }
         let task = match current {
             Some((_, of)) => format!("a task of '{}'", engine.hosts[of as usize].name),
             None => engine.net.faults.number_of(task),

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{BurstLoss, LinkProfile};
 
-/// Kinds of links, with numbers from measurements: the sources are at each, and in
+/// Kinds of links, with numbers from measurements where there are any: the sources are at each, and in
 /// `docs/simulator-model.md`. The numbers are rounded: they are typical, not those of one provider.
+/// What is not named below is our own choice, of the order that such links are known for: among them
+/// all jitter, and nearly all losses and queues.
 ///
 /// A link leads from one host to another, so a preset stands for the whole way of which its kind of
 /// access is the narrow part. For two such hosts behind each other, add the latencies up.
@@ -26,14 +28,14 @@ use super::{BurstLoss, LinkProfile};
 pub enum Preset {
     /// Cable television's network: 200 and 10 Mbit/s, a round trip of 20 ms.
     ///
-    /// FCC, *Measuring Broadband America, Thirteenth Fixed Broadband Report* (2024): the order of
-    /// latency and speed of cable. The upstream queue of 250 ms is the known bufferbloat (Gettys and
-    /// Nichols, *Bufferbloat: Dark Buffers in the Internet*, ACM Queue 9(11), 2011).
+    /// All of it is our own choice. That unmanaged queues are long: Gettys and Nichols, *Bufferbloat:
+    /// Dark Buffers in the Internet* (ACM Queue 9(11), 2011); 250 ms is the mild case.
     Cable,
     /// Fifth generation mobile, mid-band: 50 and 15 Mbit/s, a round trip of 40 ms.
     ///
-    /// *Third-Party Assessment of Mobile Performance in the 5G Era* (arXiv 2507.18834, 2025): 60 % of
-    /// users see less than 50 Mbit/s, and only 5 % regularly a least latency below 20 ms.
+    /// Rizvi, Heidemann and Plonka, *Third-Party Assessment of Mobile Performance in the 5G Era* (arXiv
+    /// 2507.18834, 2025): about 60 % of users see less than 50 Mbit/s, and only the top 5 % regularly a
+    /// least latency below 20 ms. The round trip and the way up are our own choice.
     FiveG,
     /// A geostationary satellite: 25 and 3 Mbit/s, a round trip of 600 ms.
     ///
@@ -43,28 +45,30 @@ pub enum Preset {
     GeoSatellite,
     /// Copper at home: 25 and 5 Mbit/s, a round trip of 38 ms.
     ///
-    /// FCC, *Measuring Broadband America* (2016) as published by Verizon for its DSL: 37 to 40 ms.
-    /// Impulse noise loses packets in bursts.
+    /// FCC, *Measuring Broadband America* (2016) as published by Verizon for its DSL: 37.05 to
+    /// 39.65 ms. The speeds are our own choice. Impulse noise loses packets in bursts.
     HomeDsl,
     /// Between continents, backbone to backbone: 1 Gbit/s, a round trip of 160 ms.
     ///
-    /// Between the guarantees of backbones: 90 ms for New York to London (Verizon's service level
-    /// agreement), and about 300 ms halfway round the Earth, where light in fibre needs 200 ms.
+    /// What Verizon guarantees for Los Angeles to Tokyo; for New York to London it is 90 ms, for
+    /// Singapore to the United States 260 ms. The speed is our own choice.
     Intercontinental,
     /// One switch between two machines: 1 Gbit/s (IEEE 802.3ab), a round trip of 0.2 ms.
     ///
-    /// A packet of 1500 bytes takes 12 us to send; the rest is interrupts and switching.
+    /// A packet of 1500 bytes takes 12 us to send; the rest, our own choice, is interrupts and
+    /// switching.
     Lan,
     /// A satellite in low orbit: 150 and 15 Mbit/s, a round trip of 50 ms, with bursts of loss.
     ///
     /// Michel et al., *A First Look at Starlink Performance* (IMC 2022): from Belgium, a median of
-    /// 50 ms and quartiles of 40 and 60 ms. Kassem et al., *A Browser-side View of Starlink
+    /// 50 ms and quartiles of 40 and 60 ms; the operator promises 100 to 200 Mbit/s. Ookla's medians
+    /// for Europe in 2023 are mostly 10 to 15 Mbit/s up. Kassem et al., *A Browser-side View of Starlink
     /// Connectivity* (IMC 2022): up to half of all packets lost around handovers.
     LeoSatellite,
     /// Fourth generation mobile: 13 and 6 Mbit/s, a round trip of 70 ms.
     ///
     /// Huang et al., *A Close Examination of Performance and Power Characteristics of 4G LTE
-    /// Networks* (MobiSys 2012): these speeds and about this round trip as medians.
+    /// Networks* (MobiSys 2012): these speeds as medians. The round trip is our own choice.
     Lte,
 }
 

@@ -104,7 +104,10 @@ impl SimulationBuilder {
         let is_share = |value: f64| (0.0..=1.0).contains(&value);
         let failures = config.connect_failures;
         check(is_share(failures), "connect_failures", failures.to_string(), share)?;
-        check(is_share(config.link.loss), "link.loss", config.link.loss.to_string(), share)?;
+        if let Err(why) = config.check() {
+            let expected = "what a network can be";
+            return Err(SettingError { name: "link", value: why.to_string(), expected });
+        }
         let year = Duration::from_secs(365 * 24 * 3600);
         check(
             !time_limit.is_zero() && *time_limit <= year,

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::panics::message_of;
 use super::{End, Outcome, Run, Simulation, SimulationError};
+use crate::engine::trace::TraceEvent;
 use crate::engine::trace::Verdict;
 use crate::engine::trace::diff::TraceDifference;
 use crate::engine::trace::{Watch, watch_context};
@@ -51,10 +52,10 @@ impl Simulation {
         let mut look = Watch::first_look();
         let mut nearest = None;
         for _ in 0..LOOKS {
-            let first = self.execute(&program, Some(look.clone()))?;
+            let first = looked_outside(self.execute(&program, Some(look.clone()))?)?;
             let second = {
                 let _shifted = shifted_heap();
-                self.execute(&program, Some(look.clone()))?
+                looked_outside(self.execute(&program, Some(look.clone()))?)?
             };
             let (Some(one), Some(other)) = (&first.watch, &second.watch) else {
                 return compare_ends(first, second);
@@ -103,6 +104,18 @@ impl Simulation {
     }
 }
 
+/// Where a run itself tells why it is not repeatable, that says more than where it first shows.
+fn looked_outside<T>(run: Run<T>) -> Result<Run<T>, SimulationError> {
+    match run.end {
+        End::Error(
+            error @ (SimulationError::ClockResumed { .. }
+            | SimulationError::RealIo { .. }
+            | SimulationError::RealThreads { .. }),
+        ) => Err(error),
+        _ => Ok(run),
+    }
+}
+
 /// The same happened; did both end in the same way?
 fn compare_ends<T>(first: Run<T>, second: Run<T>) -> Result<Outcome<T>, DeterminismError> {
     let say = |end: &End<T>| match end {
@@ -145,12 +158,31 @@ impl fmt::Display for Difference {
         let number = self.trace.number;
         writeln!(f, "seed {}: two runs differ, first in event {number}:", self.seed)?;
         writeln!(f, "{}", self.trace)?;
-        write!(
-            f,
-            "the cause lies between the last event that is the same and this one: look there for a \
-             select! without biased, the order of a HashMap, an address, a clock of the system, its \
-             randomness, or something that outlives a run (a static, a thread-local)"
-        )
+        let hint = hint(self.trace.first.as_ref(), self.trace.second.as_ref());
+        write!(f, "the cause lies between the last event that is the same and this one: {hint}")
+    }
+}
+
+/// What to look for, by what differs.
+fn hint(first: Option<&TraceEvent>, second: Option<&TraceEvent>) -> &'static str {
+    let (Some(first), Some(second)) = (first, second) else {
+        return "one run goes on where the other ends: look for what decides that, such as a clock of \
+                the system, its randomness, or something that outlives a run (a static, a \
+                thread-local)";
+    };
+    let bytes = TraceEvent { bytes: second.bytes, payload: second.payload, ..*first };
+    let time = TraceEvent { at_ns: second.at_ns, ..*first };
+    if *second == time {
+        "the same happens at another time: look for a timer whose length comes from a clock of the \
+         system, its randomness, or something that outlives a run (a static, a thread-local)"
+    } else if *second == bytes {
+        "the same happens with other contents: look for a clock of the system, its randomness, an \
+         address, something that outlives a run (a static, a thread-local), or what was taken in \
+         the order of a HashMap or by a select! without biased"
+    } else {
+        "something else comes first: look for the order of a HashMap or HashSet, a select! without \
+         biased, several receivers of one watch channel, or a timer or condition that comes from a \
+         clock of the system or its randomness"
     }
 }
 

@@ -32,10 +32,10 @@ use tokio::time::{Instant, Sleep};
 use super::{SimulationError, panics, paused_runtime};
 use crate::engine::trace::TraceKind;
 use crate::engine::{Nanos, nanos};
-use crate::shared::Shared;
+use crate::shared::{Shared, this_thread};
 
 /// tokio's resolution.
-const MS: Nanos = 1_000_000;
+pub(super) const MS: Nanos = 1_000_000;
 /// How far behind the limit a timer is looked for. tokio's timers reach a little over two years.
 const PROBE: Nanos = 365 * 24 * 3600 * 1_000_000_000;
 /// How often in a row the clock stops for invariants alone.
@@ -81,6 +81,13 @@ pub(super) enum Stop {
     TimeLimit {
         waits: Vec<String>,
     },
+}
+
+/// Why the runtime was left.
+pub(super) enum Leave<T> {
+    Ended(Result<T, Stop>),
+    /// For a moment: see [`Driver::run_isolated`].
+    ForIsolated,
 }
 
 /// Real threads seen in a run, and when.
@@ -134,14 +141,33 @@ pub(super) struct Root {
     /// The program did something since all tasks last waited.
     active: AtomicBool,
     stopped: AtomicBool,
+    /// The main runtime is to be left for a while.
+    leaves: AtomicBool,
+    /// The thread of the run, and whether another woke the program.
+    home: usize,
+    woken_elsewhere: AtomicBool,
     stop: Mutex<Option<Stop>>,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Root {
+    /// Who is woken to see that the run has to stop.
+    pub(super) fn wait(&self, waker: &Waker) {
+        let mut waiting = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *waiting {
+            Some(waiting) => waiting.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     fn nudge(&self) {
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        waker.into_iter().for_each(Waker::wake);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        // The runtime's own, which runs nothing when it is woken.
+        waker.iter().for_each(Waker::wake_by_ref);
     }
 
     /// Ends the run, unless something else ends it already. Also from other threads.
@@ -154,6 +180,13 @@ impl Root {
 
 impl Wake for Root {
     fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if this_thread() != self.home {
+            self.woken_elsewhere.store(true, Ordering::Relaxed);
+        }
         self.program_woken.store(true, Ordering::Relaxed);
         self.nudge();
     }
@@ -167,12 +200,15 @@ impl Driver {
         forbid_threads: bool,
         watched: bool,
     ) -> Self {
+        let woken = AtomicBool::new(true);
+        let root = Root { program_woken: woken, home: this_thread(), ..Root::default() };
+        let root = Arc::new(root);
         Self {
             shared,
             limit: nanos(limit),
             gate: Mutex::default(),
             jumps: AtomicBool::new(false),
-            root: Arc::default(),
+            root,
             threads,
             forbid_threads,
             watched,
@@ -184,39 +220,44 @@ impl Driver {
         &self.root
     }
 
-    /// Runs the program to its end, or until something stops it.
-    pub(super) async fn run<F: Future>(&self, program: F) -> Result<F::Output, Stop> {
-        let mut program = pin!(program);
+    /// Runs the program to its end, or until something stops it; or until an isolated host is to run,
+    /// which it cannot do in here.
+    pub(super) async fn run<F: Future>(&self, mut program: Pin<&mut F>) -> Leave<F::Output> {
         let waker = Waker::from(self.root.clone());
-        self.root.program_woken.store(true, Ordering::Relaxed);
         poll_fn(|cx| {
-            let waiting = Some(cx.waker().clone());
-            *self.root.waker.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
-            if self.root.stopped.load(Ordering::Acquire) {
+            self.root.wait(cx.waker());
+            if self.root.is_stopped() {
                 let stop = self.root.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
-                return Poll::Ready(Err(stop.unwrap_or(Stop::Expired)));
+                return Poll::Ready(Leave::Ended(Err(stop.unwrap_or(Stop::Expired))));
             }
-            if self.root.program_woken.swap(false, Ordering::Relaxed) {
+            if self.root.leaves.swap(false, Ordering::Relaxed) {
+                return Poll::Ready(Leave::ForIsolated);
+            }
+            if self.root.program_woken.load(Ordering::Relaxed) {
+                self.root.program_woken.store(false, Ordering::Relaxed);
                 // A timer behind the limit has fired, which nobody may see.
-                if self.probing.load(Ordering::Relaxed) && self.now() > self.edge() {
-                    return Poll::Ready(Err(self.time_limit()));
+                if self.probing.load(Ordering::Relaxed) && self.shared.now() > self.edge() {
+                    return Poll::Ready(Leave::Ended(Err(self.time_limit())));
                 }
                 self.root.active.store(true, Ordering::Relaxed);
-                return program.as_mut().poll(&mut Context::from_waker(&waker)).map(Ok);
+                let polled = program.as_mut().poll(&mut Context::from_waker(&waker));
+                return polled.map(|output| Leave::Ended(Ok(output)));
             }
             Poll::Pending
         })
         .await
     }
 
-    fn now(&self) -> Nanos {
-        self.shared.read_clock()
+    /// Lets isolated hosts run. Outside of the runtime, which goes on afterwards where it was.
+    pub(super) fn run_isolated(&self) {
+        self.shared.isolated.run_due(&self.shared, self.threads.last_rest());
     }
 
     /// tokio may have let the clock jump to a timer.
     pub(super) fn on_unpark(&self) {
-        if self.jumps.swap(false, Ordering::Relaxed) {
-            self.now();
+        if self.jumps.load(Ordering::Relaxed) {
+            self.jumps.store(false, Ordering::Relaxed);
+            self.shared.read_clock();
         }
     }
 
@@ -227,10 +268,10 @@ impl Driver {
 
     /// No task is ready: goes on to what happens next.
     pub(super) fn on_park(&self) {
-        if self.root.stopped.load(Ordering::Acquire) {
+        if self.root.is_stopped() {
             return self.root.nudge();
         }
-        let mut now = self.now();
+        let mut now = self.shared.now();
         loop {
             self.threads.now.store(now, Ordering::Release);
             if self.watched {
@@ -249,6 +290,11 @@ impl Driver {
             if now >= self.limit {
                 return self.at_limit(now, next);
             }
+            if self.shared.isolated.are_due(&self.shared, now) {
+                self.root.active.store(true, Ordering::Relaxed);
+                self.root.leaves.store(true, Ordering::Relaxed);
+                return self.root.nudge();
+            }
             match next {
                 Some(next) if next / MS == now / MS => {
                     advance(next - now);
@@ -262,18 +308,27 @@ impl Driver {
                         self.shared.set_now(grid);
                     }
                     let event = next.map_or(Nanos::MAX, |next| next / MS * MS);
-                    let check_at = self.next_check(now, next.is_none(), check_at);
-                    return self.set_gate(event.min(check_at).min(self.edge()).max(grid));
+                    let gate = &mut *self.lock_gate();
+                    let check_at = self.next_check(gate, now, next.is_none(), check_at);
+                    let step = self.shared.isolated.next_step(&self.shared, now);
+                    let at = event.min(check_at).min(step.unwrap_or(Nanos::MAX));
+                    return self.set_gate(gate, at.min(self.edge()).max(grid));
                 }
             }
         }
     }
 
-    /// Looks whether something is wrong, and when it is to be looked again.
-    fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
-        if self.shared.was_used_elsewhere() && self.threads.count() == 0 {
+    /// Counts a thread of the program's own, which tells nobody when it starts.
+    pub(super) fn look_for_threads(&self) {
+        let woken = self.root.woken_elsewhere.load(Ordering::Relaxed);
+        if (woken || self.shared.was_used_elsewhere()) && self.threads.count() == 0 {
             self.threads.saw_one();
         }
+    }
+
+    /// Looks whether something is wrong, and when it is to be looked again.
+    fn look(&self, now: Nanos) -> Result<Option<Nanos>, Stop> {
+        self.look_for_threads();
         if self.threads.count() > 0 {
             self.threads.first_at(now);
             if self.forbid_threads {
@@ -289,19 +344,22 @@ impl Driver {
 
     /// All tasks wait at the limit, or behind it.
     fn at_limit(&self, now: Nanos, next: Option<Nanos>) {
-        let probe = self.edge() + PROBE;
-        self.next_check(now, next.is_none(), None);
-        let probes = {
-            let mut gate = self.lock_gate();
-            gate.probes += 1;
-            gate.probes
-        };
-        if next.is_none() && now < probe && probes <= MAX_PROBES {
-            self.probing.store(true, Ordering::Relaxed);
-            return self.set_gate(probe);
+        if self.shared.isolated.next_step(&self.shared, now).is_some() {
+            // Whether those have timers, nobody can tell.
+            return self.root.stop(self.time_limit());
         }
+        let probe = self.edge() + PROBE;
+        let mut gate = self.lock_gate();
+        self.next_check(&mut gate, now, next.is_none(), None);
+        gate.probes += 1;
+        if next.is_none() && now < probe && gate.probes <= MAX_PROBES {
+            self.probing.store(true, Ordering::Relaxed);
+            return self.set_gate(&mut gate, probe);
+        }
+        let quiet_since = gate.quiet_since;
+        drop(gate);
         if next.is_none() && now >= probe {
-            let at = self.lock_gate().quiet_since.unwrap_or(now);
+            let at = quiet_since.unwrap_or(now);
             return self.root.stop(Stop::Deadlock { at, waits: self.waits() });
         }
         self.root.stop(self.time_limit());
@@ -314,6 +372,7 @@ impl Driver {
     fn waits(&self) -> Vec<String> {
         let mut waits = self.shared.with(|engine, _| engine.waits());
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        self.shared.isolated.waits(&self.shared, &mut waits);
         waits.push(format!("spawned tasks that have not ended, the library's among them: {tasks}"));
         waits
     }
@@ -323,9 +382,15 @@ impl Driver {
     }
 
     /// Where the clock has to stop for the sake of an invariant.
-    fn next_check(&self, now: Nanos, quiet: bool, check_at: Option<Nanos>) -> Nanos {
-        let mut gate = self.lock_gate();
-        if self.root.active.swap(false, Ordering::Relaxed) {
+    fn next_check(
+        &self,
+        gate: &mut Gate,
+        now: Nanos,
+        quiet: bool,
+        check_at: Option<Nanos>,
+    ) -> Nanos {
+        if self.root.active.load(Ordering::Relaxed) {
+            self.root.active.store(false, Ordering::Relaxed);
             gate.quiet_since = None;
             gate.idle_checks = 0;
         }
@@ -336,22 +401,20 @@ impl Driver {
         check_at.map_or(Nanos::MAX, |at| at.next_multiple_of(MS))
     }
 
-    fn set_gate(&self, at: Nanos) {
+    fn set_gate(&self, gate: &mut Gate, at: Nanos) {
         self.jumps.store(true, Ordering::Relaxed);
-        let mut gate = self.lock_gate();
         if gate.at.replace(at) == Some(at) {
             return;
         }
         let deadline = self.shared.start() + Duration::from_nanos(at);
         let timer = gate.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        // Registers it, with nobody to wake: when it fires, tokio parks again, and we are called.
         timer.as_mut().reset(deadline);
-        // Registers it. Its firing needs to wake nobody: tokio parks again, and we are called.
-        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
 }
 
 /// Moves tokio's clock, here and now.
-fn advance(by: Nanos) {
+pub(super) fn advance(by: Nanos) {
     // The first poll moves the clock; what follows in that future is a yield, which nobody needs.
     let advance = pin!(tokio::time::advance(Duration::from_nanos(by)));
     let _ = advance.poll(&mut Context::from_waker(Waker::noop()));

@@ -12,6 +12,17 @@ use crate::profile::ProfileError;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SimulationError {
+    /// The program let tokio's clock run by itself.
+    #[error(
+        "seed {seed}: tokio's clock runs by itself, at {at:?} of virtual time: in a simulation it is \
+         moved from event to event, and the program must not call tokio::time::resume"
+    )]
+    ClockResumed {
+        /// The seed to repeat it with.
+        seed: u64,
+        /// When it was seen, in virtual time.
+        at: Duration,
+    },
     /// Nothing is going to happen any more, and the program has not ended.
     #[error(
         "seed {seed}: virtual deadlock at {at:?}: no packet is on its way, no timer is set, and the \
@@ -77,14 +88,14 @@ pub enum SimulationError {
         seed: u64,
         /// When, in virtual time.
         at: Duration,
-        /// Where the panic came from.
+        /// The host whose task it was, the program's function, and where tokio refused it.
         place: String,
     },
     /// The program started a real thread.
     #[error(
         "seed {seed}: {count} real thread(s) started, the first at {at:?} of virtual time, by \
          spawn_blocking, tokio::fs, lookup_host or a thread of the program's own that used the \
-         network: how long a thread takes differs from run to run, and so does what follows; do \
+         network or woke the program: how long a thread takes differs from run to run, and so does what follows; do \
          the work in the task itself, or allow it with real_threads(RealThreads::Allow)"
     )]
     RealThreads {

@@ -7,46 +7,51 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use p2p_core::transport::{DatagramError, Link, LinkClosed};
+use p2p_core::transport::{DatagramError, EngineTask, Link, LinkClosed};
 use p2p_core::{PathEvents, PathInfo, PeerId};
 
+use super::stream::Place;
 use super::{SimRecvStream, SimSendStream, WaitAtEnd};
-use crate::engine::conn::Wait;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamId};
-use crate::host::task::note_stray;
+use crate::host::task::{OfHost, note_stray};
 use crate::shared::Shared;
 
 /// One end of a simulated connection. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct SimLink {
     shared: Arc<Shared>,
+    host: u32,
     conn: ConnId,
     side: Side,
     peer: PeerId,
 }
 
 impl SimLink {
-    pub(super) const fn new(shared: Arc<Shared>, conn: ConnId, side: Side, peer: PeerId) -> Self {
-        Self { shared, conn, side, peer }
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        host: u32,
+        conn: ConnId,
+        side: Side,
+        peer: PeerId,
+    ) -> Self {
+        Self { shared, host, conn, side, peer }
     }
 
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Engine, Nanos, ConnId, Side) -> R) -> R {
         self.shared.with(|engine, now| f(engine, now, self.conn, self.side))
     }
 
-    fn wait<R, F>(&self, wait: Wait, poll: F) -> WaitAtEnd<'_, F>
+    fn wait<R, F>(&self, poll: F) -> WaitAtEnd<'_, F>
     where
         F: FnMut(&mut Engine, Nanos, &mut Option<u64>, &Context<'_>) -> Poll<R> + Unpin,
     {
-        WaitAtEnd::new(&self.shared, self.conn, self.side, wait, poll)
+        WaitAtEnd::new(&self.shared, self.conn, self.side, poll)
     }
 
     /// Waits until the other side has proven who it is.
     pub(super) fn established(&self) -> impl Future<Output = Result<(), LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Established, move |engine, _, ticket, cx| {
-            engine.poll_established(conn, side, ticket, cx)
-        })
+        self.wait(move |engine, _, ticket, cx| engine.poll_established(conn, side, ticket, cx))
     }
 
     pub(super) fn open(
@@ -54,16 +59,11 @@ impl SimLink {
         direction: Direction,
     ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Open(direction), move |engine, _, ticket, cx| {
-            engine.poll_open(conn, side, direction, ticket, cx)
-        })
+        self.wait(move |engine, _, ticket, cx| engine.poll_open(conn, side, direction, ticket, cx))
     }
 
-    fn note_stray(&self) {
-        let (conn, side) = (self.conn, self.side);
-        if let Some(host) = self.shared.with(|engine, _| engine.host_at(conn, side)) {
-            note_stray(&self.shared, host);
-        }
+    pub(super) fn note_stray(&self) {
+        note_stray(&self.shared, self.host);
     }
 
     fn accept(
@@ -71,17 +71,22 @@ impl SimLink {
         direction: Direction,
     ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Accept(direction), move |engine, _, ticket, cx| {
+        self.wait(move |engine, _, ticket, cx| {
             engine.poll_accept(conn, side, direction, ticket, cx)
         })
     }
 
     pub(super) fn send_stream(&self, stream: StreamId) -> SimSendStream {
-        SimSendStream::new(self.shared.clone(), self.conn, self.side, stream)
+        SimSendStream::new(self.place(stream))
+    }
+
+    fn place(&self, stream: StreamId) -> Place {
+        let (shared, host, conn, side) = (self.shared.clone(), self.host, self.conn, self.side);
+        Place { shared, host, conn, side, stream }
     }
 
     fn recv_stream(&self, stream: StreamId) -> SimRecvStream {
-        SimRecvStream::new(self.shared.clone(), self.conn, self.side, stream)
+        SimRecvStream::new(self.place(stream))
     }
 }
 
@@ -94,10 +99,12 @@ impl Link for SimLink {
     }
 
     async fn open_uni(&self) -> Result<SimSendStream, LinkClosed> {
+        self.note_stray();
         Ok(self.send_stream(self.open(Direction::Uni).await?))
     }
 
     async fn accept_uni(&self) -> Result<SimRecvStream, LinkClosed> {
+        self.note_stray();
         Ok(self.recv_stream(self.accept(Direction::Uni).await?))
     }
 
@@ -108,6 +115,7 @@ impl Link for SimLink {
     }
 
     async fn accept_bi(&self) -> Result<(SimSendStream, SimRecvStream), LinkClosed> {
+        self.note_stray();
         let stream = self.accept(Direction::Bi).await?;
         Ok((self.send_stream(stream), self.recv_stream(stream)))
     }
@@ -118,11 +126,9 @@ impl Link for SimLink {
     }
 
     async fn recv_datagram(&self) -> Result<Bytes, LinkClosed> {
+        self.note_stray();
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Datagram, move |engine, _, ticket, cx| {
-            engine.poll_datagram(conn, side, ticket, cx)
-        })
-        .await
+        self.wait(move |engine, _, ticket, cx| engine.poll_datagram(conn, side, ticket, cx)).await
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
@@ -139,6 +145,7 @@ impl Link for SimLink {
     }
 
     fn close(&self, code: u64, message: &str) {
+        self.note_stray();
         self.with(|engine, now, conn, side| engine.close(now, conn, side, code, message));
     }
 
@@ -148,10 +155,11 @@ impl Link for SimLink {
 
     async fn closed(&self) -> LinkClosed {
         let (conn, side) = (self.conn, self.side);
-        self.wait(Wait::Closed, move |engine, _, ticket, cx| {
-            engine.poll_closed(conn, side, ticket, cx)
-        })
-        .await
+        self.wait(move |engine, _, ticket, cx| engine.poll_closed(conn, side, ticket, cx)).await
+    }
+
+    fn task(&self, task: EngineTask) -> EngineTask {
+        OfHost::boxed(&self.shared, self.host, task)
     }
 }
 
@@ -195,7 +203,7 @@ impl Stream for SimPathEvents {
 impl Drop for SimPathEvents {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.shared.with(|engine, _| engine.leave(self.conn, self.side, Wait::Closed, ticket));
+            self.shared.with(|engine, _| engine.leave(self.conn, self.side, ticket));
         }
     }
 }

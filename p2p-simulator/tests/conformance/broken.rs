@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionStats, ListenOptions, P2PConnection, P2PListener,
-    P2PProvider, PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo, ProtocolName, Result,
+    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, Health,
+    ListenOptions, Message, P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo,
+    PeerAddr, PeerId, PeerInfo, Priority, ProtocolName, Result, SendPermit, StateEvents,
 };
 
 use super::super::simulated;
@@ -25,6 +26,8 @@ enum Fault {
     Duplicates,
     /// A receive that is given up takes its message with it.
     Forgets,
+    /// Whatever happens, it has nothing to tell.
+    LooksFine,
     /// A close does nothing.
     NeverCloses,
     /// Some messages change places, if two are there.
@@ -63,6 +66,10 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         let inner = self.inner.listen(options).await?;
         Ok(BrokenListener { inner, fault: self.fault })
+    }
+
+    fn health(&self) -> Health {
+        if self.fault == Fault::LooksFine { Health::default() } else { self.inner.health() }
     }
 
     async fn shutdown(&self) {
@@ -109,7 +116,7 @@ struct State {
     sent: u64,
     received: u64,
     /// To be received next.
-    held: Option<Bytes>,
+    held: Option<Message>,
 }
 
 impl<C: P2PConnection> BrokenConnection<C> {
@@ -130,8 +137,8 @@ impl<C: P2PConnection> BrokenConnection<C> {
     }
 
     /// The next message, if it is there already.
-    fn recv_now(&self) -> Option<Bytes> {
-        let mut next = Box::pin(self.inner.recv());
+    fn recv_now(&self) -> Option<Message> {
+        let mut next = Box::pin(self.inner.recv_message());
         match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(message)) => Some(message),
             _ => None,
@@ -151,23 +158,35 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
         self.inner.peer()
     }
 
-    async fn send(&self, message: Bytes) -> Result<()> {
+    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
         match self.fault {
             Fault::Drops if self.is_due(|state| &mut state.sent) => Ok(()),
             Fault::TakesEverything if message.len() <= self.peer().max_message_size => {
                 let inner = self.inner.clone();
-                tokio::spawn(async move { inner.send(message).await });
+                tokio::spawn(async move { inner.send_with(priority, message).await });
                 Ok(())
             }
-            _ => self.inner.send(message).await,
+            _ => self.inner.send_with(priority, message).await,
         }
     }
 
-    async fn recv(&self) -> Result<Bytes> {
+    fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
+        self.inner.try_send(priority, message)
+    }
+
+    async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
+        self.inner.reserve(priority, size).await
+    }
+
+    fn queue_depth(&self, priority: Priority) -> usize {
+        self.inner.queue_depth(priority)
+    }
+
+    async fn recv_message(&self) -> Result<Message> {
         if let Some(held) = self.state().held.take() {
             return Ok(held);
         }
-        let message = self.inner.recv().await?;
+        let message = self.inner.recv_message().await?;
         match self.fault {
             Fault::Duplicates if self.is_due(|state| &mut state.received) => {
                 self.state().held = Some(message.clone());
@@ -184,8 +203,8 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
         Ok(message)
     }
 
-    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
-        self.inner.send_datagram(datagram)
+    fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
+        self.inner.send_datagram_with(datagram, options)
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
@@ -206,6 +225,18 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
 
     fn is_connected(&self) -> bool {
         self.inner.is_connected()
+    }
+
+    fn state(&self) -> ConnectionState {
+        self.inner.state()
+    }
+
+    fn state_events(&self) -> StateEvents {
+        self.inner.state_events()
+    }
+
+    fn renew_link(&self) {
+        self.inner.renew_link();
     }
 
     fn path(&self) -> PathInfo {
@@ -293,6 +324,14 @@ fn a_backend_that_never_closes_is_caught() {
             "closing::every_observer_sees_the_end",
             "closing::whoever_waits_is_told",
         ],
+    );
+}
+
+#[test]
+fn a_backend_that_always_looks_fine_is_caught() {
+    caught(
+        Fault::LooksFine,
+        &["health::a_provider_knows_what_it_has", "health::a_failure_is_remembered"],
     );
 }
 

@@ -162,5 +162,96 @@ fn the_golden_hash_is_the_same_in_every_build() {
         .with_loss(0.1)
         .with_bandwidth(10_000_000);
     let run = Simulation::new(5).with_link(link).run(eventful).expect("a run");
-    assert_eq!(run.trace_hash.to_string(), "52b3228c1e69067af78490e3e6321d3e");
+    assert_eq!(run.trace_hash.to_string(), "df5e68fa838a1686d293506f39f15297");
+}
+
+/// What the check says of a program that is not repeatable.
+fn verdict<T, F: Future<Output = T>>(program: impl Fn(Network) -> F) -> String {
+    let checked = Simulation::new(5).check_determinism(program);
+    checked.map(|_| ()).expect_err("it is seen").to_string()
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // That the clock is found is the claim.
+fn a_clock_of_the_system_is_found_in_what_is_sent_and_in_how_long_is_waited() {
+    let text = verdict(async |network| {
+        let pair = pair(network).await.expect("a connection");
+        let now = std::time::SystemTime::now();
+        pair.dialled.send(format!("{now:?}").into()).await.expect("sent");
+    });
+    assert!(text.contains("SystemTime {") && text.contains("with other contents"), "{text}");
+    let text = verdict(async |network| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        // A nanosecond later is a millisecond more; up to 80 000 s, which is less than the limit.
+        let nanos = now.expect("after 1970").as_nanos() % 80_000_000;
+        sleep(Duration::from_millis(nanos as u64)).await;
+        network.note("late");
+    });
+    assert!(text.contains("the same happens at another time"), "{text}");
+}
+
+#[test]
+fn several_receivers_of_a_watch_are_found() {
+    let program = async |network: Network| {
+        let (sender, receiver) = tokio::sync::watch::channel(0);
+        for number in 0..32 {
+            let (mut receiver, network) = (receiver.clone(), network.clone());
+            tokio::spawn(async move {
+                receiver.changed().await.expect("a change");
+                network.note(&format!("receiver {number} woke"));
+            });
+        }
+        sleep(Duration::from_millis(5)).await;
+        sender.send(1).expect("they listen");
+        sleep(Duration::from_millis(5)).await;
+    };
+    if cfg!(tokio_unstable) {
+        assert!(Simulation::new(5).check_determinism(program).is_ok(), "it is seeded");
+        return;
+    }
+    let text = verdict(program);
+    assert!(text.contains("woke") && text.contains("order of a HashMap"), "{text}");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // That threads are found is the claim.
+fn real_threads_and_real_io_are_named_before_any_difference_they_make() {
+    let text = verdict(async |network| {
+        network.note("before");
+        tokio::task::spawn_blocking(|| ()).await.expect("it ends");
+    });
+    assert!(text.contains("real thread(s) started"), "{text}");
+    let text = verdict(async |network| {
+        let server = network.host("server");
+        let _ = server.spawn(opens_a_socket()).await;
+    });
+    assert!(text.contains("real I/O") && text.contains("in a task of 'server'"), "{text}");
+    assert!(text.contains("determinism::opens_a_socket"), "the program's own function: {text}");
+    let text = verdict(async |_| {
+        tokio::time::resume();
+        sleep(Duration::from_millis(5)).await;
+    });
+    assert!(text.contains("tokio::time::resume"), "{text}");
+}
+
+async fn opens_a_socket() {
+    drop(tokio::net::UdpSocket::bind("127.0.0.1:0").await);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // That threads are found is the claim.
+fn a_thread_that_wakes_the_program_is_found_though_it_uses_no_network() {
+    let text = verdict(async |_| {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+        let mut seven = std::pin::pin!(receiver.recv());
+        // Waits once, so that there is somebody to wake.
+        std::future::poll_fn(|cx| {
+            assert!(seven.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        std::thread::spawn(move || sender.try_send(7)).join().expect("it ends").expect("room");
+        seven.await
+    });
+    assert!(text.contains("woke the program"), "{text}");
 }

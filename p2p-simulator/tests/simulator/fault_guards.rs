@@ -120,16 +120,22 @@ fn held_packets_wait_datagrams_too_and_are_seen_in_flight() {
         let [packet] = &flying[..] else { panic!("one packet: {flying:?}") };
         assert_eq!((packet.from.as_str(), packet.to.as_str()), ("alice", "bob"));
         assert_eq!((packet.kind, packet.bytes), ("datagram", "first".len()));
-        assert_eq!(packet.arrives_at, Some(pair.network.elapsed() + LATENCY));
+        let sent_at = pair.network.elapsed();
+        assert_eq!((packet.sent_at, packet.arrives_at), (sent_at, Some(sent_at + LATENCY)));
         let hold = pair.network.fault("hold").hold([alice], [bob]);
         pair.dialled.send_datagram("second".into()).expect("sent");
         let early = timeout(SECOND, pair.accepted.recv_datagram()).await;
         assert!(early.is_err(), "nothing passes a hold");
         let held = pair.network.in_flight();
         assert!(held.len() == 2 && held.iter().all(|packet| packet.arrives_at.is_none()));
+        assert!(held.iter().all(|packet| packet.sent_at == sent_at), "both at once: {held:?}");
         assert_eq!(hold.hits(), 2);
         let released = pair.network.elapsed();
         hold.repair();
+        let flying = pair.network.in_flight();
+        let times: Vec<_> =
+            flying.iter().map(|packet| (packet.sent_at, packet.arrives_at)).collect();
+        assert_eq!(times, [(sent_at, Some(released)), (released, Some(released + LATENCY))]);
         let first = pair.accepted.recv_datagram().await.expect("received");
         let first_after = pair.network.elapsed() - released;
         let second = pair.accepted.recv_datagram().await.expect("received");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use p2p_core::P2PConnection;
 use p2p_simulator::{
-    Degrade, Fault, FaultError, FaultKind, FaultProfile, FaultSchedule, IdleFaults, Simulation,
-    SimulationError,
+    Degrade, Fault, FaultError, FaultKind, FaultProfile, FaultSchedule, IdleFaults, LinkProfile,
+    Preset, Simulation, SimulationError,
 };
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use tokio::time::sleep;
@@ -70,7 +70,7 @@ fn the_written_form_stays_as_it_is() {
     let text = serde_json::to_string(&schedule).expect("written");
     assert_eq!(
         text,
-        "{\"version\":1,\"faults\":[{\"name\":\"slow\",\"at_ns\":1000000000,\"for_ns\":2000000000,\
+        "{\"version\":2,\"faults\":[{\"name\":\"slow\",\"at_ns\":1000000000,\"for_ns\":2000000000,\
          \"fault\":{\"kind\":\"degrade\",\"a\":[\"alice\"],\"b\":[\"bob\"],\
          \"by\":{\"latency_us\":1500,\"jitter_us\":0,\"loss_ppm\":0}}}]}"
     );
@@ -82,10 +82,10 @@ fn the_written_form_stays_as_it_is() {
 
 #[test]
 fn text_of_a_newer_version_is_refused_for_that_and_not_for_what_is_new_in_it() {
-    let text = r#"{"version":2,"faults":[{"name":"new","at_ns":0,"fault":{"kind":"meteor"}}]}"#;
+    let text = r#"{"version":3,"faults":[{"name":"new","at_ns":0,"fault":{"kind":"meteor"}}]}"#;
     let error = serde_json::from_str::<FaultSchedule>(text).expect_err("newer").to_string();
-    assert!(error.contains("version 2") && !error.contains("meteor"), "{error}");
-    let text = text.replace("\"version\":2", "\"version\":1");
+    assert!(error.contains("version 3") && !error.contains("meteor"), "{error}");
+    let text = text.replace("\"version\":3", "\"version\":1");
     let error = serde_json::from_str::<FaultSchedule>(&text).expect_err("unknown").to_string();
     assert!(error.contains("meteor"), "{error}");
 }
@@ -102,7 +102,7 @@ fn a_seed_gives_one_schedule_and_a_profile_its_kinds() {
         let kinds = schedule.faults.iter().map(|planned| planned.fault.kind());
         kinds.collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!(kinds(&hostile).len(), 8, "all that can be generated");
+    assert_eq!(kinds(&hostile).len(), 9, "all that can be generated");
     assert_eq!(
         kinds(&generate(1, FaultProfile::Calm)).into_iter().collect::<Vec<_>>(),
         [FaultKind::Degrade]
@@ -136,8 +136,9 @@ fn bad_schedules_are_refused_with_the_name_of_what_is_wrong() {
         }
     };
     let mut newer = FaultSchedule::new();
-    newer.version = 2;
-    assert_eq!(refused(newer), FaultError::NewerVersion { found: 2, known: 1 });
+    newer.version = FaultSchedule::VERSION + 1;
+    let known = FaultSchedule::VERSION;
+    assert_eq!(refused(newer), FaultError::NewerVersion { found: known + 1, known });
     let crash = |host: &str| Fault::Crash { host: host.into() };
     let unknown = FaultSchedule::new().with("who", SECOND, SECOND, crash("dave"));
     let error = FaultError::UnknownHost { fault: "who".into(), host: "dave".into() };
@@ -193,4 +194,75 @@ fn a_planted_bug_shrinks_to_the_one_guilty_fault() {
     // As short as can be, and as early as there is something to crash: the connection takes 3 ms.
     assert_eq!(planned.lasting, Some(Duration::from_millis(1)), "{schedule}");
     assert!(planned.at <= Duration::from_millis(4), "{schedule}");
+}
+
+#[test]
+fn a_fault_of_a_whole_profile_goes_through_text_and_back_and_does_what_it_says() {
+    let profile = LinkProfile::new().with_latency(SECOND / 5).with_bandwidth(1_000_000);
+    let (a, b) = (vec!["alice".to_owned()], vec!["bob".to_owned()]);
+    let fault = Fault::Profile { a, b, profile };
+    let schedule = FaultSchedule::new().with("detour", SECOND * 3 / 2, SECOND * 2, fault);
+    assert_eq!(
+        schedule.to_string(),
+        "at 1.5s for 2s: 'detour': profile alice | bob: 200ms, 1000000 bit/s\n"
+    );
+    let text = serde_json::to_string(&schedule).expect("written");
+    let schedule: FaultSchedule = serde_json::from_str(&text).expect("read");
+    let run = Simulation::new(1).with_schedule(schedule).run(async |network| {
+        let pair = pair(network).await.expect("a connection");
+        let mut took = Vec::new();
+        for _ in 0..4 {
+            sleep(SECOND).await;
+            let sent = pair.network.elapsed();
+            pair.dialled.send_datagram("where".into()).expect("sent");
+            pair.accepted.recv_datagram().await.expect("received");
+            took.push(pair.network.elapsed() - sent);
+        }
+        took
+    });
+    let run = run.expect("the fault touches something");
+    let ms = Duration::from_millis(1);
+    // (5 + 58) x 8 bits at 1 Mbit/s are 504 us, and then the latency.
+    let slow = SECOND / 5 + Duration::from_micros(504);
+    assert_eq!(run.output, [ms, slow, slow, ms]);
+    assert!(run.faults.faults[0].hits >= 2);
+}
+
+#[test]
+fn a_profile_that_cannot_be_is_refused_by_the_faults_name() {
+    let with = |profile| {
+        let (a, b) = (vec!["alice".to_owned()], vec!["bob".to_owned()]);
+        FaultSchedule::new().with("odd", SECOND, SECOND, Fault::Profile { a, b, profile })
+    };
+    for profile in [
+        LinkProfile::new().with_loss(f64::NAN),
+        LinkProfile::new().with_loss(1.5),
+        LinkProfile::new().with_bandwidth(0),
+        LinkProfile::new().with_duplication(-0.1),
+    ] {
+        let run = Simulation::new(1).with_schedule(with(profile)).run(async |_| ());
+        let error = run.map(|_| ()).expect_err("refused").to_string();
+        assert!(error.starts_with("fault 'odd': "), "{error}");
+    }
+}
+
+#[test]
+fn a_bug_that_needs_another_profile_shrinks_to_the_mildest_of_them() {
+    let config = Config { failure_persistence: None, max_shrink_iters: 4096, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[3; 32]);
+    let schedules = FaultSchedule::strategy(FaultProfile::Lossy, &HOSTS, SECOND * 5, 8);
+    let failed = TestRunner::new_with_rng(config, rng).run(&schedules, |schedule| {
+        let simulation = Simulation::new(1).with_idle_faults(IdleFaults::Report);
+        let run = simulation.with_schedule(schedule).run(async |network| {
+            probe(network.clone(), 5).await;
+            let report = network.fault_report();
+            report.faults.iter().any(|fault| fault.kind == FaultKind::Profile && fault.hits > 0)
+        });
+        proptest::prop_assert!(!run.expect("a run").output);
+        Ok(())
+    });
+    let Err(TestError::Fail(_, schedule)) = failed else { panic!("the bug is found") };
+    let [planned] = &schedule.faults[..] else { panic!("only the guilty one: {schedule}") };
+    let Fault::Profile { profile, .. } = &planned.fault else { panic!("of its kind: {schedule}") };
+    assert_eq!(*profile, Preset::Lan.down(), "the mildest");
 }

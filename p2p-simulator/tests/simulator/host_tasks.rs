@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use p2p_core::{CloseCause, ConnectionConfig, P2PConnection};
+use p2p_core::{
+    CloseCause, ConnectionConfig, P2PConnection, P2PListener, P2PProvider, RecvStream, SendStream,
+};
 use p2p_simulator::{HostTaskError, Simulation, SimulationError};
 use tokio::time::{Instant, sleep};
 
@@ -150,7 +152,7 @@ fn peers_of_a_host_that_is_paused_for_long_give_it_up() {
 }
 
 #[test]
-fn a_plain_task_that_dials_is_a_stray_once_hosts_have_tasks() {
+fn a_plain_task_that_sends_is_a_stray_once_hosts_have_tasks() {
     let program = async |network: p2p_simulator::Network| {
         let pair = pair(network).await.expect("a connection");
         let [alice, _] = pair.hosts.clone();
@@ -171,7 +173,8 @@ fn a_plain_task_that_dials_is_a_stray_once_hosts_have_tasks() {
     };
     let run = Simulation::new(1).run(program).expect("only reported");
     let [stray] = &run.faults.strays[..] else { panic!("one stray: {:?}", run.faults.strays) };
-    assert_eq!((stray.host.as_str(), stray.calls), ("alice", 1));
+    // It sends, and closes the connection, whose last handle it has.
+    assert_eq!((stray.host.as_str(), stray.calls), ("alice", 2));
     assert_eq!(stray.task, "task 1 of plain tokio::spawn");
     let error = Simulation::new(1).with_strict(true).run(program).expect_err("strict");
     assert!(matches!(error, SimulationError::Strays { .. }), "{error}");
@@ -210,4 +213,134 @@ fn only_the_clock_that_is_wrong_is_wrong() {
         read
     });
     assert_eq!(run.expect("a run").output, [1061, 1000].map(Duration::from_secs));
+}
+
+/// Which of these a plain task does at bob's endpoint, and whether it is seen.
+async fn stray_calls(network: p2p_simulator::Network, call: &'static str) {
+    let pair = pair(network).await.expect("a connection");
+    let [alice, bob] = pair.hosts.clone();
+    bob.spawn(async {}).await.expect("no crash");
+    // What the plain task needs from the other side, by a task of that side's own.
+    let dialled = pair.dialled.clone();
+    let partner = alice.spawn(async move {
+        dialled.send("message".into()).await.expect("sent");
+        dialled.send_datagram("datagram".into()).expect("sent");
+        let (mut send, recv) = dialled.open_stream().await.expect("opened");
+        send.write_all("stream".into()).await.expect("written");
+        sleep(SECOND * 2).await;
+        // Unless the call was to end the connection.
+        let _ = dialled.send_datagram("a later datagram".into());
+        sleep(SECOND * 3).await;
+        drop((send, recv));
+    });
+    let (accepted, provider) = (pair.accepted.clone(), pair.providers[1].clone());
+    let address = pair.providers[0].local_addr();
+    let task = tokio::spawn(async move {
+        sleep(SECOND).await;
+        match call {
+            "dial" => {
+                let options = p2p_core::ConnectOptions::new(crate::protocol());
+                drop(provider.connect(&address, options).await);
+            }
+            "recv" => drop(accepted.recv().await.expect("received")),
+            "send" => accepted.send("answer".into()).await.expect("sent"),
+            "recv_datagram" => {
+                // The first has come already, and waits in the connection: no call on the network.
+                for _ in 0..2 {
+                    accepted.recv_datagram().await.expect("received");
+                }
+            }
+            "accept_stream" => std::mem::forget(accepted.accept_stream().await.expect("accepted")),
+            "open_stream" => std::mem::forget(accepted.open_stream().await.expect("opened")),
+            "close" => accepted.close(1, "").await,
+            "shutdown" => provider.shutdown().await,
+            "look" => assert!(accepted.is_connected()),
+            other => panic!("{other}"),
+        }
+    });
+    task.await.expect("no panic");
+    partner.await.expect("no crash");
+}
+
+#[test]
+fn a_plain_task_is_seen_at_every_call_on_the_network() {
+    let looks = Simulation::new(1).with_strict(true);
+    let looks = looks.run(async |network| stray_calls(network, "look").await);
+    assert!(looks.is_ok(), "to ask is not to use: {looks:?}");
+    let calls = [
+        "dial",
+        "recv",
+        "send",
+        "recv_datagram",
+        "accept_stream",
+        "open_stream",
+        "close",
+        "shutdown",
+    ];
+    for call in calls {
+        let run = Simulation::new(1).run(async |network| stray_calls(network, call).await);
+        let strays = run.expect("only reported").faults.strays;
+        assert!(strays.iter().any(|stray| stray.host == "bob"), "{call}: {strays:?}");
+        let strict = Simulation::new(1).with_strict(true);
+        let error = strict.run(async |network| stray_calls(network, call).await);
+        let error = error.map(|_| ()).expect_err(call);
+        assert!(error.to_string().contains("plain tokio::spawn used 'bob'"), "{error}");
+    }
+}
+
+#[test]
+fn reading_and_writing_a_stream_is_seen_too() {
+    let run = Simulation::new(1).run(async |network| {
+        let pair = pair(network).await.expect("a connection");
+        pair.hosts[0].spawn(async {}).await.expect("no crash");
+        let (mut send, mut recv) = pair.dialled.open_stream().await.expect("opened");
+        send.write_all("there".into()).await.expect("written");
+        let (mut back, mut there) = pair.accepted.accept_stream().await.expect("accepted");
+        assert_eq!(there.read_chunk(10).await.expect("read").expect("bytes"), "there");
+        back.write_all("back".into()).await.expect("written");
+        let reading = tokio::spawn(async move { recv.read_chunk(10).await });
+        assert_eq!(reading.await.expect("no panic").expect("read").expect("bytes"), "back");
+        let writing = tokio::spawn(async move { send.write_all("again".into()).await });
+        writing.await.expect("no panic").expect("written");
+    });
+    let strays = run.expect("only reported").faults.strays;
+    let found: Vec<_> = strays.iter().map(|stray| (stray.host.as_str(), &stray.task[..])).collect();
+    let [reader, writer] = ["task 1 of plain tokio::spawn", "task 2 of plain tokio::spawn"];
+    assert_eq!(found, [("alice", reader), ("alice", writer)]);
+}
+
+#[test]
+fn the_tasks_that_connections_have_for_themselves_are_no_strays() {
+    let run = Simulation::new(1).with_strict(true).run(async |network| {
+        let [alice, bob] = ["alice", "bob"].map(|name| network.host(name));
+        let (tell, address) = tokio::sync::oneshot::channel();
+        let here = bob.clone();
+        let server = bob.spawn(async move {
+            let provider = here.provider(ConnectionConfig::default()).expect("free");
+            let listener = crate::listen(&provider).await;
+            let _ = tell.send(provider.local_addr());
+            let connection = listener.accept().await.expect("accepted");
+            // More than the window, so that the connection's own task writes the rest.
+            for _ in 0..40 {
+                let message = connection.recv().await.expect("received");
+                connection.send(message).await.expect("sent");
+            }
+            connection.closed().await;
+        });
+        let here = alice.clone();
+        let client = alice.spawn(async move {
+            let provider = here.provider(ConnectionConfig::default()).expect("free");
+            let address = address.await.expect("the server starts");
+            let options = p2p_core::ConnectOptions::new(crate::protocol());
+            let connection = provider.connect(&address, options).await.expect("connected");
+            for _ in 0..40 {
+                connection.send(vec![7; 100_000].into()).await.expect("sent");
+                connection.recv().await.expect("received");
+            }
+            connection.close(0, "").await;
+        });
+        client.await.expect("no crash");
+        server.await.expect("no crash");
+    });
+    assert!(run.expect("strict, and yet no error").faults.strays.is_empty());
 }

@@ -1,5 +1,6 @@
 //! What the simulator promises beyond the traits: exact time, faults, repeatability.
 
+mod bad_input;
 mod deadlock;
 mod determinism;
 mod fault_guards;
@@ -7,11 +8,19 @@ mod fault_schedules;
 mod faults;
 mod harness;
 mod host_tasks;
+mod hostile;
+mod isolated;
+mod lasting;
 mod links;
 mod live;
+mod malice;
 mod model;
+mod old_peer;
+mod raw;
 mod repeatable;
 mod runs;
+mod suites;
+mod trace_files;
 
 use p2p_core::{ConnectOptions, ConnectionConfig, ListenOptions, P2PListener, P2PProvider, Result};
 use p2p_simulator::{Host, Network, SimulatorConnection, SimulatorP2P};

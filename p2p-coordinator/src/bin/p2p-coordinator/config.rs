@@ -1,11 +1,16 @@
 //! What may be configured, by file, environment and flags; later ones win.
 
+mod environment;
+mod secrets;
+mod security;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use p2p_coordinator::domain::Terms;
 use p2p_coordinator::door::Limits;
+use p2p_coordinator::security::SecuritySettings;
 use p2p_coordinator::service::Settings;
 use p2p_coordinator::store::postgres::PostgresConfig;
 use p2p_coordinator::store::sqlite::Durability;
@@ -13,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::arguments::Arguments;
+use environment::Environment;
+pub(crate) use security::{Place, SecurityConfig};
 
 /// Everything, with its defaults.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -22,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) name: String,
     /// What it says its version is.
     pub(crate) version: String,
+    /// `development` or `production`.
+    pub(crate) environment: Place,
     /// Where HTTP is served.
     pub(crate) listen: SocketAddr,
     /// Where peers are served; nowhere if not set.
@@ -35,6 +44,20 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) terms: TermsConfig,
     pub(crate) limits: LimitsConfig,
+    pub(crate) tls: TlsConfig,
+    pub(crate) security: SecurityConfig,
+}
+
+/// Both files, or neither: then HTTP is served as it is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsConfig {
+    /// PEM file with the certificates, the server's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file with the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -142,6 +165,7 @@ impl Default for Config {
         Self {
             name,
             version,
+            environment: Place::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8001)),
             p2p: None,
             log: "info".into(),
@@ -149,6 +173,8 @@ impl Default for Config {
             store: StoreConfig::default(),
             terms: TermsConfig::default(),
             limits: LimitsConfig::default(),
+            tls: TlsConfig::default(),
+            security: SecurityConfig::default(),
         }
     }
 }
@@ -276,7 +302,22 @@ impl Config {
         if let Some(level) = set("LOG_LEVEL") {
             self.log = level;
         }
-        Ok(())
+        for name in ["P2P_SERVICE_ENV", "ENVIRONMENT"] {
+            match set(name).map(|place| place.to_ascii_lowercase()).as_deref() {
+                None => {}
+                Some("development") => self.environment = Place::Development,
+                Some("production") => self.environment = Place::Production,
+                Some(other) => return Err(wrong(name, other, "development or production")),
+            }
+        }
+        for (name, file) in
+            [("TLS_CERT_FILE", &mut self.tls.cert_file), ("TLS_KEY_FILE", &mut self.tls.key_file)]
+        {
+            if let Some(path) = set(name) {
+                *file = Some(path.into());
+            }
+        }
+        self.security.take_environment(&Environment(&environment))
     }
 
     fn take_flags(&mut self, arguments: &Arguments) {
@@ -327,7 +368,22 @@ impl Config {
         if self.store.kind == StoreKind::Postgres {
             self.store.postgres()?;
         }
+        if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
+            let what = "TLS needs two files: set TLS_CERT_FILE and TLS_KEY_FILE, or neither";
+            return Err(Failure::new(what));
+        }
+        self.security()?;
         self.log_level().map(|_| ())
+    }
+
+    /// Whether others than this machine reach a door.
+    pub(crate) fn is_exposed(&self) -> bool {
+        !self.listen.ip().is_loopback() || self.p2p.is_some_and(|at| !at.ip().is_loopback())
+    }
+
+    /// Who may ask, and how much.
+    pub(crate) fn security(&self) -> Result<SecuritySettings, Failure> {
+        self.security.settings(self.environment, self.is_exposed())
     }
 
     pub(crate) fn log_level(&self) -> Result<tracing::Level, Failure> {
@@ -353,7 +409,7 @@ impl Config {
         }
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let mut terms = Terms::default();
         terms.lease = whole(self.terms.lease_seconds);
         terms.host_timeout = whole(self.terms.host_timeout_seconds);
@@ -367,7 +423,8 @@ impl Config {
         settings.session_check = whole(self.terms.session_check_seconds);
         settings.session_history = whole(self.terms.session_history_seconds);
         settings.session_history_max = self.terms.session_history_max;
-        settings
+        settings.security = self.security()?;
+        Ok(settings)
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use p2p_coordinator::door::tls::{self, Certificates};
 use p2p_coordinator::door::{Closing, http, peer, tcp};
 use p2p_coordinator::service::Coordinator;
 use p2p_coordinator::store::postgres::PostgresStore;
@@ -28,6 +29,7 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
         .with_target(false)
         .init();
     let stop = Stop::catch()?;
+    let certificates = certificates(&config)?;
     // The door first: who finds it taken has touched no file.
     let listener = bind(config.listen).await?;
     let key = match config.key_file() {
@@ -37,7 +39,7 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
     match config.store.kind {
         StoreKind::Memory => {
             let records = "in memory: they end with the process";
-            run(&config, key, MemoryStore::new(), records, listener, stop).await
+            run(&config, key, MemoryStore::new(), records, (listener, certificates), stop).await
         }
         StoreKind::Postgres => {
             let database = config.store.postgres()?;
@@ -52,16 +54,23 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
                 store = PostgresStore::open(database) => store,
             };
             let store = store.map_err(|error| Failure::of(&error))?;
-            run(&config, key, store, &records, listener, stop).await
+            run(&config, key, store, &records, (listener, certificates), stop).await
         }
         StoreKind::Sqlite => {
             let path = &config.store.path;
             let store = SqliteStore::open(path, config.store.durability.into())
                 .map_err(|error| Failure::of(&error))?;
             let records = format!("in {}", path.display());
-            run(&config, key, store, &records, listener, stop).await
+            run(&config, key, store, &records, (listener, certificates), stop).await
         }
     }
+}
+
+fn certificates(config: &Config) -> Result<Option<Certificates>, Failure> {
+    let (Some(chain), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) else {
+        return Ok(None);
+    };
+    Certificates::load(chain, key).map(Some).map_err(|error| Failure::of(&error))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -82,7 +91,7 @@ async fn run<S: Store>(
     key: SecretKey,
     store: S,
     records: &str,
-    listener: TcpListener,
+    (listener, certificates): (TcpListener, Option<Certificates>),
     mut stop: Stop,
 ) -> Result<ExitCode, Failure> {
     let seed = p2p_iroh::generate_secret_key().to_bytes();
@@ -92,10 +101,11 @@ async fn run<S: Store>(
         key,
         Clock::starting_at(wall_time()),
         Randomness::new(seed),
-        config.settings(),
+        config.settings()?,
     );
     let bound = listener.local_addr().map_err(|error| Failure::of(&error))?;
-    announce(config, &coordinator, bound, records, peers.as_ref());
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    announce(config, &coordinator, &format!("{scheme}://{bound}"), records, peers.as_ref());
 
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
@@ -103,7 +113,11 @@ async fn run<S: Store>(
     let upkeep = tokio::spawn(async move { upkeep.upkeep().await });
     let heartbeats = coordinator.clone();
     let heartbeats = tokio::spawn(async move { heartbeats.write_heartbeats().await });
-    let tcp = tokio::spawn(tcp::run(listener, router.clone(), limits, closing.clone()));
+    let (served, door) = (router.clone(), closing.clone());
+    let tcp = match certificates {
+        Some(secure) => tokio::spawn(tls::run(listener, secure, served, limits, door)),
+        None => tokio::spawn(tcp::run(listener, served, limits, door)),
+    };
     let p2p = match &peers {
         Some(node) => {
             let listener = peer::open(node, limits).await.map_err(|error| Failure::of(&error))?;
@@ -160,11 +174,10 @@ async fn open_to_peers(config: &Config, key: &SecretKey) -> Result<Option<IrohP2
 fn announce<S: Store>(
     config: &Config,
     coordinator: &Coordinator<S>,
-    bound: SocketAddr,
+    url: &str,
     records: &str,
     peers: Option<&IrohP2P>,
 ) {
-    let url = format!("http://{bound}");
     say(&format!("{} {} serves {url}", config.name, config.version));
     say(&format!("  records    {records}"));
     say(&format!("  signs as   {}", coordinator.issuer()));
@@ -179,8 +192,12 @@ fn announce<S: Store>(
     say(&format!("  curl -H 'content-type: application/json' {url}/api/v1/zones/ -d '{zone}'"));
     say(&format!("  cargo run --example host -- --coordinator {url} --zone meadow"));
     say(&format!("  cargo run --example join -- --coordinator {url} --zone meadow"));
-    if !bound.ip().is_loopback() {
-        say("note: nobody is asked who they are: whoever reaches this address may use all of it");
+    let security = &coordinator.settings().security;
+    if security.check_api_keys {
+        say(&format!("note: but for /ready, show a key: -H '{}: ...'", security.api_key_header));
+    }
+    for warning in config.security.warnings(security, config.is_exposed()) {
+        say(&format!("note: {warning}"));
     }
     say("Ctrl-C stops it");
 }

@@ -29,6 +29,12 @@ pub(crate) async fn ask(config: &Config) -> Result<ExitCode, Failure> {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
+    if config.tls.cert_file.is_some() {
+        return Err(Failure::new(format!(
+            "--status speaks no TLS: ask with curl https://{address}{}",
+            paths::READY
+        )));
+    }
     let silent = || {
         Failure::new(format!(
             "no coordinator answers at http://{address} within {} s: start it, or name its address \

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::host::MAX_PRESENT;
 use p2p_coordinator_api::{
@@ -12,22 +11,20 @@ use p2p_coordinator_api::{
 
 use super::body::Body;
 use super::fields::Fields;
+use super::gate::Acting;
 use super::reply::Failure;
 use super::target::{Path, Query};
 use crate::domain::Refusal;
-use crate::service::Coordinator;
 use crate::store::{HostQuery, Store};
 
 type Reply<T> = Result<Json<T>, Failure>;
 
-pub(super) async fn challenge<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-) -> Json<IssuedChallenge> {
+pub(super) async fn challenge<S: Store>(Acting(coordinator): Acting<S>) -> Json<IssuedChallenge> {
     Json(coordinator.challenge())
 }
 
 pub(super) async fn register<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<RegisteredHost>), Failure> {
@@ -69,7 +66,7 @@ pub(super) async fn register<S: Store>(
 pub(super) const MAX_INT: u32 = i32::MAX as u32;
 
 pub(super) async fn heartbeat<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     path: Path,
     headers: HeaderMap,
     body: Bytes,
@@ -89,15 +86,12 @@ pub(super) async fn heartbeat<S: Store>(
     Ok(Json(coordinator.heartbeat(&id, &beat).await?))
 }
 
-pub(super) async fn read<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Host> {
+pub(super) async fn read<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Host> {
     Ok(Json(coordinator.host(&path.host()?).await?))
 }
 
 pub(super) async fn list<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Reply<Vec<Host>> {
     let mut fields = query.fields();
@@ -117,7 +111,7 @@ fn status_named(given: &str) -> Result<HostStatus, Failure> {
 }
 
 pub(super) async fn available<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Reply<Vec<Host>> {
     let mut fields = query.fields();
@@ -126,10 +120,7 @@ pub(super) async fn available<S: Store>(
     Ok(Json(coordinator.available_hosts(query).await?))
 }
 
-pub(super) async fn best<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    query: Query,
-) -> Reply<Host> {
+pub(super) async fn best<S: Store>(Acting(coordinator): Acting<S>, query: Query) -> Reply<Host> {
     let mut fields = query.fields();
     let query = host_query(&mut fields);
     fields.finish()?;
@@ -148,7 +139,7 @@ fn host_query(fields: &mut Fields<'_>) -> HostQuery {
 }
 
 pub(super) async fn remove<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     path: Path,
 ) -> Result<StatusCode, Failure> {
     coordinator.remove_host(&path.host()?).await?;

@@ -8,7 +8,9 @@ use p2p_coordinator_api::service::{DETAIL_HEADER, Problem, REASON_HEADER};
 use serde_json::{Value, json};
 
 use super::fields::Invalid;
+use super::gate::WrongKey;
 use crate::domain::Refusal;
+use crate::security::{Denied, TokenRefusal};
 use crate::service::ServiceError;
 use crate::store::StoreError;
 
@@ -23,6 +25,8 @@ pub(super) enum Failure {
     Invalid(Invalid),
     /// The path has other methods: these.
     MethodNotAllowed(&'static str),
+    /// No key was shown, and the header has this name.
+    MissingKey(String),
     /// A page of another site made a browser send it.
     OtherSite,
     /// There is no such path.
@@ -33,6 +37,12 @@ pub(super) enum Failure {
     Status { given: String, all: String },
     /// The body is no text, or nested too deeply.
     Unreadable,
+    /// The key in the header is none of ours.
+    WrongKey,
+    /// The key in the body is none of ours.
+    WrongKeyInBody,
+    /// The access token is not good.
+    WrongToken(TokenRefusal),
 }
 
 impl From<ServiceError> for Failure {
@@ -82,10 +92,19 @@ impl IntoResponse for Failure {
                 let refused = problem(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
                 ([(header::ALLOW, allowed)], refused).into_response()
             }
+            Self::MissingKey(name) => unauthorized(&format!("Missing {name} header")),
             Self::OtherSite => {
                 problem(StatusCode::FORBIDDEN, "Pages of other sites may not change anything here")
             }
             Self::NotFound => problem(StatusCode::NOT_FOUND, "Not Found"),
+            Self::Service(ServiceError::BadToken(why)) => guessed(why, bad_refresh_token(why)),
+            Self::Service(ServiceError::Denied(denied @ Denied::Unknown)) => {
+                unauthorized(&denied.to_string())
+            }
+            Self::Service(ServiceError::Denied(denied)) => {
+                let body = json!({ "detail": denied.to_string(), "error": "forbidden" });
+                (StatusCode::FORBIDDEN, Json(body)).into_response()
+            }
             Self::Service(ServiceError::Refused(refusal)) => refused(&refusal),
             Self::Service(ServiceError::Contended) => {
                 let busy = problem(
@@ -112,8 +131,45 @@ impl IntoResponse for Failure {
             Self::Unreadable => {
                 problem(StatusCode::BAD_REQUEST, "There was an error parsing the body")
             }
+            Self::WrongKey => guess(unauthorized("Invalid API key")),
+            Self::WrongKeyInBody => guess(problem(StatusCode::UNAUTHORIZED, "Invalid API key")),
+            Self::WrongToken(why) => {
+                guessed(why, unauthorized("Invalid or expired authentication token"))
+            }
         }
     }
+}
+
+/// Somebody who has to say who asks: how, the header tells.
+fn unauthorized(detail: &str) -> Response {
+    let body = json!({ "detail": detail, "error": "unauthorized" });
+    let how = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, how, Json(body)).into_response()
+}
+
+/// Counts as a guess of a key or a token.
+fn guess(mut response: Response) -> Response {
+    response.extensions_mut().insert(WrongKey);
+    response
+}
+
+/// What was signed here once was not guessed.
+fn guessed(why: TokenRefusal, response: Response) -> Response {
+    if why == TokenRefusal::Invalid { guess(response) } else { response }
+}
+
+/// The contract's words.
+fn bad_refresh_token(why: TokenRefusal) -> Response {
+    let detail = match why {
+        TokenRefusal::Expired => "Refresh token has expired. Please login again.",
+        TokenRefusal::NoPlayer => "Invalid refresh token: missing player_id",
+        TokenRefusal::Revoked => {
+            "Invalid refresh token: it was used before or taken back. Please login again."
+        }
+        TokenRefusal::WrongKind => "Invalid token type: expected refresh token",
+        TokenRefusal::Invalid => "Invalid refresh token",
+    };
+    problem(StatusCode::UNAUTHORIZED, detail)
 }
 
 /// A refusal with its own status code, sentence and word.

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::join::MAX_AVOID;
 use p2p_coordinator_api::{
@@ -13,11 +12,12 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::fields::Invalid;
+use super::gate::Acting;
 use super::hosts::MAX_INT;
 use super::reply::Failure;
 use super::target::{Path, Query};
 use crate::domain::Refusal;
-use crate::service::{Coordinator, ServiceError};
+use crate::service::ServiceError;
 use crate::store::{SessionQuery, Store};
 
 type Reply<T> = Result<Json<T>, Failure>;
@@ -26,7 +26,7 @@ type Reply<T> = Result<Json<T>, Failure>;
 const MAX_PLAYERS: usize = 1000;
 
 pub(super) async fn create<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Session>), Failure> {
@@ -45,7 +45,7 @@ pub(super) async fn create<S: Store>(
 }
 
 pub(super) async fn join<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply<JoinReply> {
@@ -64,42 +64,30 @@ pub(super) async fn join<S: Store>(
     Ok(Json(coordinator.join(&request).await?))
 }
 
-pub(super) async fn read<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Session> {
+pub(super) async fn read<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Session> {
     Ok(Json(coordinator.session(path.session()?.key()?).await?))
 }
 
-pub(super) async fn activate<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Value> {
+pub(super) async fn activate<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Value> {
     let key = path.session()?;
     let done = async { coordinator.activate_session(key.key()?).await }.await;
     told(done, &format!("Failed to activate session {key}"), &format!("Session {key} activated"))
 }
 
-pub(super) async fn pause<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Value> {
+pub(super) async fn pause<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Value> {
     let key = path.session()?;
     let done = async { coordinator.pause_session(key.key()?).await }.await;
     told(done, &format!("Failed to pause session {key}"), &format!("Session {key} paused"))
 }
 
-pub(super) async fn end<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Value> {
+pub(super) async fn end<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Value> {
     let key = path.session()?;
     let done = async { coordinator.end_session(key.key()?).await }.await;
     told(done, &format!("Failed to end session {key}"), &format!("Session {key} ended"))
 }
 
 pub(super) async fn add_player<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     path: Path,
     headers: HeaderMap,
     body: Bytes,
@@ -134,7 +122,7 @@ pub(super) async fn add_player<S: Store>(
 }
 
 pub(super) async fn remove_player<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     path: Path,
     query: Query,
 ) -> Reply<Value> {
@@ -160,7 +148,7 @@ pub(super) async fn remove_player<S: Store>(
 }
 
 pub(super) async fn active_on_host<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     path: Path,
     query: Query,
 ) -> Reply<Vec<Session>> {
@@ -175,7 +163,7 @@ pub(super) async fn active_on_host<S: Store>(
 }
 
 pub(super) async fn active_in_zone<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     path: Path,
     query: Query,
 ) -> Reply<Vec<Session>> {

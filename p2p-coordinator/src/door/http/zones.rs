@@ -2,21 +2,20 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::{DefineZone, Zone, ZoneStatus};
 
 use super::body::Body;
+use super::gate::Acting;
 use super::hosts::MAX_INT;
 use super::reply::Failure;
 use super::target::{Path, Query};
-use crate::service::Coordinator;
 use crate::store::{Store, ZoneQuery};
 
 type Reply<T> = Result<Json<T>, Failure>;
 
 pub(super) async fn define<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Zone>), Failure> {
@@ -57,15 +56,12 @@ pub(super) async fn define<S: Store>(
 /// The most characters of a description.
 const MAX_DESCRIPTION: usize = 4000;
 
-pub(super) async fn read<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Zone> {
+pub(super) async fn read<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Zone> {
     Ok(Json(coordinator.zone(&path.zone()?).await?))
 }
 
 pub(super) async fn list<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Reply<Vec<Zone>> {
     let mut fields = query.fields();
@@ -86,9 +82,7 @@ fn status_named(given: &str) -> Result<ZoneStatus, Failure> {
     })
 }
 
-pub(super) async fn enabled<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-) -> Reply<Vec<Zone>> {
+pub(super) async fn enabled<S: Store>(Acting(coordinator): Acting<S>) -> Reply<Vec<Zone>> {
     let query = ZoneQuery {
         status: Some(ZoneStatus::Enabled),
         p2p_enabled: Some(true),
@@ -98,7 +92,7 @@ pub(super) async fn enabled<S: Store>(
 }
 
 pub(super) async fn set_status<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
+    Acting(coordinator): Acting<S>,
     path: Path,
     query: Query,
 ) -> Reply<Zone> {
@@ -109,16 +103,10 @@ pub(super) async fn set_status<S: Store>(
     Ok(Json(coordinator.set_zone_status(&id, status_named(&given)?).await?))
 }
 
-pub(super) async fn enable<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Zone> {
+pub(super) async fn enable<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Zone> {
     Ok(Json(coordinator.open_zone_to_peers(&path.zone()?, true).await?))
 }
 
-pub(super) async fn disable<S: Store>(
-    State(coordinator): State<Coordinator<S>>,
-    path: Path,
-) -> Reply<Zone> {
+pub(super) async fn disable<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Zone> {
     Ok(Json(coordinator.open_zone_to_peers(&path.zone()?, false).await?))
 }

@@ -2,6 +2,7 @@
 //!
 //! Many rows are written by one statement, with an array for each column.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use p2p_coordinator_api::Timestamp;
@@ -10,6 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use super::read::moment;
 use crate::domain::{HostRecord, SessionRecord, ZoneRecord};
+use crate::security::GrantRecord;
 use crate::store::StoreError;
 
 /// A record, and the whole of it as JSON.
@@ -51,7 +53,7 @@ pub(super) trait Tabled: Serialize + Clone + Send + Sync + 'static {
     /// there. `t` is what is written, `r` what is there.
     const COMPUTED: Option<(&'static str, &'static str, &'static str)> = None;
 
-    fn name(&self) -> &str;
+    fn name(&self) -> Cow<'_, str>;
 }
 
 macro_rules! columns {
@@ -105,8 +107,8 @@ impl Tabled for HostRecord {
         "record" "text" String => |host| host.json.clone(),
     };
 
-    fn name(&self) -> &str {
-        self.host_id.as_str()
+    fn name(&self) -> Cow<'_, str> {
+        self.host_id.as_str().into()
     }
 }
 
@@ -141,8 +143,8 @@ impl Tabled for ZoneRecord {
         "record" "text" String => |zone| zone.json.clone(),
     };
 
-    fn name(&self) -> &str {
-        self.definition.zone_id.as_str()
+    fn name(&self) -> Cow<'_, str> {
+        self.definition.zone_id.as_str().into()
     }
 }
 
@@ -166,8 +168,24 @@ impl Tabled for SessionRecord {
         "record" "text" String => |session| session.json.clone(),
     };
 
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn name(&self) -> Cow<'_, str> {
+        self.name.as_str().into()
+    }
+}
+
+impl Tabled for GrantRecord {
+    const TABLE: &'static str = "p2p_grants";
+    const NAME: &'static str = "family";
+    const COLUMNS: &'static [Column<Self>] = columns! { Self:
+        "family" "text" String => |grant| grant.value.family.to_string(),
+        "player" "text" String => |grant| grant.value.player.as_str().to_owned(),
+        "revoked" "boolean" bool => |grant| grant.value.revoked,
+        "expires_at" "timestamptz" SystemTime => |grant| moment(grant.value.expires_at),
+        "record" "text" String => |grant| grant.json.clone(),
+    };
+
+    fn name(&self) -> Cow<'_, str> {
+        self.family.to_string().into()
     }
 }
 

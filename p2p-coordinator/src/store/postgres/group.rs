@@ -4,6 +4,7 @@
 //! locked, and as those before it in the group will have left them; one that conflicts is left out and
 //! does not touch the others. Of a row that several write, the last is written.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use p2p_coordinator_api::{PlayerId, SessionName};
@@ -13,6 +14,7 @@ use crate::domain::session::Hold;
 use crate::domain::{
     Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
 };
+use crate::security::GrantRecord;
 use crate::store::StoreError;
 use crate::store::tally::{Tally, Weight};
 
@@ -23,6 +25,7 @@ pub(super) struct Commit {
     pub(super) zones: Vec<Change<Entry<ZoneRecord>>>,
     pub(super) sessions: Vec<Change<Entry<SessionRecord>>>,
     pub(super) seats: Vec<SeatChange>,
+    pub(super) grants: Vec<Change<Entry<GrantRecord>>>,
 }
 
 impl Commit {
@@ -32,6 +35,7 @@ impl Commit {
             zones: entries(changes.zones)?,
             sessions: entries(changes.sessions)?,
             seats: changes.seats,
+            grants: entries(changes.grants)?,
         })
     }
 }
@@ -93,12 +97,13 @@ impl<R: Tabled, T> Table<R, T> {
 
     /// Whether each change is of what is there once those before it are made.
     fn check(&self, changes: &[Change<Entry<R>>]) -> bool {
-        let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+        let mut names: BTreeMap<Cow<'_, str>, bool> = BTreeMap::new();
         let mut versions: BTreeMap<RowId, Option<u64>> = BTreeMap::new();
         changes.iter().all(|change| match change {
             Change::Insert(entry) => {
                 let name = entry.value.name();
-                let taken = names.get(name).copied().unwrap_or_else(|| self.taken.contains(name));
+                let taken = names.get(&name).copied();
+                let taken = taken.unwrap_or_else(|| self.taken.contains(&*name));
                 names.insert(name, true);
                 !taken
             }
@@ -107,7 +112,7 @@ impl<R: Tabled, T> Table<R, T> {
                 let kept = matches!(change, Change::Update(_));
                 versions.insert(*id, kept.then(|| *version + 1));
                 if let (Some(row), false) = (self.stored.get(id), kept) {
-                    names.insert(&row.name, false);
+                    names.insert(row.name.as_str().into(), false);
                 }
                 found == Some(*version)
             }
@@ -118,7 +123,7 @@ impl<R: Tabled, T> Table<R, T> {
     fn apply(&mut self, change: Change<Entry<R>>) -> Option<Written<R>> {
         match change {
             Change::Insert(entry) => {
-                self.taken.insert(entry.value.name().to_owned());
+                self.taken.insert(entry.value.name().into_owned());
                 let value = entry.value.clone();
                 self.inserted.push(entry);
                 Some(Written { known: None, value })
@@ -174,6 +179,7 @@ pub(super) struct Group {
     pub(super) zones: Table<ZoneRecord, ()>,
     pub(super) sessions: Table<SessionRecord, Weight>,
     pub(super) seats: BTreeMap<PlayerId, SeatNow>,
+    pub(super) grants: Table<GrantRecord, ()>,
     moves: u64,
 }
 
@@ -183,12 +189,16 @@ impl Group {
         let fits = self.hosts.check(&commit.hosts)
             && self.zones.check(&commit.zones)
             && self.sessions.check(&commit.sessions)
-            && self.check_seats(&commit.seats);
+            && self.check_seats(&commit.seats)
+            && self.grants.check(&commit.grants);
         if !fits {
             return None;
         }
         for change in commit.seats {
             self.seat(change);
+        }
+        for change in commit.grants {
+            self.grants.apply(change);
         }
         Some(Outcome {
             hosts: commit.hosts.into_iter().filter_map(|row| self.hosts.apply(row)).collect(),
@@ -232,6 +242,7 @@ impl Group {
             && still(&self.zones)
             && still(&self.sessions)
             && !self.seats.values().any(|seat| seat.changed)
+            && still(&self.grants)
     }
 
     /// What is to be counted with the sessions that change.

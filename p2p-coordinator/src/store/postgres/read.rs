@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use p2p_coordinator_api::{HostId, PlayerId, Timestamp, ZoneId};
+use p2p_coordinator_api::{HostId, Nonce, PlayerId, Timestamp, ZoneId};
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row as SqlRow;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
@@ -13,9 +13,10 @@ use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::Seat;
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{HostRecord, HostView, Load, Row, SessionRecord, ZoneRecord};
+use crate::security::GrantRecord;
 use crate::store::{
-    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey, SessionQuery,
-    StoreError, ZoneQuery, limit,
+    CANDIDATES, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey,
+    SessionQuery, StoreError, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -214,6 +215,30 @@ pub(super) async fn placement(
     Ok(Some(view))
 }
 
+const GRANT: &str = "SELECT id, version, record FROM p2p_grants";
+
+pub(super) async fn grant(sql: &Readers, family: &Nonce) -> Result<Option<Row<GrantRecord>>> {
+    let text = format!("{GRANT} WHERE family = $1");
+    one(sql.rows(&text, &[&family.to_string()]).await?, |row| record(row, 0))
+}
+
+pub(super) async fn grants(sql: &Readers, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>> {
+    let mut filter = Filter::default();
+    if let Some(player) = &query.player {
+        filter.and("player = $", player.as_str().to_owned());
+    }
+    if let Some(revoked) = query.revoked {
+        // As the partial index has it, so that it is used.
+        filter.condition(if revoked { "revoked" } else { "NOT revoked" });
+    }
+    if let Some(now) = query.expired_at {
+        filter.and("expires_at <= $", moment(now));
+    }
+    let page = filter.page(query.offset, query.limit);
+    let text = format!("{GRANT}{} ORDER BY expires_at DESC, id{page}", filter.text);
+    all(sql.rows(&text, &filter.params()).await?, |row| record(row, 0))
+}
+
 /// The conditions of a query and their values.
 #[derive(Default)]
 struct Filter {
@@ -225,8 +250,13 @@ impl Filter {
     /// One more condition; `$` in it stands for the value.
     fn and(&mut self, condition: &str, value: impl ToSql + Send + Sync + 'static) {
         self.values.push(Box::new(value));
+        self.condition(&condition.replacen('$', &format!("${}", self.values.len()), 1));
+    }
+
+    /// One more that has no value.
+    fn condition(&mut self, condition: &str) {
         self.text += if self.text.is_empty() { " WHERE " } else { " AND " };
-        self.text += &condition.replacen('$', &format!("${}", self.values.len()), 1);
+        self.text += condition;
     }
 
     fn page(&mut self, offset: u32, most: Option<u32>) -> String {

@@ -1,5 +1,6 @@
 //! A group of commits as a transaction: one journey to lock and read what it is about, one to write.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use p2p_coordinator_api::{PlayerId, SessionName, SessionStatus};
@@ -97,6 +98,7 @@ async fn lock(session: &Session, commits: &[Commit], group: &mut Group) -> Resul
     let mut hosts = Asked::of(commits.iter().flat_map(|commit| &commit.hosts));
     let zones = Asked::of(commits.iter().flat_map(|commit| &commit.zones));
     let sessions = Asked::of(commits.iter().flat_map(|commit| &commit.sessions));
+    let grants = Asked::of(commits.iter().flat_map(|commit| &commit.grants));
     for change in commits.iter().flat_map(|commit| &commit.sessions) {
         // What it carries is counted anew: one at a time.
         if let Change::Insert(entry) | Change::Update(Row { value: entry, .. }) = change {
@@ -117,6 +119,7 @@ async fn lock(session: &Session, commits: &[Commit], group: &mut Group) -> Resul
              ORDER BY player FOR UPDATE";
         batch.add(text, vec![texts(players)])
     });
+    let grant_rows = grants.add(&mut batch, "p2p_grants", "family", "");
     let rows = batch.send(session, Some("BEGIN"), None).await?;
 
     let of = |place: Option<usize>| place.map_or(&[][..], |place| &rows[place]);
@@ -132,6 +135,8 @@ async fn lock(session: &Session, commits: &[Commit], group: &mut Group) -> Resul
                 served: row.try_get(7)?,
             })
         })?;
+    (group.grants.stored, group.grants.taken) =
+        stored(of(grant_rows.0), of(grant_rows.1), |_| Ok(()))?;
     for row in of(seat_rows) {
         let (player, name): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
         // What was written as ids is ids.
@@ -148,7 +153,7 @@ async fn lock(session: &Session, commits: &[Commit], group: &mut Group) -> Resul
 #[derive(Default)]
 struct Asked<'a> {
     ids: BTreeSet<RowId>,
-    names: BTreeSet<&'a str>,
+    names: BTreeSet<Cow<'a, str>>,
 }
 
 impl<'a> Asked<'a> {
@@ -190,8 +195,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Values {
-    let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+fn texts<'a>(texts: impl IntoIterator<Item = impl Into<Cow<'a, str>>>) -> Values {
+    let texts: Vec<String> = texts.into_iter().map(|text| text.into().into_owned()).collect();
     Box::new(texts)
 }
 
@@ -237,6 +242,7 @@ async fn write(
     let zones = table(&mut batch, &group.zones);
     let sessions = table(&mut batch, &group.sessions);
     seats(&mut batch, group)?;
+    table(&mut batch, &group.grants);
     count(&mut batch, group.tally());
     let written: Vec<String> = outcomes
         .iter()
@@ -384,7 +390,7 @@ impl Rows {
 
 fn numbered<T: Tabled>(rows: Vec<Written<T>>, numbers: &BTreeMap<String, RowId>) -> Vec<Row<T>> {
     let row = |Written { known, value }: Written<T>| {
-        let (id, version) = known.or_else(|| Some((*numbers.get(value.name())?, 1)))?;
+        let (id, version) = known.or_else(|| Some((*numbers.get(&*value.name())?, 1)))?;
         Some(Row { id, version, value })
     };
     rows.into_iter().filter_map(row).collect()

@@ -266,23 +266,23 @@ fn on_host(sql: &Connection, session: Row<SessionRecord>) -> Result<Option<Sessi
 
 /// The conditions of a query and their values.
 #[derive(Default)]
-struct Filter {
-    text: String,
-    values: Vec<Value>,
+pub(super) struct Filter {
+    pub(super) text: String,
+    pub(super) values: Vec<Value>,
 }
 
 impl Filter {
-    fn and(&mut self, condition: &str, value: Value) {
+    pub(super) fn and(&mut self, condition: &str, value: Value) {
         self.condition(condition);
         self.values.push(value);
     }
 
-    fn condition(&mut self, condition: &str) {
+    pub(super) fn condition(&mut self, condition: &str) {
         self.text += if self.text.is_empty() { " WHERE " } else { " AND " };
         self.text += condition;
     }
 
-    fn page(&self, offset: u32, most: Option<u32>) -> String {
+    pub(super) fn page(&self, offset: u32, most: Option<u32>) -> String {
         format!("LIMIT {} OFFSET {offset}", limit(most))
     }
 }
@@ -303,14 +303,14 @@ fn counted_zone(row: &SqlRow<'_>) -> rusqlite::Result<Result<(Row<ZoneRecord>, Z
 }
 
 /// The first three columns: number, version, record.
-fn record<T: DeserializeOwned>(row: &SqlRow<'_>) -> rusqlite::Result<Result<Row<T>>> {
+pub(super) fn record<T: DeserializeOwned>(row: &SqlRow<'_>) -> rusqlite::Result<Result<Row<T>>> {
     let (id, version, text): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let version = u64::try_from(version).unwrap_or(0);
     Ok(json(&text).map(|value| Row { id, version, value }))
 }
 
 /// The first row, if there is one.
-fn one<T>(
+pub(super) fn one<T>(
     sql: &Connection,
     statement: &str,
     params: impl Params,
@@ -323,7 +323,7 @@ fn one<T>(
     row.transpose()
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     sql: &Connection,
     statement: &str,
     params: impl Params,
@@ -344,6 +344,6 @@ fn parsed<T: TryFrom<String, Error: std::error::Error + Send + Sync + 'static>>(
     T::try_from(text).map_err(|error| failed("to understand an id", error))
 }
 
-fn millis(moment: Timestamp) -> Value {
+pub(super) fn millis(moment: Timestamp) -> Value {
     Value::Integer(i64::try_from(moment.as_millis()).unwrap_or(i64::MAX))
 }

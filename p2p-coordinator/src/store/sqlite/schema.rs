@@ -6,7 +6,9 @@
 use rusqlite::Connection;
 use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, Migrations};
 
-const MIGRATIONS: &[M<'_>] = &[M::up(
+const MIGRATIONS: &[M<'_>] = &[RECORDS, GRANTS, COUNTS, ENDS];
+
+const RECORDS: M<'_> = M::up(
     "CREATE TABLE hosts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         version INTEGER NOT NULL,
@@ -57,7 +59,24 @@ const MIGRATIONS: &[M<'_>] = &[M::up(
         hold TEXT
     ) STRICT;
     CREATE INDEX seats_by_session ON seats (session, place);",
-), M::up(
+);
+
+const GRANTS: M<'_> = M::up(
+    "CREATE TABLE grants (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        version INTEGER NOT NULL,
+        family TEXT NOT NULL UNIQUE,
+        player TEXT NOT NULL,
+        revoked INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX grants_by_player ON grants (player, expires_at DESC);
+    CREATE INDEX grants_by_end ON grants (expires_at DESC);
+    CREATE INDEX grants_revoked ON grants (expires_at DESC) WHERE revoked = 1;",
+);
+
+const COUNTS: M<'_> = M::up(
     "-- What is counted over sessions, with each commit that changes one; what is forgotten counts.
     ALTER TABLE hosts ADD COLUMN reported_zones INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE hosts ADD COLUMN max_zones INTEGER NOT NULL DEFAULT 0;
@@ -96,7 +115,9 @@ const MIGRATIONS: &[M<'_>] = &[M::up(
     -- Those with room, the fullest first.
     CREATE INDEX sessions_open ON sessions (zone, players DESC, id)
         WHERE status IN ('pending', 'active') AND players < max_players;",
-), M::up(
+);
+
+const ENDS: M<'_> = M::up(
     "-- When a session changed last, and when it was over.
     ALTER TABLE sessions ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE sessions ADD COLUMN ended_at INTEGER;
@@ -106,7 +127,7 @@ const MIGRATIONS: &[M<'_>] = &[M::up(
     CREATE INDEX sessions_idle ON sessions (updated_at)
         WHERE status IN ('pending', 'active', 'paused');
     CREATE INDEX sessions_over ON sessions (ended_at) WHERE status IN ('ended', 'failed');",
-)];
+);
 
 /// What is wrong with a file.
 pub(super) enum Trouble {

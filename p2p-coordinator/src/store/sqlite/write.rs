@@ -4,7 +4,7 @@ use p2p_coordinator_api::{SessionName, Timestamp};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, params};
 use serde::Serialize;
 
-use super::{failed, read};
+use super::{failed, grants, read};
 use crate::domain::{
     Beat, Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, Terms, ZoneRecord,
 };
@@ -33,6 +33,9 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
     count(sql, &tally)?;
     for change in &changes.seats {
         seat(sql, change)?;
+    }
+    for change in changes.grants {
+        grants::write(sql, change)?;
     }
     for mut row in sessions {
         row.value.seats = read::seats(sql, &row.value.name)?;
@@ -285,7 +288,11 @@ fn seat(sql: &Connection, change: &SeatChange) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn run(sql: &Connection, statement: &str, params: impl Params) -> Result<usize, StoreError> {
+pub(super) fn run(
+    sql: &Connection,
+    statement: &str,
+    params: impl Params,
+) -> Result<usize, StoreError> {
     sql.prepare_cached(statement).and_then(|mut ready| ready.execute(params)).map_err(|error| {
         match error.sqlite_error_code() {
             // A name is taken, since it was looked up.
@@ -295,7 +302,7 @@ fn run(sql: &Connection, statement: &str, params: impl Params) -> Result<usize, 
     })
 }
 
-fn inserted<T>(
+pub(super) fn inserted<T>(
     sql: &Connection,
     done: Result<usize, StoreError>,
     value: T,
@@ -303,14 +310,17 @@ fn inserted<T>(
     done.map(|_| Some(Row { id: sql.last_insert_rowid(), version: 1, value }))
 }
 
-fn updated<T>(done: Result<usize, StoreError>, row: Row<T>) -> Result<Option<Row<T>>, StoreError> {
+pub(super) fn updated<T>(
+    done: Result<usize, StoreError>,
+    row: Row<T>,
+) -> Result<Option<Row<T>>, StoreError> {
     match done? {
         0 => Err(StoreError::Conflict),
         _ => Ok(Some(Row { version: row.version + 1, ..row })),
     }
 }
 
-fn delete<T>(
+pub(super) fn delete<T>(
     sql: &Connection,
     table: &str,
     id: RowId,
@@ -323,7 +333,7 @@ fn delete<T>(
     }
 }
 
-fn json(record: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn json(record: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(record).map_err(|error| failed("to write a record", error))
 }
 
@@ -332,10 +342,10 @@ fn players(session: &SessionRecord) -> u32 {
 }
 
 /// SQLite's integers have a sign.
-fn number(number: u64) -> i64 {
+pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn millis(moment: Timestamp) -> i64 {
+pub(super) fn millis(moment: Timestamp) -> i64 {
     number(moment.as_millis())
 }

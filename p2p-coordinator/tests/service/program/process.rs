@@ -26,8 +26,20 @@ pub(crate) fn prepared(mut command: Command, folder: &Path) -> Command {
     for name in ["HOST", "PORT", "NAME", "VERSION"] {
         command.env_remove(format!("P2P_SERVICE_{name}"));
     }
-    command.env_remove("P2P_COORDINATOR_DATABASE").env_remove("LOG_LEVEL");
-    command.env_remove("DATABASE_URL").env_remove("DATABASE_POOL_SIZE");
+    for name in [
+        "P2P_COORDINATOR_DATABASE",
+        "DATABASE_URL",
+        "DATABASE_POOL_SIZE",
+        "LOG_LEVEL",
+        "ENVIRONMENT",
+        "P2P_SERVICE_ENV",
+        "COORDINATOR_API_KEY",
+        "API_KEYS",
+        "API_KEY_VALIDATION_ENABLED",
+        "JWT_SECRET_KEY",
+    ] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -3,8 +3,9 @@
 
 use super::super::link::{Held, Met};
 use super::super::nanos;
+use super::super::packet::{Delivery, Packet};
 use super::super::trace::TraceKind;
-use super::super::{Delivery, Engine, Event, Nanos, Net, Packet, Route};
+use super::super::{Engine, Event, Nanos, Net, Route};
 use super::table::Effect;
 
 /// Datagrams and farewells that one direction can hold; more are lost.
@@ -27,6 +28,7 @@ impl Engine {
         let link = self.net.link(from, to);
         if self.net.links[link].cut_since.is_none() {
             self.net.links[link].cut_since = Some(now);
+            self.net.cut_links += 1;
             self.net.trace.mark(now, kind, from, to);
             self.expect_silence(now, from, to);
         }
@@ -41,6 +43,7 @@ impl Engine {
         }
         let link = self.net.link(from, to);
         if self.net.links[link].cut_since.take().is_some() {
+            self.net.cut_links -= 1;
             self.net.trace.mark(now, TraceKind::Repaired, from, to);
             self.flush(now, from, to);
         }
@@ -57,7 +60,7 @@ impl Engine {
         let mut held = std::mem::take(&mut self.net.links[link].held);
         // A packet that was on its way met the cut later than one that was sent into it.
         held.sort_by_key(|held| held.order);
-        for Held { route, order, packet, met } in held {
+        for Held { route, order, sent_at, packet, met } in held {
             if self.conns.get(route.conn).is_none() {
                 continue;
             }
@@ -65,7 +68,8 @@ impl Engine {
                 Met::Cut => now + nanos(self.net.round_trip(route)),
                 Met::HeldAtStart => now,
                 Met::HeldAtEnd => {
-                    self.net.queue.push(now, Event::Deliver { route, order, packet });
+                    let event = Event::Deliver { route, order, sent_at, packet };
+                    self.net.queue.push(now, event);
                     continue;
                 }
             };
@@ -77,19 +81,13 @@ impl Engine {
 impl Net {
     /// Whether nothing passes on this route now.
     pub(crate) fn is_blocked(&self, route: Route) -> bool {
-        self.links[route.link].cut_since.is_some()
+        (self.cut_links > 0 && self.links[route.link as usize].cut_since.is_some())
             || self.faults.is_paused(route.from_host, route.to_host)
     }
 
     /// A packet meets a closed way, at its start or at its end.
-    pub(crate) fn meet_block(
-        &mut self,
-        now: Nanos,
-        route: Route,
-        order: u64,
-        packet: Packet,
-        held: Met,
-    ) {
+    pub(crate) fn meet_block(&mut self, now: Nanos, held: Held) {
+        let route = held.route;
         let pair = (route.from_host, route.to_host);
         let cut = |effect: &Effect| matches!(effect, Effect::Cut);
         let is_cut = self.faults.cut_by_hand.contains(&pair) || self.faults.stands(pair, cut);
@@ -101,16 +99,16 @@ impl Net {
                 self.faults.hit_host(host, 1, |effect| matches!(effect, Effect::Pause));
             }
         }
-        let met = if is_cut { Met::Cut } else { held };
-        let waiting = &mut self.links[route.link].held;
-        let waits = match packet.delivery() {
+        let met = if is_cut { Met::Cut } else { held.met };
+        let waiting = &mut self.links[route.link as usize].held;
+        let waits = match held.packet.delivery() {
             Delivery::Reliable => true,
             Delivery::Farewell | Delivery::Once => !is_cut && waiting.len() < MAX_HELD,
         };
         let kind = if waits { TraceKind::Held } else { TraceKind::Lost };
-        self.trace(now, kind, route, &packet);
+        self.trace(now, kind, route, held.order, &held.packet);
         if waits {
-            self.links[route.link].held.push(Held { route, order, packet, met });
+            self.links[route.link as usize].held.push(Held { met, ..held });
         }
     }
 }
@@ -135,6 +133,7 @@ pub(crate) struct Flying {
     pub(crate) to: u32,
     pub(crate) kind: u8,
     pub(crate) bytes: usize,
+    pub(crate) sent_at: Nanos,
     /// `None`: it waits for a repair or a release.
     pub(crate) arrives_at: Option<Nanos>,
 }
@@ -144,19 +143,26 @@ impl Engine {
     pub(crate) fn in_flight(&self) -> Vec<Flying> {
         let mut found = Vec::new();
         for (at, event) in self.net.queue.iter() {
-            if let Event::Deliver { route, order, packet } = event {
-                found.push(flying(*route, *order, packet, Some(at)));
+            if let Event::Deliver { route, order, sent_at, packet } = event {
+                found.push(flying(*route, *order, *sent_at, packet, Some(at)));
             }
         }
         for held in self.net.links.iter().flat_map(|link| &link.held) {
-            found.push(flying(held.route, held.order, &held.packet, None));
+            found.push(flying(held.route, held.order, held.sent_at, &held.packet, None));
         }
         found.sort_by_key(|flying| (flying.order, flying.arrives_at));
         found
     }
 }
 
-fn flying(route: Route, order: u64, packet: &Packet, arrives_at: Option<Nanos>) -> Flying {
+fn flying(
+    route: Route,
+    order: u64,
+    sent_at: Nanos,
+    packet: &Packet,
+    arrives_at: Option<Nanos>,
+) -> Flying {
     let (from, to) = (route.from_host, route.to_host);
-    Flying { order, from, to, kind: packet.kind(), bytes: packet.payload().len(), arrives_at }
+    let (kind, bytes) = (packet.kind(), packet.payload().len());
+    Flying { order, from, to, kind, bytes, sent_at, arrives_at }
 }

@@ -19,6 +19,13 @@ pub(crate) struct HostTasks {
     count: u64,
 }
 
+impl HostTasks {
+    /// In which life the host is.
+    pub(crate) const fn life(&self) -> u64 {
+        self.life
+    }
+}
+
 /// Whether a host's task may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
@@ -30,10 +37,11 @@ pub(crate) enum Gate {
 impl Engine {
     /// Ends everything on a host at once, without a word to anybody.
     pub(crate) fn crash(&mut self, now: Nanos, host: u32) {
-        let place = &mut self.hosts[host as usize];
-        if place.down_since.is_some() {
+        if self.hosts[host as usize].down_since.is_some() {
             return;
         }
+        self.hosts_down += 1;
+        let place = &mut self.hosts[host as usize];
         place.down_since = Some(now);
         self.net.trace.mark(now, TraceKind::Crashed, host, host);
         let mut hits = place.tasks.count;
@@ -55,7 +63,10 @@ impl Engine {
 
     /// Starts a host again, with its identity and nothing else.
     pub(crate) fn restart(&mut self, now: Nanos, host: u32) {
-        if self.hosts[host as usize].down_since.take().is_some() {
+        let place = &mut self.hosts[host as usize];
+        if place.down_since.take().is_some() {
+            place.tasks.all.wake_all(&mut self.wakers);
+            self.hosts_down -= 1;
             self.net.trace.mark(now, TraceKind::Restarted, host, host);
         }
     }
@@ -95,7 +106,6 @@ impl Engine {
 
     /// One more task of a host. Returns the life it belongs to; `None` if the host is down.
     pub(crate) fn enter_task(&mut self, host: u32) -> Option<u64> {
-        self.net.faults.has_host_tasks = true;
         let host = &mut self.hosts[host as usize];
         if host.down_since.is_some() {
             return None;
@@ -118,10 +128,30 @@ impl Engine {
         }
         tasks.all.wait(ticket, cx);
         if tasks.paused_since.is_some() {
-            self.net.faults.hit_host(host, 1, |effect| matches!(effect, Effect::Pause));
+            self.hold_tasks(host);
             return Poll::Pending;
         }
         Poll::Ready(Gate::Run)
+    }
+
+    /// Waits until a host is not down.
+    pub(crate) fn poll_up(
+        &mut self,
+        host: u32,
+        ticket: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        let place = &mut self.hosts[host as usize];
+        if place.down_since.is_none() {
+            return Poll::Ready(());
+        }
+        place.tasks.all.wait(ticket, cx);
+        Poll::Pending
+    }
+
+    /// A pause keeps a host's tasks from running.
+    pub(crate) fn hold_tasks(&mut self, host: u32) {
+        self.net.faults.hit_host(host, 1, |effect| matches!(effect, Effect::Pause));
     }
 
     /// A task of a host is over, or dropped.
@@ -138,14 +168,5 @@ impl Engine {
     /// The host of an endpoint.
     pub(crate) fn host_of(&self, endpoint: u32) -> u32 {
         self.endpoints[endpoint as usize].host
-    }
-
-    /// The host of one end of a connection.
-    pub(crate) fn host_at(
-        &self,
-        id: super::super::ConnId,
-        side: super::super::Side,
-    ) -> Option<u32> {
-        self.conns.get(id).map(|conn| conn.route(id, side).from_host)
     }
 }

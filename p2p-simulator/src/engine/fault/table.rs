@@ -101,7 +101,6 @@ pub(crate) struct Faults {
     dials: BTreeMap<Pair, Random>,
     /// Faults of a schedule that could not begin.
     pub(crate) refused: Vec<FaultError>,
-    pub(crate) has_host_tasks: bool,
     pub(crate) strays: Vec<Stray>,
     stray_ids: Vec<tokio::task::Id>,
 }
@@ -117,7 +116,6 @@ impl Faults {
             set: BTreeMap::new(),
             dials: BTreeMap::new(),
             refused: Vec::new(),
-            has_host_tasks: false,
             strays: Vec::new(),
             stray_ids: Vec::new(),
         }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{PayloadDigest, TraceEvent};
+use super::{Happening, TraceEvent};
 
 /// The distance of the first checkpoints, in events.
 const FIRST_DISTANCE: u64 = 256;
@@ -78,7 +78,7 @@ impl Watch {
         }
     }
 
-    pub(super) fn event(&mut self, event: TraceEvent, canonical: &[u8], payload: &[u8]) {
+    pub(super) fn happened(&mut self, what: &Happening<'_>, canonical: &[u8]) {
         if self.count == self.from {
             self.before = Some(self.hash.digest128());
         }
@@ -86,13 +86,13 @@ impl Watch {
             if self.last.len() == self.tail {
                 self.last.pop_front();
             }
-            self.last.push_back(TraceEvent { payload: PayloadDigest::of(payload), ..event });
+            self.last.push_back(what.event());
         }
         if self.count >= self.from && self.kept.len() < self.keep {
-            self.kept.push(TraceEvent { payload: PayloadDigest::of(payload), ..event });
+            self.kept.push(what.event());
         }
         self.hash.update(canonical);
-        self.hash.update(payload);
+        self.hash.update(what.payload);
         self.count += 1;
         if self.count % self.distance == 0 {
             self.checkpoints.push(self.hash.digest128());

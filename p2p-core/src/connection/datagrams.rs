@@ -1,0 +1,268 @@
+//! Datagrams that have come, until the program takes them.
+//!
+//! Whoever receives takes datagrams from the link itself: a task in between would be one more to wake
+//! for each. But a transport drops what nobody takes, and does not say so. So once nobody has looked
+//! for [`AWAY`], the connection's task collects them here, within a bound, and counts what it drops;
+//! the next receiver that has to wait sends it back to sleep.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use super::Core;
+use super::turns::Turns;
+use crate::datagram::DatagramDrop;
+use crate::transport::Link;
+
+/// How long nobody looks before the task does. Within it, what comes stays in the transport.
+const AWAY: Duration = Duration::from_millis(20);
+/// How many are taken from the link at one look: past this, others have their turn.
+const BATCH: usize = 1024;
+/// What a datagram costs in the queue besides its bytes.
+const OVERHEAD: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    state: Mutex<State>,
+    /// Whose turn it is looks at the link.
+    turns: Turns<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    /// Looks of receivers at the link so far.
+    looks: u64,
+    /// A receiver waits.
+    waiting: bool,
+    receiver: Option<Waker>,
+    /// Nobody receives: the task collects.
+    away: bool,
+    /// The task wants to know when the receiver goes.
+    leave_wanted: bool,
+    collector: Option<Waker>,
+}
+
+/// What waits, within its bound.
+#[derive(Debug)]
+struct Queue {
+    datagrams: VecDeque<Bytes>,
+    size: usize,
+    max: usize,
+    drops: DatagramDrop,
+    dropped: u64,
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Bytes> {
+        let datagram = self.datagrams.pop_front()?;
+        self.size -= datagram.len() + OVERHEAD;
+        Some(datagram)
+    }
+
+    /// Keeps a datagram, dropping what does not fit. One always fits.
+    fn push(&mut self, datagram: Bytes) {
+        let cost = datagram.len() + OVERHEAD;
+        while self.size + cost > self.max && !self.datagrams.is_empty() {
+            self.dropped += 1;
+            match self.drops {
+                DatagramDrop::Newest => return,
+                DatagramDrop::Oldest => drop(self.pop()),
+            }
+        }
+        self.size += cost;
+        self.datagrams.push_back(datagram);
+    }
+}
+
+impl Datagrams {
+    pub(super) fn new(max: usize, drops: DatagramDrop) -> Self {
+        let datagrams = VecDeque::new();
+        let state = State {
+            queue: Queue { datagrams, size: 0, max, drops, dropped: 0 },
+            looks: 0,
+            waiting: false,
+            receiver: None,
+            away: true,
+            leave_wanted: false,
+            collector: None,
+        };
+        Self { state: Mutex::new(state), turns: Turns::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many came and were dropped, because nobody took them in time.
+    pub(super) fn dropped(&self) -> u64 {
+        self.state().queue.dropped
+    }
+
+    /// One more was dropped before it was whole.
+    pub(super) fn drop_one(&self) {
+        self.state().queue.dropped += 1;
+    }
+
+    /// A datagram has come otherwise than to a receiver.
+    pub(super) fn push(&self, datagram: Bytes) {
+        let receiver = {
+            let mut state = self.state();
+            state.queue.push(datagram);
+            state.receiver.take()
+        };
+        receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// The next datagram, or `None` when the link has ended. Cancel safe.
+    pub(super) async fn recv<L: Link>(&self, link: &L) -> Option<Bytes> {
+        if self.turns.is_free() {
+            if let Some(datagram) = self.state().queue.pop() {
+                return Some(datagram);
+            }
+        }
+        let _turn = self.turns.take().await;
+        let _leaving = Leaving(self);
+        let mut reading = pin!(link.recv_datagram());
+        poll_fn(|cx| {
+            let collector = {
+                let mut state = self.state();
+                if let Some(datagram) = state.queue.pop() {
+                    return Poll::Ready(Some(datagram));
+                }
+                state.looks += 1;
+                state.waiting = true;
+                state.receiver = Some(cx.waker().clone());
+                if std::mem::take(&mut state.away) { state.collector.take() } else { None }
+            };
+            collector.into_iter().for_each(Waker::wake);
+            let Ok(first) = ready!(reading.as_mut().poll(cx)) else {
+                return Poll::Ready(self.state().queue.pop());
+            };
+            // What else is there: a slow receiver leaves it to the queue's bound and counter.
+            for _ in 0..BATCH {
+                reading.set(link.recv_datagram());
+                let Poll::Ready(Ok(next)) = reading.as_mut().poll(cx) else { break };
+                self.state().queue.push(next);
+            }
+            Poll::Ready(Some(first))
+        })
+        .await
+    }
+
+    /// Waits until nobody receives.
+    async fn nobody_receives(&self) {
+        loop {
+            let looks = self.state().looks;
+            sleep(AWAY).await;
+            {
+                let mut state = self.state();
+                if !state.waiting && state.looks == looks {
+                    state.away = true;
+                    return;
+                }
+                state.leave_wanted = state.waiting;
+            }
+            // A receiver that waits may do so for hours.
+            poll_fn(|cx| {
+                let mut state = self.state();
+                if !state.leave_wanted {
+                    return Poll::Ready(());
+                }
+                state.collector = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+        }
+    }
+}
+
+/// A receiver that waits, until it does not any more.
+struct Leaving<'a>(&'a Datagrams);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let collector = {
+            let mut state = self.0.state();
+            state.waiting = false;
+            state.receiver = None;
+            if std::mem::take(&mut state.leave_wanted) { state.collector.take() } else { None }
+        };
+        collector.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Collects datagrams whenever nobody receives, until the link has ended.
+pub(super) async fn collect<L: Link>(core: &Core<L>, link: &L) {
+    let datagrams = &core.datagrams;
+    loop {
+        {
+            let mut reading = pin!(link.recv_datagram());
+            let ended = poll_fn(|cx| {
+                for _ in 0..BATCH {
+                    {
+                        let mut state = datagrams.state();
+                        if !state.away {
+                            return Poll::Ready(false);
+                        }
+                        state.collector = Some(cx.waker().clone());
+                    }
+                    let Ok(datagram) = ready!(reading.as_mut().poll(cx)) else {
+                        return Poll::Ready(true);
+                    };
+                    // Copied, because it may be a small part of what the transport received.
+                    datagrams.push(Bytes::copy_from_slice(&datagram));
+                    reading.set(link.recv_datagram());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            });
+            if ended.await {
+                return;
+            }
+        }
+        datagrams.nobody_receives().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(drops: DatagramDrop) -> Queue {
+        let room_for_three = 3 * (1 + OVERHEAD);
+        Queue { datagrams: VecDeque::new(), size: 0, max: room_for_three, drops, dropped: 0 }
+    }
+
+    fn left(mut queue: Queue) -> Vec<u8> {
+        let left = std::iter::from_fn(|| queue.pop()).map(|datagram| datagram[0]).collect();
+        assert_eq!(queue.size, 0);
+        left
+    }
+
+    #[test]
+    fn the_newest_or_the_oldest_go_and_are_counted() {
+        for (drops, kept) in [(DatagramDrop::Newest, [0, 1, 2]), (DatagramDrop::Oldest, [7, 8, 9])]
+        {
+            let mut queue = queue(drops);
+            (0..10).for_each(|number| queue.push(Bytes::from(vec![number])));
+            assert_eq!(queue.dropped, 7);
+            assert_eq!(left(queue), kept);
+        }
+    }
+
+    #[test]
+    fn one_datagram_always_fits() {
+        for drops in [DatagramDrop::Newest, DatagramDrop::Oldest] {
+            let mut queue = queue(drops);
+            queue.push(Bytes::from(vec![1; 1000]));
+            assert_eq!((queue.dropped, left(queue)), (0, vec![1]));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! From one link to the next.
+
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::handshake::ControlReader;
+use crate::priority::Priority;
+use crate::reconnect::LostReason;
+use crate::transport::Link;
+
+/// A link whose handshake is done.
+pub(crate) struct Relinked<L: Link> {
+    pub(crate) link: L,
+    pub(crate) control: (L::SendStream, ControlReader<L::RecvStream>),
+    /// Where the peer's receiving lanes stand, from a peer that said so.
+    pub(crate) standing: Option<[(u64, u64); Priority::COUNT]>,
+}
+
+/// Why there is no next link.
+pub(crate) enum RedialError {
+    /// There may be one later.
+    Later(String),
+    /// There never will be.
+    Never(LostReason),
+}
+
+/// What the side that dialled needs to dial again.
+#[async_trait]
+pub(crate) trait Redial<L: Link>: Send + Sync {
+    /// Dials the peer for the same connection once more. `standing` is where this side's receiving
+    /// lanes stand. What comes too late leaves the connection to the next attempt; dropping the
+    /// future ends it, should the peer have gone on with it.
+    async fn redial(
+        &self,
+        attempt: u32,
+        standing: [(u64, u64); Priority::COUNT],
+        within: Duration,
+    ) -> Result<Relinked<L>, RedialError>;
+
+    /// A number drawn at random.
+    fn random(&self) -> u64;
+}
+
+/// Where the accepting task leaves a link for a connection that waits for one.
+pub(crate) struct Handover<L: Link>(Mutex<State<L>>);
+
+struct State<L: Link> {
+    next: Option<Relinked<L>>,
+    /// The newest attempt that came through: an older one that comes later is void.
+    attempt: u32,
+    /// The connection has ended.
+    over: bool,
+    waker: Option<Waker>,
+}
+
+impl<L: Link> Default for Handover<L> {
+    fn default() -> Self {
+        Self(Mutex::new(State { next: None, attempt: 0, over: false, waker: None }))
+    }
+}
+
+impl<L: Link> Handover<L> {
+    fn state(&self) -> MutexGuard<'_, State<L>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the link of an attempt, unless a newer one has come through or the connection has
+    /// ended: then the link comes back.
+    pub(crate) fn put(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+        let (older, waker) = {
+            let mut state = self.state();
+            if state.over || attempt <= state.attempt {
+                return Some(next);
+            }
+            state.attempt = attempt;
+            (state.next.replace(next), state.waker.take())
+        };
+        drop(older);
+        waker.into_iter().for_each(Waker::wake);
+        None
+    }
+
+    /// The connection has ended: a link that came too late comes back.
+    pub(crate) fn end(&self) -> Option<Relinked<L>> {
+        let mut state = self.state();
+        state.over = true;
+        state.next.take()
+    }
+
+    /// Waits for a link. Cancel safe.
+    pub(crate) async fn take(&self) -> Relinked<L> {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if let Some(next) = state.next.take() {
+                return Poll::Ready(next);
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}

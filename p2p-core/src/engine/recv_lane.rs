@@ -1,0 +1,136 @@
+//! The receiving end of a lane: chunks of one stream after another in, messages out, each once.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::credit::{CreditError, RecvCredit};
+use super::frame::{FrameDecoder, FrameTooLarge};
+use super::pack::{self, UnpackError};
+use super::packets::ReadMeter;
+use crate::priority::Priority;
+
+/// The receiving end of a lane.
+#[derive(Debug)]
+pub(crate) struct RecvLane {
+    queue: VecDeque<Bytes>,
+    /// Where the last frame ends that has come.
+    end: u64,
+    max_message_size: usize,
+    credit: RecvCredit,
+    meter: ReadMeter,
+    used: bool,
+}
+
+/// A stream's part of a lane, from some frame on.
+#[derive(Debug)]
+pub(crate) struct Carried(FrameDecoder);
+
+/// What a peer must not do on a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum LaneError {
+    #[error(transparent)]
+    Credit(#[from] CreditError),
+    #[error(transparent)]
+    Frame(#[from] FrameTooLarge),
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    #[error("a second stream for the {lane} lane")]
+    Again { lane: Priority },
+    #[error("a lane's stream begins at offset {begins}, where {end} bytes have come")]
+    Gap { begins: u64, end: u64 },
+    #[error("a stream for the {lane} lane, which was not agreed")]
+    NotAgreed { lane: Priority },
+}
+
+impl Carried {
+    /// Whether the stream may end here: not in the middle of a frame.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.0.is_between_frames()
+    }
+}
+
+impl RecvLane {
+    /// With the window that was announced to the peer; the first frame is at `origin`.
+    pub(crate) fn new(window: u64, max_message_size: usize, origin: u64) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            end: origin,
+            max_message_size,
+            credit: RecvCredit::new(window),
+            meter: ReadMeter::starting_at(origin),
+            used: false,
+        }
+    }
+
+    /// A stream begins to carry the lane at `offset`.
+    pub(crate) fn carry(&mut self, offset: u64, marked: bool) -> Result<Carried, LaneError> {
+        if offset > self.end {
+            return Err(LaneError::Gap { begins: offset, end: self.end });
+        }
+        self.meter = ReadMeter::starting_at(offset);
+        self.used = true;
+        Ok(Carried(FrameDecoder::marked(self.max_message_size, marked, offset)))
+    }
+
+    /// Takes a chunk apart, up to the first failure. Frames that have come before are skipped.
+    pub(crate) fn take_in(&mut self, carried: &mut Carried, chunk: Bytes) -> Result<(), LaneError> {
+        let decoder = &mut carried.0;
+        self.meter.on_bytes(chunk.len());
+        decoder.push(chunk);
+        while let Some(frame) = decoder.next()? {
+            self.meter.on_message();
+            if decoder.offset() <= self.end {
+                continue;
+            }
+            let message = if frame.mark {
+                pack::unpack(frame.payload, self.max_message_size)?
+            } else {
+                frame.payload
+            };
+            self.credit.on_received(message.len())?;
+            self.end = decoder.offset();
+            self.queue.push_back(message);
+        }
+        Ok(())
+    }
+
+    /// Whether no message waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether no stream has ever carried the lane.
+    pub(crate) const fn is_unused(&self) -> bool {
+        !self.used
+    }
+
+    /// The program takes the next message.
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        let message = self.queue.pop_front()?;
+        self.credit.on_taken(message.len());
+        Some(message)
+    }
+
+    /// Whether a report is due.
+    pub(crate) const fn is_due(&self) -> bool {
+        self.meter.is_due() || self.credit.is_due()
+    }
+
+    /// How far the engine has read, if it is time to say so, or at once.
+    pub(crate) const fn read_report(&mut self, at_once: bool) -> Option<u64> {
+        self.meter.report(at_once)
+    }
+
+    /// How much the program has taken, if it is time to say so.
+    pub(crate) fn taken_report(&mut self) -> Option<u64> {
+        self.credit.report()
+    }
+
+    /// For a peer that has a new link: up to where frames have come, and how much the program has
+    /// taken.
+    pub(crate) fn standing(&mut self) -> (u64, u64) {
+        (self.end, self.credit.report_now())
+    }
+}

@@ -1,0 +1,180 @@
+//! Links and what is on them: how a packet gets onto its way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fault::Faults;
+use super::link::{Compiled, Fate, Held, Link, Met};
+use super::packet::{Delivery, Packet};
+use super::queue::EventQueue;
+use super::random::Probability;
+use super::recovery::Tries;
+use super::trace::{Happening, Trace, TraceKind};
+use super::{ConnId, Event, Nanos, Side};
+use crate::profile::NetworkConfig;
+
+/// Links and what is on them.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(super) seed: u64,
+    pub(super) connect_failures: Probability,
+    /// The default, then those of zones and of single links.
+    pub(super) profiles: Vec<Compiled>,
+    pub(super) zones: Vec<String>,
+    pub(super) zone_of: Vec<u32>,
+    pub(super) zone_links: BTreeMap<(u32, u32), u32>,
+    pub(super) links: Vec<Link>,
+    pub(super) by_hosts: BTreeMap<(u32, u32), u32>,
+    pub(super) queue: EventQueue<Event>,
+    pub(super) trace: Trace,
+    pub(crate) faults: Faults,
+    sent: u64,
+    /// How many links nothing passes. While there are none, none is looked at.
+    pub(super) cut_links: u32,
+    /// How many lost packets wait to be sent again. While there are none, it does not matter what got
+    /// through.
+    pub(super) recovering: u32,
+    /// The last packet of each connection's slot and direction that got onto its way.
+    pub(super) passed: Vec<[u64; 2]>,
+}
+
+/// From where to where a packet goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(super) conn: ConnId,
+    pub(super) to: Side,
+    pub(super) from_host: u32,
+    pub(super) to_host: u32,
+    /// The link that it goes over, and the one back.
+    pub(super) link: u32,
+    pub(super) back: u32,
+}
+
+impl Net {
+    pub(super) fn new(config: &NetworkConfig, record: usize) -> Self {
+        Self {
+            seed: config.seed,
+            connect_failures: Probability::new(config.connect_failures),
+            profiles: vec![Compiled::from(&config.link)],
+            zones: Vec::new(),
+            zone_of: Vec::new(),
+            zone_links: BTreeMap::new(),
+            links: Vec::new(),
+            by_hosts: BTreeMap::new(),
+            queue: EventQueue::new(),
+            trace: Trace::new(record),
+            faults: Faults::new(),
+            sent: 0,
+            cut_links: 0,
+            recovering: 0,
+            passed: Vec::new(),
+        }
+    }
+
+    /// The round trip over a route, as its ends estimate it.
+    pub(super) fn round_trip(&self, route: Route) -> Duration {
+        Duration::from_nanos(self.round_trip_estimate(route).mean)
+    }
+
+    pub(super) fn mtu(&self, route: Route) -> usize {
+        self.profile(route.link).mtu
+    }
+
+    pub(super) fn send(&mut self, now: Nanos, route: Route, packet: Packet) {
+        self.sent += 1;
+        let order = self.sent;
+        self.trace(now, TraceKind::Sent, route, order, &packet);
+        self.put_on_link(now, route, order, packet, 0, Tries::first(now));
+    }
+
+    /// Sends a packet that had to wait, to arrive no sooner than `not_before`.
+    pub(super) fn transmit(
+        &mut self,
+        now: Nanos,
+        route: Route,
+        order: u64,
+        packet: Packet,
+        not_before: Nanos,
+    ) {
+        self.put_on_link(now, route, order, packet, not_before, Tries::first(now));
+    }
+
+    /// Sends a packet that was lost again. For its sender it is a new one (RFC 9002, section 3).
+    pub(super) fn resend(&mut self, now: Nanos, route: Route, packet: Packet, tries: Tries) {
+        self.sent += 1;
+        let order = self.sent;
+        self.trace(now, TraceKind::Resent, route, order, &packet);
+        self.put_on_link(now, route, order, packet, 0, tries);
+    }
+
+    fn put_on_link(
+        &mut self,
+        now: Nanos,
+        route: Route,
+        order: u64,
+        packet: Packet,
+        not_before: Nanos,
+        tries: Tries,
+    ) {
+        if self.is_blocked(route) {
+            let met = Met::HeldAtStart;
+            self.meet_block(now, Held { route, order, sent_at: now, packet, met });
+            return;
+        }
+        self.faults.pass(route);
+        let link = &mut self.links[route.link as usize];
+        let once = packet.delivery() == Delivery::Once;
+        let profile = &self.profiles[link.profile as usize];
+        match link.transmit(now, self.seed, packet.payload().len(), once, profile) {
+            Fate::Arrives(at) => {
+                self.note_passed(route, order);
+                let event = Event::Deliver { route, order, sent_at: now, packet };
+                self.queue.push(at.max(not_before), event);
+            }
+            Fate::Twice(at, again) => {
+                self.note_passed(route, order);
+                let (sent_at, copy) = (now, packet.clone());
+                self.queue.push(at, Event::Deliver { route, order, sent_at, packet });
+                self.queue.push(again, Event::Deliver { route, order, sent_at, packet: copy });
+            }
+            Fate::Lost { .. } | Fate::Dropped { .. } if once => {
+                self.trace(now, TraceKind::Lost, route, order, &packet);
+            }
+            Fate::Lost { waited } => self.recover(now, route, order, packet, tries, waited),
+            Fate::Dropped { ahead } => {
+                self.recover_from_overflow(now, route, order, packet, tries, ahead);
+            }
+        }
+    }
+
+    fn note_passed(&mut self, route: Route, order: u64) {
+        if self.recovering == 0 {
+            return;
+        }
+        if let Some(passed) = self.passed.get_mut(route.conn.slot as usize) {
+            passed[route.to as usize] = order;
+        }
+    }
+
+    pub(super) fn trace(
+        &mut self,
+        at: Nanos,
+        kind: TraceKind,
+        route: Route,
+        number: u64,
+        packet: &Packet,
+    ) {
+        self.trace.happened(&Happening {
+            at,
+            kind,
+            from: route.from_host,
+            to: route.to_host,
+            packet: packet.kind(),
+            connection: Some(route.conn.slot),
+            stream: packet.stream().map(|stream| stream.0),
+            value: packet.value(),
+            number,
+            payload: packet.payload(),
+        });
+    }
+}
