@@ -11,6 +11,7 @@
 //! - [`door`]: one router with the contract's paths, served over TCP and on the streams of peers;
 //! - [`service`]: [`Coordinator`](service::Coordinator) reads records, lets the domain decide, commits;
 //! - [`domain`]: what is decided, as pure functions;
+//! - [`security`]: who may do what: tokens and roles;
 //! - [`store`]: where records are kept: [`MemoryStore`](store::MemoryStore), or SQLite; one trait, one
 //!   suite of promises;
 //! - [`world`]: a clock and chance, passed in.
@@ -48,6 +49,7 @@
 
 pub mod domain;
 pub mod door;
+pub mod security;
 pub mod service;
 pub mod store;
 pub mod world;

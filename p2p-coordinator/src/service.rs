@@ -5,6 +5,7 @@
 //! [`ATTEMPTS`] times. Within a process, joins of one zone take turns, so that they do not make each
 //! other try again; and whoever has to try again does so alone, so that a crowd comes through.
 
+mod auth;
 mod hosts;
 mod joins;
 mod sessions;
@@ -21,6 +22,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::{Changes, Refusal, Terms};
+use crate::security::{SecuritySettings, Tokens};
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
 
@@ -40,6 +42,8 @@ pub struct Settings {
     pub version: String,
     /// The lengths of time that decisions depend on.
     pub terms: Terms,
+    /// How it tells who asks.
+    pub security: SecuritySettings,
 }
 
 impl Default for Settings {
@@ -48,6 +52,7 @@ impl Default for Settings {
             name: "p2p-coordinator".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             terms: Terms::default(),
+            security: SecuritySettings::default(),
         }
     }
 }
@@ -62,6 +67,7 @@ struct Inner<S> {
     clock: Clock,
     random: Randomness,
     key: SecretKey,
+    tokens: Tokens,
     settings: Settings,
     started: Timestamp,
     turns: [Mutex<()>; TURNS],
@@ -132,6 +138,7 @@ impl<S: Store> Coordinator<S> {
                 started: clock.now(),
                 clock,
                 random,
+                tokens: Tokens::new(settings.security.tokens.clone(), &key),
                 key,
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
