@@ -5,6 +5,7 @@
 //! - [`tcp`] and [`peer`]: who is let in, and who waits for them to leave.
 
 mod closing;
+mod handover;
 pub mod http;
 pub mod peer;
 pub mod serve;

@@ -9,6 +9,7 @@ mod auth;
 mod hosts;
 mod joins;
 mod sessions;
+pub mod signaling;
 mod zones;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::{Changes, Refusal, Terms};
 use crate::security::{SecuritySettings, Tokens};
+use self::signaling::SignalingSettings;
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub terms: Terms,
     /// How it tells who asks.
     pub security: SecuritySettings,
+    /// How peers reach each other through it.
+    pub signaling: SignalingSettings,
 }
 
 impl Default for Settings {
@@ -53,6 +57,7 @@ impl Default for Settings {
             version: env!("CARGO_PKG_VERSION").into(),
             terms: Terms::default(),
             security: SecuritySettings::default(),
+            signaling: SignalingSettings::default(),
         }
     }
 }
@@ -74,6 +79,7 @@ struct Inner<S> {
     /// Who tries again.
     again: Mutex<()>,
     draining: AtomicBool,
+    signaling: signaling::Switch,
 }
 
 impl<S> Clone for Coordinator<S> {
@@ -117,8 +123,10 @@ impl<S> Coordinator<S> {
         self.inner.key.peer_id()
     }
 
-    /// From now on it says that it is not ready, so that others send no more.
+    /// From now on it says that it is not ready, so that others send no more. Peers that are connected
+    /// for signaling are told to come back, and their connections end.
     pub fn drain(&self) {
+        self.inner.signaling.drain();
         self.inner.draining.store(true, Ordering::Relaxed);
     }
 }
@@ -140,6 +148,7 @@ impl<S: Store> Coordinator<S> {
                 random,
                 tokens: Tokens::new(settings.security.tokens.clone(), &key),
                 key,
+                signaling: signaling::Switch::new(&settings.signaling),
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::closing::Closing;
+use super::handover::Handover;
 use super::stall::Stalls;
 
 /// What a client can make a coordinator hold or wait for.
@@ -83,18 +84,39 @@ pub(super) async fn serve<Io>(
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let after = Handover::default();
+    // In a box, so that a connection that goes on as something else gives its memory back.
+    Box::pin(serve_http(io, router, limits, date, closing.clone(), after.clone())).await;
+    if let Some(work) = after.begin(closing) {
+        work.await;
+    }
+}
+
+async fn serve_http<Io>(
+    io: Io,
+    router: Router,
+    limits: Limits,
+    date: DateHeader,
+    closing: Closing,
+    after: Handover,
+) where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     // Whether the last request is there as a whole.
     let arrived = Arc::new(AtomicBool::new(false));
     let service = {
         let arrived = arrived.clone();
-        service_fn(move |request| answer(router.clone(), limits, arrived.clone(), request))
+        service_fn(move |request| {
+            answer(router.clone(), limits, arrived.clone(), after.clone(), request)
+        })
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.headers.max(MIN_BUFFER))
         .auto_date_header(date == DateHeader::Sent)
-        .serve_connection(TokioIo::new(Stalls::new(io, limits.answer_timeout)), service);
+        .serve_connection(TokioIo::new(Stalls::new(io, limits.answer_timeout)), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
@@ -123,6 +145,7 @@ async fn answer(
     mut router: Router,
     limits: Limits,
     arrived: Arc<AtomicBool>,
+    after: Handover,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     arrived.store(false, Ordering::Relaxed);
@@ -142,7 +165,11 @@ async fn answer(
     arrived.store(true, Ordering::Relaxed);
     let request = Request::from_parts(parts, Body::from(body));
     match within(limits.request_timeout, router.call(request)).await {
-        Some(response) => response,
+        Some(Ok(mut response)) => {
+            after.take_from(response.extensions_mut());
+            Ok(response)
+        }
+        Some(Err(never)) => Err(never),
         None => Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "The request took too long: try again")),
     }
 }

@@ -7,3 +7,4 @@ mod folder;
 mod join;
 mod peer_door;
 mod program;
+mod signaling;

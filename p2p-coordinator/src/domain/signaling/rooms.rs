@@ -152,6 +152,11 @@ impl Hub {
         }
     }
 
+    /// The name of the peer at a connection.
+    pub fn name_of(&self, connection: ConnectionId) -> Option<&str> {
+        Some(&self.peers.get(self.connections.get(&connection)?)?.name)
+    }
+
     /// The name of the room in which the peer at a connection is.
     pub fn room_of(&self, connection: ConnectionId) -> Option<&str> {
         let peer = self.peers.get(self.connections.get(&connection)?)?;

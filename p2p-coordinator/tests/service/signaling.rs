@@ -1,0 +1,9 @@
+//! Signaling: over WebSockets of an implementation that is not ours, and request by request.
+
+mod client;
+mod contract;
+mod identity;
+mod isolation;
+mod limits;
+mod resume;
+mod rest;
