@@ -1,5 +1,6 @@
 //! Signaling: over WebSockets of an implementation that is not ours, and request by request.
 
+mod browser;
 mod client;
 mod contract;
 mod identity;

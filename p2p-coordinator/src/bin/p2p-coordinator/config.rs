@@ -1,5 +1,7 @@
 //! What may be configured, by file, environment and flags; later ones win.
 
+mod signaling;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use p2p_coordinator::door::Limits;
 use p2p_coordinator::service::Settings;
 use p2p_coordinator::store::sqlite::Durability;
 use serde::{Deserialize, Serialize};
+use signaling::SignalingConfig;
 
 use crate::Failure;
 use crate::arguments::Arguments;
@@ -34,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) terms: TermsConfig,
     pub(crate) limits: LimitsConfig,
+    pub(crate) signaling: SignalingConfig,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -105,6 +109,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             terms: TermsConfig::default(),
             limits: LimitsConfig::default(),
+            signaling: SignalingConfig::default(),
         }
     }
 }
@@ -243,6 +248,7 @@ impl Config {
             ("limits.request_seconds", u64::from(limits.request_seconds)),
             ("limits.answer_seconds", u64::from(limits.answer_seconds)),
         ];
+        let at_least_one = at_least_one.into_iter().chain(self.signaling.at_least_one());
         if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(Failure::new(format!("{name} has to be at least 1")));
         }
@@ -279,6 +285,7 @@ impl Config {
         settings.name.clone_from(&self.name);
         settings.version.clone_from(&self.version);
         settings.terms = terms;
+        settings.signaling = self.signaling.settings(self.listen.ip());
         settings
     }
 

@@ -85,6 +85,7 @@ async fn run<S: Store>(
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
     let sweeping = tokio::spawn(sweep(coordinator.clone()));
+    let tending = tokio::spawn(tend(coordinator.clone()));
     let tcp = tokio::spawn(tcp::run(listener, router.clone(), limits, closing.clone()));
     let p2p = match &peers {
         Some(node) => {
@@ -104,6 +105,7 @@ async fn run<S: Store>(
             clean &= p2p.await.unwrap_or(false);
         }
         sweeping.abort();
+        tending.abort();
         if let Some(node) = peers {
             node.shutdown().await;
         }
@@ -175,6 +177,24 @@ async fn sweep<S: Store>(coordinator: Coordinator<S>) {
         }
     }
 }
+
+/// Forgets peers who stayed away, and sends out of rooms who has no place there any more.
+async fn tend<S: Store>(coordinator: Coordinator<S>) {
+    let mut clock = interval(Duration::from_secs(1));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u64.. {
+        clock.tick().await;
+        coordinator.expire_peers();
+        if tick % REVIEW == 0 {
+            if let Err(error) = coordinator.review_rooms().await {
+                tracing::error!(%error, "cannot look who is still in which session; trying again");
+            }
+        }
+    }
+}
+
+/// How many seconds somebody who has lost the place in a session may stay in its room.
+const REVIEW: u64 = 5;
 
 #[allow(
     clippy::disallowed_methods,
