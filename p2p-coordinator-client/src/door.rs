@@ -15,6 +15,8 @@ mod http;
 mod peer;
 mod stream;
 
+#[cfg(feature = "signaling")]
+pub(crate) use http::secure;
 use http::HttpDoor;
 use peer::PeerDoor;
 

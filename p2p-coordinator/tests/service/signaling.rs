@@ -8,3 +8,4 @@ mod isolation;
 mod limits;
 mod resume;
 mod rest;
+mod typed;

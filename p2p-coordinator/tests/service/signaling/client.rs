@@ -121,6 +121,10 @@ impl Server {
         format!("ws://{}/api/v1/signaling/ws{query}", self.address)
     }
 
+    pub(super) fn http_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(super) async fn dial(&self, query: &str) -> Result<Peer, tungstenite::Error> {
         let dialled = timeout(PATIENCE, connect_async(self.url(query))).await.expect("in time");
         dialled.map(|(socket, _)| Peer(socket))
