@@ -15,9 +15,9 @@ mod http;
 mod peer;
 mod stream;
 
+use http::HttpDoor;
 #[cfg(feature = "signaling")]
 pub(crate) use http::secure;
-use http::HttpDoor;
 use peer::PeerDoor;
 
 /// What is asked.

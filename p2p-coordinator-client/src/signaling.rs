@@ -238,7 +238,11 @@ impl Signaling {
     /// # Errors
     ///
     /// [`SignalError`].
-    pub async fn ice(&self, to: &str, candidate: impl Into<Value>) -> Result<Delivery, SignalError> {
+    pub async fn ice(
+        &self,
+        to: &str,
+        candidate: impl Into<Value>,
+    ) -> Result<Delivery, SignalError> {
         self.send("ice-candidate", "candidate", to, candidate.into()).await
     }
 

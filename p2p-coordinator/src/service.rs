@@ -22,9 +22,9 @@ use p2p_core::{PeerId, SecretKey};
 use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::signaling::SignalingSettings;
 use crate::domain::{Changes, Refusal, Terms};
 use crate::security::{SecuritySettings, Tokens};
-use self::signaling::SignalingSettings;
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
 

@@ -50,7 +50,12 @@ pub(super) async fn dial<P: P2PProvider>(client: &Client<P>) -> Result<Way, BoxE
             let connection = client.provider().connect(addr, options).await?;
             let (send, recv) = connection.open_stream().await?;
             let io = Box::new(StreamIo::new(send, recv));
-            Ok(Way { io, host: "coordinator".into(), path: String::new(), held: Box::new(connection) })
+            Ok(Way {
+                io,
+                host: "coordinator".into(),
+                path: String::new(),
+                held: Box::new(connection),
+            })
         }
     }
 }

@@ -59,7 +59,8 @@ impl Talk<'_> {
         let mut heard = Instant::now();
         let mut ping_at = heard + self.config.ping;
         loop {
-            let dead_at = heard.max(ping_at - self.config.ping) + self.config.ping + self.config.timeout;
+            // A ping goes out at the latest so long after anything was heard.
+            let dead_at = heard + self.config.ping + self.config.timeout;
             tokio::select! {
                 biased;
                 what = self.socket.hear() => {
@@ -139,8 +140,7 @@ impl Talk<'_> {
         }
         let event = match said {
             Said::Ack { id, status } => {
-                let delivery =
-                    if status == "kept" { Delivery::Kept } else { Delivery::Delivered };
+                let delivery = if status == "kept" { Delivery::Kept } else { Delivery::Delivered };
                 return Ok(self.answer(id, Ok(delivery)));
             }
             Said::Error { message, id: Some(id) } => {
@@ -171,7 +171,8 @@ impl Talk<'_> {
             Said::PeerJoined { peer_id } => SignalEvent::PeerJoined { peer: peer_id },
             Said::PeerLeft { peer_id } => SignalEvent::PeerLeft { peer: peer_id },
             Said::SessionJoined { session_id, peers } => {
-                let session = session_id.as_str().map_or_else(|| session_id.to_string(), Into::into);
+                let session =
+                    session_id.as_str().map_or_else(|| session_id.to_string(), Into::into);
                 SignalEvent::SessionJoined { session, peers }
             }
             Said::SessionLeft => SignalEvent::SessionLeft,

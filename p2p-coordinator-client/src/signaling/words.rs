@@ -20,18 +20,46 @@ pub(super) type Answer = oneshot::Sender<Result<Delivery, SignalError>>;
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(super) enum Said {
-    Ack { id: u64, status: String },
-    Answer { from: String, sdp: Value },
-    Error { message: String, id: Option<u64> },
-    IceCandidate { from: String, candidate: Value },
-    Offer { from: String, sdp: Value },
-    PeerJoined { peer_id: String },
-    PeerLeft { peer_id: String },
+    Ack {
+        id: u64,
+        status: String,
+    },
+    Answer {
+        from: String,
+        sdp: Value,
+    },
+    Error {
+        message: String,
+        id: Option<u64>,
+    },
+    IceCandidate {
+        from: String,
+        candidate: Value,
+    },
+    Offer {
+        from: String,
+        sdp: Value,
+    },
+    PeerJoined {
+        peer_id: String,
+    },
+    PeerLeft {
+        peer_id: String,
+    },
     Reconnect,
-    Resumed { peers: Vec<String>, missed: u64, seq: u64 },
-    SessionJoined { session_id: Value, peers: Vec<String> },
+    Resumed {
+        peers: Vec<String>,
+        missed: u64,
+        seq: u64,
+    },
+    SessionJoined {
+        session_id: Value,
+        peers: Vec<String>,
+    },
     SessionLeft,
-    Welcome { resume_token: String },
+    Welcome {
+        resume_token: String,
+    },
     #[serde(other)]
     Other,
 }

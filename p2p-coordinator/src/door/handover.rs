@@ -22,8 +22,10 @@ pub(super) struct Handover(Arc<Mutex<Option<Start>>>);
 
 impl Handover {
     /// Puts into an answer what is to be done with its connection, until the door closes.
-    pub(super) fn put<F>(extensions: &mut Extensions, work: impl FnOnce(Closing) -> F + Send + 'static)
-    where
+    pub(super) fn put<F>(
+        extensions: &mut Extensions,
+        work: impl FnOnce(Closing) -> F + Send + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let start: Start = Box::new(|closing| Box::pin(work(closing)));

@@ -36,7 +36,9 @@ use reply::Failure;
 /// All there is to ask of a coordinator.
 pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
     let (mut router, mut known) = (Router::new(), Vec::new());
-    for (path, allowed, mut methods) in service_routes().into_iter().chain(api_routes()).chain(signaling_routes()) {
+    for (path, allowed, mut methods) in
+        service_routes().into_iter().chain(api_routes()).chain(signaling_routes())
+    {
         if allowed.starts_with("GET") {
             // As the contract has it; of itself the router would answer as if to GET.
             methods = methods.head(async move || Failure::MethodNotAllowed(allowed));

@@ -128,8 +128,7 @@ impl Switch {
     }
 }
 
-const RECONNECT: &str =
-    r#"{"type":"reconnect","message":"The coordinator restarts: connect again","retry_after_ms":1000}"#;
+const RECONNECT: &str = r#"{"type":"reconnect","message":"The coordinator restarts: connect again","retry_after_ms":1000}"#;
 
 /// What came of the last effect of a decision: of a message, the one by which it is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +164,8 @@ impl State {
             match effect {
                 Effect::Deliver { to, text } => {
                     let to = *to;
-                    let taken = self.outboxes.get(&to).is_none_or(|outbox| outbox.push(text.clone()));
+                    let taken =
+                        self.outboxes.get(&to).is_none_or(|outbox| outbox.push(text.clone()));
                     if !taken {
                         let kept = self.hub.overflowed(now, to, effects);
                         if at == decided {

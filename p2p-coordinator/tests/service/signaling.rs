@@ -6,6 +6,6 @@ mod contract;
 mod identity;
 mod isolation;
 mod limits;
-mod resume;
 mod rest;
+mod resume;
 mod typed;

@@ -55,7 +55,9 @@ impl Hub {
         if target.is_none() || place != target {
             let shown = super::frames::quoted(room);
             if let Err(error) = self.enter(now, key, room, &shown, effects) {
-                if place.is_none() && self.peers.get(&key).is_some_and(|peer| peer.until().is_some()) {
+                if place.is_none()
+                    && self.peers.get(&key).is_some_and(|peer| peer.until().is_some())
+                {
                     self.remove(key, None, effects);
                 }
                 return Err(error.into());
@@ -101,12 +103,7 @@ impl Hub {
         })
     }
 
-    fn new_mailbox(
-        &mut self,
-        now: Timestamp,
-        name: &str,
-        proven: bool,
-    ) -> Result<PeerKey, Denied> {
+    fn new_mailbox(&mut self, now: Timestamp, name: &str, proven: bool) -> Result<PeerKey, Denied> {
         self.has_room()?;
         let until = now.after(self.limits.mailbox);
         let link = Link::Mailbox { until, mail: Box::new(Backlog::default()) };
@@ -117,7 +114,8 @@ impl Hub {
 
     fn heard(&mut self, now: Timestamp, key: PeerKey) {
         let later = now.after(self.limits.mailbox);
-        if let Some(Link::Mailbox { until, .. }) = self.peers.get_mut(&key).map(|peer| &mut peer.link)
+        if let Some(Link::Mailbox { until, .. }) =
+            self.peers.get_mut(&key).map(|peer| &mut peer.link)
         {
             self.deadlines.remove(&(*until, key));
             *until = later;

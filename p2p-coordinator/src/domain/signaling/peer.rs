@@ -48,7 +48,13 @@ pub(super) struct Place {
 }
 
 impl Peer {
-    pub(super) fn new(name: &str, proven: bool, link: Link, limits: &Limits, now: Timestamp) -> Self {
+    pub(super) fn new(
+        name: &str,
+        proven: bool,
+        link: Link,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Self {
         Self {
             name: name.into(),
             json: super::frames::quoted(name).into(),

@@ -46,7 +46,9 @@ pub enum JoinError {
     #[error("the connection has ended")]
     Gone,
     /// The name is too long, or has control characters.
-    #[error("session_id has to be at most {MAX_CHARS} characters, none of them a control character")]
+    #[error(
+        "session_id has to be at most {MAX_CHARS} characters, none of them a control character"
+    )]
     Name,
 }
 
@@ -166,7 +168,12 @@ impl Hub {
     /// The names of all rooms after this one, in their order: at most so many.
     pub fn rooms_after(&self, name: &str, most: usize) -> Vec<String> {
         let after = (std::ops::Bound::Excluded(name), std::ops::Bound::Unbounded);
-        self.rooms.names.range::<str, _>(after).take(most).map(|(name, _)| (**name).into()).collect()
+        self.rooms
+            .names
+            .range::<str, _>(after)
+            .take(most)
+            .map(|(name, _)| (**name).into())
+            .collect()
     }
 
     /// Sends out of a room who is no member (any more) by what `is_member` says, and tells them.

@@ -16,15 +16,39 @@ const ROOMS: [&str; 3] = ["r", "s", "t"];
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// With a token to come back with, or without.
-    Connect { who: usize, resumes: bool },
-    Break { who: usize },
-    Join { who: usize, room: usize },
-    Leave { who: usize },
-    Send { who: usize, to: usize },
-    Post { who: usize, to: usize, room: usize },
-    Collect { who: usize, room: usize },
-    Overflow { who: usize },
-    Wait { millis: u64 },
+    Connect {
+        who: usize,
+        resumes: bool,
+    },
+    Break {
+        who: usize,
+    },
+    Join {
+        who: usize,
+        room: usize,
+    },
+    Leave {
+        who: usize,
+    },
+    Send {
+        who: usize,
+        to: usize,
+    },
+    Post {
+        who: usize,
+        to: usize,
+        room: usize,
+    },
+    Collect {
+        who: usize,
+        room: usize,
+    },
+    Overflow {
+        who: usize,
+    },
+    Wait {
+        millis: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -70,15 +94,7 @@ impl World {
         let hub = Hub::new(limits(), Reach::Room);
         let now = Timestamp::from_millis(1_000_000);
         let (lines, tokens, received) = Default::default();
-        Self {
-            hub,
-            now,
-            lines,
-            tokens,
-            received,
-            sent: 0,
-            heard: BTreeMap::new(),
-        }
+        Self { hub, now, lines, tokens, received, sent: 0, heard: BTreeMap::new() }
     }
 
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {

@@ -39,9 +39,7 @@ impl Caller {
     fn is_host(&self, host: &HostId) -> bool {
         match self {
             Self::Claimed => true,
-            Self::Proven(claims) => {
-                claims.host.as_ref() == Some(host) || is_trusted(claims.role)
-            }
+            Self::Proven(claims) => claims.host.as_ref() == Some(host) || is_trusted(claims.role),
         }
     }
 }
@@ -81,11 +79,7 @@ impl Members {
 
 impl<S: Store> Coordinator<S> {
     /// Who says that they are this peer.
-    pub(super) fn caller(
-        &self,
-        peer: &str,
-        token: Option<&str>,
-    ) -> Result<Caller, ConnectError> {
+    pub(super) fn caller(&self, peer: &str, token: Option<&str>) -> Result<Caller, ConnectError> {
         if self.settings().signaling.identity == Identity::Claimed {
             return Ok(Caller::Claimed);
         }

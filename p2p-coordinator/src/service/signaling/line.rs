@@ -141,9 +141,8 @@ impl<S: Store> Line<S> {
         };
         let now = self.coordinator.now();
         let mut state = self.coordinator.inner.signaling.lock();
-        let (joined, _) = state.decide(now, |hub, effects| {
-            hub.join(now, self.connection, &room, shown, effects)
-        });
+        let (joined, _) =
+            state.decide(now, |hub, effects| hub.join(now, self.connection, &room, shown, effects));
         drop(state);
         match joined {
             Ok(()) => {

@@ -28,7 +28,9 @@ fn browser() -> PathBuf {
     let folders: Vec<_> = std::env::split_paths(&path).collect();
     let mut places = NAMES.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name)));
     places.find(|place| place.is_file()).unwrap_or_else(|| {
-        panic!("this test needs the browser Chromium: apt-get install chromium (no {NAMES:?} in PATH)")
+        panic!(
+            "this test needs the browser Chromium: apt-get install chromium (no {NAMES:?} in PATH)"
+        )
     })
 }
 

@@ -77,7 +77,8 @@ impl Server {
     /// A session on a host of `owner`, with these players. Its name.
     pub(super) async fn session(&self, zone: &str, players: &[&str]) -> String {
         let host_id = format!("host-of-{zone}");
-        let mut registration: RegisterHost = serde_json::from_value(host(&host_id)).expect("a host");
+        let mut registration: RegisterHost =
+            serde_json::from_value(host(&host_id)).expect("a host");
         registration.player_id = id("owner");
         self.coordinator.register_host(registration).await.expect("registered");
         let zone = zone.parse().expect("an id");
@@ -165,7 +166,10 @@ impl Server {
             let value = format!("Bearer {token}").parse().expect("a header");
             request.headers_mut().insert("authorization", value);
         }
-        timeout(PATIENCE, over_tcp(self.address, request)).await.expect("in time").expect("answered")
+        timeout(PATIENCE, over_tcp(self.address, request))
+            .await
+            .expect("in time")
+            .expect("answered")
     }
 
     pub(super) async fn stats(&self) -> Value {

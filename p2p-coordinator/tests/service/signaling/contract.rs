@@ -36,7 +36,10 @@ async fn who_joins_is_told_who_is_there_and_then_they_are_told() {
     let server = Server::open().await;
     let (mut a, mut b) = (server.peer("a").await, server.peer("b").await);
     a.say(json!({ "type": "join", "session_id": "s" })).await;
-    assert_eq!(a.hears().await, json!({ "type": "session-joined", "session_id": "s", "peers": [] }));
+    assert_eq!(
+        a.hears().await,
+        json!({ "type": "session-joined", "session_id": "s", "peers": [] })
+    );
     b.say(json!({ "type": "join", "session_id": "s" })).await;
     let joined = json!({ "type": "session-joined", "session_id": "s", "peers": ["a"] });
     assert_eq!(b.hears().await, joined);
@@ -55,8 +58,11 @@ async fn who_joins_is_told_who_is_there_and_then_they_are_told() {
 async fn who_leaves_joins_another_or_is_gone_has_left() {
     let server = Server::open().await;
     let mut a = server.member("a", "s").await;
-    let (mut b, c, mut d) =
-        (server.member("b", "s").await, server.member("c", "s").await, server.member("d", "s").await);
+    let (mut b, c, mut d) = (
+        server.member("b", "s").await,
+        server.member("c", "s").await,
+        server.member("d", "s").await,
+    );
     for name in ["b", "c", "d"] {
         assert_eq!(a.hears().await, json!({ "type": "peer-joined", "peer_id": name }));
     }

@@ -17,7 +17,8 @@ async fn without_a_token_that_holds_nobody_is_let_in() {
     let other = Server::with(|settings| settings.security.tokens.issuer = "another".into()).await;
     let foreign = other.token("a");
     for token in ["", "rubbish", &old, &foreign, &"x".repeat(10_000)] {
-        let mut peer = server.dial(&format!("?peer_id=a&token={token}")).await.expect("a handshake");
+        let mut peer =
+            server.dial(&format!("?peer_id=a&token={token}")).await.expect("a handshake");
         peer.is_told(TOKEN).await;
         assert_eq!(peer.is_closed().await, (1008, "Invalid authentication token".into()));
     }
@@ -31,7 +32,8 @@ async fn without_a_token_that_holds_nobody_is_let_in() {
 async fn a_player_is_the_peer_of_its_name_and_no_other() {
     let server = Server::guarded().await;
     let token = server.token("mallory");
-    let mut peer = server.dial(&format!("?peer_id=alice&token={token}")).await.expect("a handshake");
+    let mut peer =
+        server.dial(&format!("?peer_id=alice&token={token}")).await.expect("a handshake");
     peer.is_told("peer_id has to be that of the token's player").await;
     assert_eq!(peer.is_closed().await.0, 1008);
     server.player("alice").await.has_heard_nothing().await;

@@ -20,7 +20,10 @@ async fn a_peer_without_a_connection_and_one_with_reach_each_other() {
     post("offer", offer(&session, "b", "a")).await.tells("offer sent to a");
     assert_eq!(a.hears().await, json!({ "type": "peer-joined", "peer_id": "b" }));
     let heard = a.hears().await;
-    assert_eq!((&heard["type"], &heard["from"], &heard["sdp"]), (&json!("offer"), &json!("b"), &json!("v=0")));
+    assert_eq!(
+        (&heard["type"], &heard["from"], &heard["sdp"]),
+        (&json!("offer"), &json!("b"), &json!("v=0"))
+    );
     a.say(json!({ "type": "answer", "to": "b", "sdp": { "x": 1 } })).await;
     for candidate in ["one", "two"] {
         a.say(json!({ "type": "ice-candidate", "to": "b", "candidate": candidate })).await;
@@ -46,7 +49,9 @@ async fn who_may_not_is_refused_and_what_does_not_arrive_is_told() {
     let post = async |token: Option<&str>, body| {
         server.ask("POST", "/signaling/offer", token, Some(body)).await
     };
-    post(None, offer(&session, "a", "b")).await.says(401, "Invalid or expired authentication token");
+    post(None, offer(&session, "a", "b"))
+        .await
+        .says(401, "Invalid or expired authentication token");
     let foreign = post(Some(&stranger), offer(&session, "a", "b")).await;
     foreign.says(403, "peer_id has to be that of the token's player");
     let outside = post(Some(&stranger), offer(&session, "mallory", "a")).await;
@@ -54,7 +59,8 @@ async fn who_may_not_is_refused_and_what_does_not_arrive_is_told() {
     let nobody = post(Some(&a), offer(&session, "a", "b")).await;
     nobody.says(404, "Failed to deliver offer to b");
     let wrong = post(Some(&a), json!({ "session_id": session, "from": "a" })).await.is(422);
-    let fields: Vec<_> = wrong["detail"].as_array().expect("a list").iter().map(|e| &e["loc"]).collect();
+    let fields: Vec<_> =
+        wrong["detail"].as_array().expect("a list").iter().map(|e| &e["loc"]).collect();
     assert_eq!(fields, [&json!(["body", "to"]), &json!(["body", "sdp"])]);
     let path = format!("/signaling/offer?session_id={session}&peer_id=a");
     server.ask("GET", &path, Some(&stranger), None).await.is(403);

@@ -10,7 +10,10 @@ async fn with_token(server: &Server, name: &str, session: &str) -> (Peer, String
     let path = format!("?peer_id={name}&resume=new&session_id={session}");
     let mut peer = server.dial(&path).await.expect("connected");
     let welcome = peer.hears().await;
-    assert_eq!((welcome["type"].as_str(), welcome["peer_id"].as_str()), (Some("welcome"), Some(name)));
+    assert_eq!(
+        (welcome["type"].as_str(), welcome["peer_id"].as_str()),
+        (Some("welcome"), Some(name))
+    );
     assert_eq!(peer.hears().await["type"], "session-joined");
     (peer, welcome["resume_token"].as_str().expect("a token").to_owned())
 }

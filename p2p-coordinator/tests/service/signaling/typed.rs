@@ -13,7 +13,7 @@ use p2p_coordinator_client::signaling::{
 };
 use p2p_coordinator_client::{Client, ClientConfig, CoordinatorAddr};
 use p2p_core::{ConnectionConfig, P2PProvider};
-use p2p_simulator::{Network, NetworkConfig, Simulation, SimulatorP2P};
+use p2p_simulator::{Host, Network, NetworkConfig, Simulation, SimulatorP2P};
 use serde_json::json;
 
 use super::client::Server;
@@ -23,8 +23,8 @@ fn at(provider: SimulatorP2P, coordinator: CoordinatorAddr) -> Client<SimulatorP
     Client::new(provider, coordinator, ClientConfig::default()).expect("a client")
 }
 
-fn provider(network: &Network, name: &str) -> SimulatorP2P {
-    network.host(name).provider(ConnectionConfig::default()).expect("a host")
+fn provider(host: &Host) -> SimulatorP2P {
+    host.provider(ConnectionConfig::default()).expect("a host")
 }
 
 async fn joins(peer: &mut Signaling, session: &str) -> Vec<String> {
@@ -41,7 +41,7 @@ async fn peers_find_each_other_and_calls_have_outcomes() {
     let session = server.session("plaza", &["alice", "bob"]).await;
     let network = Network::live(&NetworkConfig::new(1));
     let coordinator: CoordinatorAddr = server.http_url().parse().expect("a URL");
-    let client = at(provider(&network, "machine"), coordinator);
+    let client = at(provider(&network.host("machine")), coordinator);
     let peer = |name: &str, seed| {
         let config = SignalingConfig::default().with_token(server.token(name)).with_seed(seed);
         client.signaling(name.parse().expect("an id"), config)
@@ -93,22 +93,24 @@ async fn story(network: Network) -> Vec<String> {
     let session = coordinator.create_session(&request.expect("a request")).await.expect("made");
     let session: String = session.session_id.into();
 
-    let door = provider(&network, "coordinator");
+    let here = network.host("coordinator");
+    let door = provider(&here);
     let listener = peer::open(&door, Limits::default()).await.expect("listening");
     let router = router::router(coordinator);
     tokio::spawn(peer::run(listener, router, Limits::default(), Closing::new()));
     let addr = CoordinatorAddr::Peer(door.local_addr());
     let mut config = SignalingConfig::default();
     (config.ping, config.timeout) = (Duration::from_secs(2), Duration::from_secs(2));
-    let signaling = |name: &str, seed| {
-        let client = at(provider(&network, name), addr.clone());
+    let signaling = |host: &Host, name: &str, seed| {
+        let client = at(provider(host), addr.clone());
         client.signaling(name.parse().expect("an id"), config.clone().with_seed(seed))
     };
-    let (mut alice, mut bob) = (signaling("alice", 1), signaling("bob", 2));
+    let away = network.host("alice");
+    let mut alice = signaling(&away, "alice", 1);
+    let mut bob = signaling(&network.host("bob"), "bob", 2);
     joins(&mut alice, &session).await;
     joins(&mut bob, &session).await;
     let mut heard = vec![format!("{:?}", alice.next().await)];
-    let (away, here) = (network.host("alice"), network.host("coordinator"));
     network.partition([&away], [&here]);
     // Alice notices after a ping without an answer; what is sent meanwhile is kept.
     heard.push(format!("{:?}", alice.next().await));

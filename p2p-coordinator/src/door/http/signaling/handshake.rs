@@ -20,7 +20,8 @@ pub(super) enum Wish {
 
 impl Wish {
     pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        let asks = has(headers, header::UPGRADE, "websocket") && has(headers, header::CONNECTION, "upgrade");
+        let asks = has(headers, header::UPGRADE, "websocket")
+            && has(headers, header::CONNECTION, "upgrade");
         if !asks || method != Method::GET {
             return Self::Plain;
         }

@@ -191,11 +191,7 @@ fn read<Io: AsyncRead + Unpin>(
 }
 
 /// Hears what has come as a whole.
-async fn listen<S: Store>(
-    decoder: &mut Decoder,
-    line: &Line<S>,
-    out: &mut Vec<u8>,
-) -> Option<End> {
+async fn listen<S: Store>(decoder: &mut Decoder, line: &Line<S>, out: &mut Vec<u8>) -> Option<End> {
     loop {
         match decoder.decode() {
             Ok(None) => return None,

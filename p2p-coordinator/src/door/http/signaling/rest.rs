@@ -92,12 +92,10 @@ fn refused(error: PostError) -> Failure {
         PostError::Connect(ConnectError::Token) => StatusCode::UNAUTHORIZED,
         PostError::Connect(ConnectError::Foreign | ConnectError::Denied(Denied::Taken))
         | PostError::Stranger(_) => StatusCode::FORBIDDEN,
-        PostError::Connect(ConnectError::Denied(Denied::Name)) | PostError::Join(JoinError::Name) => {
-            StatusCode::BAD_REQUEST
-        }
-        PostError::Undeliverable(Undeliverable::Excess(_)) | PostError::Join(JoinError::Excess(_)) => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        PostError::Connect(ConnectError::Denied(Denied::Name))
+        | PostError::Join(JoinError::Name) => StatusCode::BAD_REQUEST,
+        PostError::Undeliverable(Undeliverable::Excess(_))
+        | PostError::Join(JoinError::Excess(_)) => StatusCode::TOO_MANY_REQUESTS,
         PostError::Undeliverable(_) => StatusCode::NOT_FOUND,
         PostError::Connect(_) | PostError::Join(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -40,7 +40,9 @@ pub(in super::super) async fn open<S: Store>(
         // The connection cannot be anything but HTTP.
         return empty(StatusCode::BAD_REQUEST);
     };
-    Handover::put(answer.extensions_mut(), move |closing| serve(coordinator, visitor, upgrade, closing));
+    Handover::put(answer.extensions_mut(), move |closing| {
+        serve(coordinator, visitor, upgrade, closing)
+    });
     *answer
 }
 
