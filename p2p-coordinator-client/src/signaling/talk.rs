@@ -141,10 +141,12 @@ impl Talk<'_> {
         let event = match said {
             Said::Ack { id, status } => {
                 let delivery = if status == "kept" { Delivery::Kept } else { Delivery::Delivered };
-                return Ok(self.answer(id, Ok(delivery)));
+                self.answer(id, Ok(delivery));
+                return Ok(());
             }
             Said::Error { message, id: Some(id) } => {
-                return Ok(self.answer(id, Err(SignalError::Refused(message))));
+                self.answer(id, Err(SignalError::Refused(message)));
+                return Ok(());
             }
             Said::Error { message, id: None } => {
                 self.problem = Some(message.clone());

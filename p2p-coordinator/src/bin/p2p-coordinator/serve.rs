@@ -185,10 +185,10 @@ async fn tend<S: Store>(coordinator: Coordinator<S>) {
     for tick in 0_u64.. {
         clock.tick().await;
         coordinator.expire_peers();
-        if tick % REVIEW == 0 {
-            if let Err(error) = coordinator.review_rooms().await {
-                tracing::error!(%error, "cannot look who is still in which session; trying again");
-            }
+        if tick % REVIEW == 0
+            && let Err(error) = coordinator.review_rooms().await
+        {
+            tracing::error!(%error, "cannot look who is still in which session; trying again");
         }
     }
 }
