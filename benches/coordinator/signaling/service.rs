@@ -17,8 +17,12 @@ use crate::process::{Plan, until_the_bench_is_gone};
 /// The first moment of 2026: any would do.
 pub(crate) const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-/// Peers of one session.
+/// Peers of one session: first pairs, who talk, and then groups, who are only there.
 const PAIR: usize = 2;
+const GROUP: usize = 20;
+
+/// Peers who are in pairs.
+const PAIRED: usize = 200;
 
 pub(crate) fn key() -> SecretKey {
     SecretKey::from_bytes(&[7; 32])
@@ -26,28 +30,31 @@ pub(crate) fn key() -> SecretKey {
 
 /// The session of a peer, by its number in the store: they are made in this order.
 pub(crate) fn session_of(peer: usize) -> usize {
-    peer / PAIR + 1
+    match peer.checked_sub(PAIRED) {
+        None => peer / PAIR + 1,
+        Some(more) => PAIRED / PAIR + more / GROUP + 1,
+    }
 }
 
 pub(crate) async fn serve(plan: Plan) -> Result<()> {
     let (clock, random) = (Clock::starting_at(EPOCH), Randomness::new([7; 32]));
     let coordinator =
         Coordinator::new(MemoryStore::new(), key(), clock, random, Settings::default());
-    let peers = plan.idle.max(200);
+    let peers = plan.idle.max(PAIRED);
     let zone: ZoneId = "meadow".parse()?;
     coordinator.define_zone(DefineZone::new(zone.clone())).await?;
-    for first in (0..peers).step_by(PAIR * SESSIONS) {
+    let pairs = (0..PAIRED).step_by(PAIR).map(|first| (first, PAIR));
+    let groups = (PAIRED..peers).step_by(GROUP).map(|first| (first, GROUP));
+    for (first, size) in pairs.chain(groups) {
         let host: HostId = format!("host-{first}").parse()?;
         coordinator.register_host(registration(host.clone())?).await?;
-        for session in (first..peers.min(first + PAIR * SESSIONS)).step_by(PAIR) {
-            let player_ids = (session..session + PAIR).map(|peer| PlayerId::new(name(peer)));
-            let request = CreateSession {
-                host_id: Some(host.clone()),
-                zone_id: zone.clone(),
-                player_ids: player_ids.collect::<std::result::Result<_, _>>()?,
-            };
-            coordinator.create_session(&request).await?;
-        }
+        let player_ids = (first..first + size).map(|peer| PlayerId::new(name(peer)));
+        let request = CreateSession {
+            host_id: Some(host),
+            zone_id: zone.clone(),
+            player_ids: player_ids.collect::<std::result::Result<_, _>>()?,
+        };
+        coordinator.create_session(&request).await?;
     }
     let mut limits = Limits::default();
     limits.connections = 25_000;
@@ -61,9 +68,6 @@ pub(crate) async fn serve(plan: Plan) -> Result<()> {
     }
     Ok(())
 }
-
-/// Sessions of one host.
-const SESSIONS: usize = 25;
 
 fn registration(host: HostId) -> Result<RegisterHost> {
     Ok(RegisterHost {
