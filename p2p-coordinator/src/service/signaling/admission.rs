@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use p2p_coordinator_api::{HostId, PlayerId, SessionName};
 
 use super::{ConnectError, Coordinator};
+use crate::domain::SessionRecord;
 use crate::domain::signaling::Reach;
 use crate::security::{Claims, Role};
 use crate::service::ServiceError;
@@ -68,12 +69,9 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn has(&self, peer: &str) -> bool {
-        self.has_player(peer) || self.host.as_str() == peer
-    }
-
-    fn has_player(&self, peer: &str) -> bool {
         let is_owner = self.owner.as_ref().is_some_and(|owner| owner.as_str() == peer);
-        is_owner || self.players.iter().any(|player| player.as_str() == peer)
+        let is_player = self.players.iter().any(|player| player.as_str() == peer);
+        is_owner || is_player || self.host.as_str() == peer
     }
 }
 
@@ -109,37 +107,39 @@ impl<S: Store> Coordinator<S> {
             (_, _, Ok(number)) => SessionKey::Number(number),
             _ => return Err(Refused::Stranger),
         };
-        let (name, members) =
-            self.look_up(&key).await.map_err(Refused::Unknown)?.ok_or(Refused::Stranger)?;
-        let is_host = members.host.as_str() == peer && caller.is_host(&members.host);
-        match is_host || members.has_player(peer) {
-            true => Ok(name.into()),
-            false => Err(Refused::Stranger),
+        let session = self.live(&key).await.map_err(Refused::Unknown)?.ok_or(Refused::Stranger)?;
+        let is_seated = session.seats.iter().any(|seat| seat.player.as_str() == peer);
+        let is_host = session.host_id.as_str() == peer && caller.is_host(&session.host_id);
+        // To read a host is to count what it carries: only for those who are none of its players.
+        if !is_seated && !is_host {
+            let owner = self.owner(&session).await.map_err(Refused::Unknown)?;
+            if owner.is_none_or(|owner| owner.as_str() != peer) {
+                return Err(Refused::Stranger);
+            }
         }
+        Ok(session.name.into())
     }
 
     /// Who has a place in the session of a room; nobody if it is over.
     pub(super) async fn members(&self, room: &str) -> Result<Option<Members>, ServiceError> {
         let Ok(name) = room.parse() else { return Ok(None) };
-        let found = self.look_up(&SessionKey::Name(name)).await?;
-        Ok(found.map(|(_, members)| members))
+        let Some(session) = self.live(&SessionKey::Name(name)).await? else { return Ok(None) };
+        Ok(Some(Members {
+            owner: self.owner(&session).await?,
+            players: session.seats.into_iter().map(|seat| seat.player).collect(),
+            host: session.host_id,
+        }))
     }
 
-    async fn look_up(
-        &self,
-        key: &SessionKey,
-    ) -> Result<Option<(SessionName, Members)>, ServiceError> {
-        let Some(row) = self.store().session(key).await? else { return Ok(None) };
-        let session = row.value;
-        if !session.status.is_live() {
-            return Ok(None);
-        }
+    /// A session that is not over.
+    async fn live(&self, key: &SessionKey) -> Result<Option<SessionRecord>, ServiceError> {
+        let row = self.store().session(key).await?;
+        Ok(row.map(|row| row.value).filter(|session| session.status.is_live()))
+    }
+
+    /// Whose a session's host is.
+    async fn owner(&self, session: &SessionRecord) -> Result<Option<PlayerId>, ServiceError> {
         let host = self.store().host(&session.host_id).await?;
-        let members = Members {
-            players: session.seats.into_iter().map(|seat| seat.player).collect(),
-            owner: host.map(|host| host.row.value.player_id),
-            host: session.host_id,
-        };
-        Ok(Some((session.name, members)))
+        Ok(host.map(|host| host.row.value.player_id))
     }
 }
