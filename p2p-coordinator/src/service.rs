@@ -11,6 +11,7 @@ mod hosts;
 mod joins;
 mod pulse;
 mod sessions;
+pub mod signaling;
 mod upkeep;
 mod zones;
 
@@ -25,6 +26,7 @@ use p2p_core::{PeerId, SecretKey};
 use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::signaling::SignalingSettings;
 use crate::domain::{Changes, Refusal, Terms};
 use crate::security::grants::Revoked;
 use crate::security::{Caller, Denied, SecuritySettings, TokenRefusal, Tokens};
@@ -61,6 +63,8 @@ pub struct Settings {
     pub session_history_max: u32,
     /// How it tells who asks.
     pub security: SecuritySettings,
+    /// How peers reach each other through it.
+    pub signaling: SignalingSettings,
 }
 
 impl Default for Settings {
@@ -75,6 +79,7 @@ impl Default for Settings {
             session_history: Duration::from_secs(7 * 24 * 3600),
             session_history_max: 100_000,
             security: SecuritySettings::default(),
+            signaling: SignalingSettings::default(),
         }
     }
 }
@@ -103,6 +108,7 @@ struct Inner<S> {
     pulse: Pulse,
     claims: Claims,
     draining: AtomicBool,
+    signaling: signaling::Switch,
 }
 
 impl<S> Clone for Coordinator<S> {
@@ -152,8 +158,10 @@ impl<S> Coordinator<S> {
         self.inner.key.peer_id()
     }
 
-    /// From now on it says that it is not ready, so that others send no more.
+    /// From now on it says that it is not ready, so that others send no more. Peers that are connected
+    /// for signaling are told to come back, and their connections end.
     pub fn drain(&self) {
+        self.inner.signaling.drain();
         self.inner.draining.store(true, Ordering::Relaxed);
     }
 }
@@ -178,6 +186,7 @@ impl<S: Store> Coordinator<S> {
                 revoked: SyncMutex::default(),
                 revoking: Mutex::new(()),
                 key,
+                signaling: signaling::Switch::new(&settings.signaling),
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),

@@ -11,4 +11,5 @@ mod pulse;
 mod security;
 #[path = "../postgres/server.rs"]
 mod server;
+mod signaling;
 mod upkeep;

@@ -3,6 +3,7 @@
 mod environment;
 mod secrets;
 mod security;
+mod signaling;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use p2p_coordinator::service::Settings;
 use p2p_coordinator::store::postgres::PostgresConfig;
 use p2p_coordinator::store::sqlite::Durability;
 use serde::{Deserialize, Serialize};
+use signaling::SignalingConfig;
 
 use crate::Failure;
 use crate::arguments::Arguments;
@@ -46,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) limits: LimitsConfig,
     pub(crate) tls: TlsConfig,
     pub(crate) security: SecurityConfig,
+    pub(crate) signaling: SignalingConfig,
 }
 
 /// Both files, or neither: then HTTP is served as it is.
@@ -175,6 +178,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             tls: TlsConfig::default(),
             security: SecurityConfig::default(),
+            signaling: SignalingConfig::default(),
         }
     }
 }
@@ -362,6 +366,7 @@ impl Config {
             ("limits.request_seconds", u64::from(limits.request_seconds)),
             ("limits.answer_seconds", u64::from(limits.answer_seconds)),
         ];
+        let at_least_one = at_least_one.into_iter().chain(self.signaling.at_least_one());
         if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(Failure::new(format!("{name} has to be at least 1")));
         }
@@ -424,6 +429,8 @@ impl Config {
         settings.session_history = whole(self.terms.session_history_seconds);
         settings.session_history_max = self.terms.session_history_max;
         settings.security = self.security()?;
+        let guarded = self.is_exposed() || settings.security.check_api_keys;
+        settings.signaling = self.signaling.settings(guarded);
         Ok(settings)
     }
 

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use p2p_coordinator::door::tls::{self, Certificates};
 use p2p_coordinator::door::{Closing, http, peer, tcp};
@@ -16,6 +16,7 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{Config, StoreKind, hidden};
 use crate::{Failure, files, say};
@@ -113,6 +114,7 @@ async fn run<S: Store>(
     let upkeep = tokio::spawn(async move { upkeep.upkeep().await });
     let heartbeats = coordinator.clone();
     let heartbeats = tokio::spawn(async move { heartbeats.write_heartbeats().await });
+    let tending = tokio::spawn(tend(coordinator.clone()));
     let (served, door) = (router.clone(), closing.clone());
     let tcp = match certificates {
         Some(secure) => tokio::spawn(tls::run(listener, secure, served, limits, door)),
@@ -137,6 +139,7 @@ async fn run<S: Store>(
         }
         upkeep.abort();
         heartbeats.abort();
+        tending.abort();
         if let Err(error) = coordinator.settle().await {
             tracing::error!(%error, "cannot write the last heartbeats");
         }
@@ -201,6 +204,24 @@ fn announce<S: Store>(
     }
     say("Ctrl-C stops it");
 }
+
+/// Forgets peers who stayed away, and sends out of rooms who has no place there any more.
+async fn tend<S: Store>(coordinator: Coordinator<S>) {
+    let mut clock = interval(Duration::from_secs(1));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u64.. {
+        clock.tick().await;
+        coordinator.expire_peers();
+        if tick % REVIEW == 0
+            && let Err(error) = coordinator.review_rooms().await
+        {
+            tracing::error!(%error, "cannot look who is still in which session; trying again");
+        }
+    }
+}
+
+/// How many seconds somebody who has lost the place in a session may stay in its room.
+const REVIEW: u64 = 5;
 
 #[allow(
     clippy::disallowed_methods,

@@ -33,6 +33,8 @@ pub(super) enum Failure {
     NotFound,
     /// It could not be done.
     Service(ServiceError),
+    /// A peer's message cannot be taken, or its mailbox not be read.
+    Signal(StatusCode, String),
     /// A query names a status that there is not.
     Status { given: String, all: String },
     /// The body is no text, or nested too deeply.
@@ -124,6 +126,7 @@ impl IntoResponse for Failure {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "Database error occurred")
             }
+            Self::Signal(status, what) => problem(status, &what),
             Self::Status { given, all } => {
                 let detail = format!("Invalid status: {given}. Must be one of: {all}");
                 problem(StatusCode::BAD_REQUEST, &detail)
