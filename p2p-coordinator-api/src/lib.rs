@@ -10,6 +10,7 @@
 //! - [`proof`]: how a host proves that it owns the peer id with which it registers;
 //! - [`service`]: what the service says about itself, and how it says no;
 //! - [`paths`]: where everything is;
+//! - [`websocket`]: messages on a stream of bytes, by RFC 6455;
 //! - [`Timestamp`]: wall time, as the coordinator's clock has it;
 //! - [`text`]: for serde, what JSON carries as text.
 //!
@@ -29,6 +30,7 @@ pub mod session;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod websocket;
 pub mod zone;
 
 pub use host::{

@@ -16,6 +16,8 @@ mod peer;
 mod stream;
 
 use http::HttpDoor;
+#[cfg(feature = "signaling")]
+pub(crate) use http::secure;
 use peer::PeerDoor;
 
 /// What is asked.

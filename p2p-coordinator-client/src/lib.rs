@@ -54,6 +54,7 @@
 //! # Features
 //!
 //! - `http` (default): coordinators at a URL. Without it, only those that are peers.
+//! - `signaling`: module `signaling`, WebRTC's offers, answers and candidates.
 
 mod addr;
 mod agent;
@@ -65,6 +66,8 @@ mod error;
 mod join;
 mod path;
 mod refusal;
+#[cfg(feature = "signaling")]
+pub mod signaling;
 
 pub use p2p_coordinator_api as api;
 

@@ -4,6 +4,7 @@
 //! - [`zone`]: where players meet, and what that asks of a host;
 //! - [`session`]: the life of a session and the places in it;
 //! - [`placement`]: which session or host a player gets;
+//! - [`signaling`]: who is reachable where, and what reaches whom;
 //! - [`changes`]: what is to be written, all of it or nothing;
 //! - [`Refusal`]: every way to say no.
 //!
@@ -16,13 +17,14 @@ pub mod host;
 pub mod placement;
 pub mod refusal;
 pub mod session;
+pub mod signaling;
 pub mod zone;
 
 #[cfg(test)]
 mod tests;
 
 pub use changes::{Change, Changes, Row, RowId, SeatChange};
-pub use host::{HostRecord, HostView, Load};
+pub use host::{Beat, HostRecord, HostView, Load};
 pub use refusal::Refusal;
 pub use session::{Seat, SessionRecord};
 pub use zone::ZoneRecord;

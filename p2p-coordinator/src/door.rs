@@ -6,6 +6,7 @@
 //! - [`Remote`]: who is at the other end.
 
 mod closing;
+mod handover;
 pub mod http;
 pub mod peer;
 mod remote;

@@ -12,8 +12,8 @@
 //! - [`service`]: [`Coordinator`](service::Coordinator) reads records, lets the domain decide, commits;
 //! - [`domain`]: what is decided, as pure functions;
 //! - [`security`]: who may do what: tokens and roles;
-//! - [`store`]: where records are kept: [`MemoryStore`](store::MemoryStore), or SQLite; one trait, one
-//!   suite of promises;
+//! - [`store`]: where records are kept: [`MemoryStore`](store::MemoryStore), SQLite or PostgreSQL; one
+//!   trait, one suite of promises;
 //! - [`world`]: a clock and chance, passed in.
 //!
 //! Start here: `service::Coordinator`.
@@ -44,6 +44,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `server` | yes | the program, and all it can be configured to use |
+//! | `postgres` | by `server` | a database that several coordinators share |
 //! | `tls` | by `server` | HTTP behind TLS, with certificates from files |
 //! | `sqlite` | by `server` | the embedded database |
 //! | `conformance` | no | the promises of a store as checks, for who writes one |

@@ -6,14 +6,19 @@
 //! other try again; and whoever has to try again does so alone, so that a crowd comes through.
 
 mod auth;
+mod claims;
 mod hosts;
 mod joins;
+mod pulse;
 mod sessions;
+pub mod signaling;
+mod upkeep;
 mod zones;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
+use std::time::Duration;
 
 use p2p_coordinator_api::service::{Health, Readiness, ServiceInfo};
 use p2p_coordinator_api::{Timestamp, TokenError, ZoneId, ZoneStatus};
@@ -21,11 +26,14 @@ use p2p_core::{PeerId, SecretKey};
 use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::signaling::SignalingSettings;
 use crate::domain::{Changes, Refusal, Terms};
 use crate::security::grants::Revoked;
 use crate::security::{Caller, Denied, SecuritySettings, TokenRefusal, Tokens};
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
 use crate::world::{Clock, Randomness};
+use claims::Claims;
+use pulse::{Pulse, touched};
 
 /// How often a decision is made again because the records had changed.
 pub const ATTEMPTS: u32 = 64;
@@ -43,8 +51,20 @@ pub struct Settings {
     pub version: String,
     /// The lengths of time that decisions depend on.
     pub terms: Terms,
+    /// How long what a heartbeat says may wait to be written with others. Default 1 s.
+    pub heartbeat_interval: Duration,
+    /// How long nothing may happen in a session until it fails. Default 30 min.
+    pub session_timeout: Duration,
+    /// How often sessions are looked at for that. Default 30 s.
+    pub session_check: Duration,
+    /// How long sessions are remembered that are over. Default 7 days.
+    pub session_history: Duration,
+    /// The most of them; those over for longest are forgotten first. Default 100 000.
+    pub session_history_max: u32,
     /// How it tells who asks.
     pub security: SecuritySettings,
+    /// How peers reach each other through it.
+    pub signaling: SignalingSettings,
 }
 
 impl Default for Settings {
@@ -53,7 +73,13 @@ impl Default for Settings {
             name: "p2p-coordinator".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             terms: Terms::default(),
+            heartbeat_interval: Duration::from_secs(1),
+            session_timeout: Duration::from_secs(30 * 60),
+            session_check: Duration::from_secs(30),
+            session_history: Duration::from_secs(7 * 24 * 3600),
+            session_history_max: 100_000,
             security: SecuritySettings::default(),
+            signaling: SignalingSettings::default(),
         }
     }
 }
@@ -79,7 +105,10 @@ struct Inner<S> {
     turns: [Mutex<()>; TURNS],
     /// Who tries again.
     again: Mutex<()>,
+    pulse: Pulse,
+    claims: Claims,
     draining: AtomicBool,
+    signaling: signaling::Switch,
 }
 
 impl<S> Clone for Coordinator<S> {
@@ -129,8 +158,10 @@ impl<S> Coordinator<S> {
         self.inner.key.peer_id()
     }
 
-    /// From now on it says that it is not ready, so that others send no more.
+    /// From now on it says that it is not ready, so that others send no more. Peers that are connected
+    /// for signaling are told to come back, and their connections end.
     pub fn drain(&self) {
+        self.inner.signaling.drain();
         self.inner.draining.store(true, Ordering::Relaxed);
     }
 }
@@ -155,9 +186,12 @@ impl<S: Store> Coordinator<S> {
                 revoked: SyncMutex::default(),
                 revoking: Mutex::new(()),
                 key,
+                signaling: signaling::Switch::new(&settings.signaling),
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),
+                pulse: Pulse::new(),
+                claims: Claims::default(),
                 draining: AtomicBool::new(false),
             }),
             caller: Caller::TRUSTED,
@@ -203,13 +237,9 @@ impl<S: Store> Coordinator<S> {
         })
     }
 
-    /// That it lives, and whether its store answers.
-    pub async fn health(&self) -> Health {
-        let look = ZoneQuery { limit: Some(1), ..ZoneQuery::default() };
-        let state = match self.store().zones(&look).await {
-            Ok(_) => "connected",
-            Err(_) => "unavailable",
-        };
+    /// That it lives, and whether its store answered the last time it was asked.
+    pub fn health(&self) -> Health {
+        let state = if self.store().is_connected() { "connected" } else { "unavailable" };
         let Settings { name, version, .. } = self.settings().clone();
         Health {
             status: "healthy".into(),
@@ -246,7 +276,12 @@ impl<S: Store> Coordinator<S> {
         if changes.is_empty() {
             return Ok(Some(Committed::default()));
         }
-        match self.store().commit(changes).await {
+        let touched = touched(&changes);
+        self.inner.pulse.forget(&touched);
+        let committed = self.store().commit(changes).await;
+        // Once more: what was read meanwhile may be from before.
+        self.inner.pulse.forget(&touched);
+        match committed {
             Ok(committed) => Ok(Some(committed)),
             Err(StoreError::Conflict) => Ok(None),
             Err(error) => Err(error.into()),

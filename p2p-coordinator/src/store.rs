@@ -4,8 +4,11 @@
 //! nothing if the records it was made from have changed meanwhile. Who decides reads again then.
 
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod tally;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -21,9 +24,11 @@ use thiserror::Error;
 
 pub use memory::MemoryStore;
 
-use crate::domain::placement::{Candidate, PlacementView};
+use crate::domain::placement::{Candidate, PlacementView, Wish};
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{Changes, HostRecord, HostView, Row, RowId, SessionRecord, ZoneRecord};
+use crate::domain::{
+    Beat, Changes, HostRecord, HostView, Row, RowId, SessionRecord, Terms, ZoneRecord,
+};
 use crate::security::GrantRecord;
 
 /// Keeps hosts, zones, sessions, who has a place where, and logins.
@@ -50,7 +55,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// A host, what was placed on it, and the zones it serves.
     async fn candidate(&self, host: &HostId) -> Result<Option<Candidate>, StoreError>;
 
-    /// Hosts, the best first, then by name.
+    /// Hosts, the best first by what they carry ([`HostView::rank`]), then by name.
     async fn hosts(&self, query: &HostQuery) -> Result<Vec<HostView>, StoreError>;
 
     /// A zone and its counters.
@@ -76,15 +81,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     -> Result<Option<Row<SessionRecord>>, StoreError>;
 
     /// What a placement in a zone is decided on, all of one moment; `None` if there is no such zone.
-    /// At most [`OPEN_SESSIONS`] sessions, the fullest first, and [`CANDIDATES`] hosts, the best
-    /// first. `peer` leaves out hosts that are no peers.
-    async fn placement(
-        &self,
-        zone: &ZoneId,
-        player: Option<&PlayerId>,
-        peer: bool,
-        now: Timestamp,
-    ) -> Result<Option<PlacementView>, StoreError>;
+    /// At most [`OPEN_SESSIONS`] sessions, the fullest first; and if none of them will do, at most
+    /// [`CANDIDATES`] hosts that could open one, the best first.
+    async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError>;
 
     /// A login.
     async fn grant(&self, family: &Nonce) -> Result<Option<Row<GrantRecord>>, StoreError>;
@@ -100,6 +99,31 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// [`StoreError::Conflict`] if a record or a place is not what the decision was made from.
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError>;
 
+    /// Writes signs of life, each into its host as that is now: no version is compared, so none
+    /// conflicts. Those of hosts that are not there, and those that are no news
+    /// ([`HostRecord::hear`]), change nothing.
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError>;
+
+    /// Forgets sessions that are over: those that ended by this moment, and those beyond the `keep`
+    /// that ended last. At most so many at once; how many. Zones go on counting them.
+    async fn prune(
+        &self,
+        ended_by: Timestamp,
+        keep: u32,
+        at_most: u32,
+    ) -> Result<usize, StoreError>;
+
+    /// Whether this is the one of all coordinators on the same records that looks after them: at most
+    /// one at a time, as far as the store can tell; `true` where it cannot.
+    async fn lead(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// Whether it answered when it was last asked.
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     /// Whether it can do its work now, writing included.
     async fn check(&self) -> Result<(), StoreError>;
 
@@ -111,7 +135,7 @@ pub trait Store: Debug + Send + Sync + 'static {
 pub const OPEN_SESSIONS: u32 = 16;
 
 /// The most hosts that one placement looks at.
-pub const CANDIDATES: u32 = 64;
+pub const CANDIDATES: u32 = 8;
 
 /// The most records in one list.
 pub const MAX_LIST: u32 = 1000;
@@ -122,7 +146,7 @@ pub const MAX_LIST: u32 = 1000;
 pub struct HostQuery {
     /// Of this status.
     pub status: Option<HostStatus>,
-    /// With at least this score by what they reported.
+    /// With at least this score, but for the rounding.
     pub min_score: Option<f64>,
     /// Available at this moment: online, lease held, room for players and zones.
     pub available_at: Option<Timestamp>,
@@ -148,6 +172,38 @@ pub struct ZoneQuery {
     pub limit: Option<u32>,
 }
 
+/// Who is to be placed where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlacementQuery {
+    /// In which zone.
+    pub zone: ZoneId,
+    /// Who; nobody in particular if a server asks for a session.
+    pub player: Option<PlayerId>,
+    /// Whether the host has to be a peer.
+    pub peer: bool,
+    /// Hosts not to choose.
+    pub avoid: Vec<HostId>,
+    /// How many places are needed; at least one.
+    pub players: u32,
+    /// Whether a session that there is will do.
+    pub enter: bool,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl PlacementQuery {
+    /// Of nobody in particular, in a session that there is or a new one, on any host.
+    pub const fn new(zone: ZoneId, now: Timestamp) -> Self {
+        Self { zone, player: None, peer: false, avoid: Vec::new(), players: 1, enter: true, now }
+    }
+
+    /// The wish in it.
+    pub fn wish(&self) -> Wish<'_> {
+        Wish { peer: self.peer, avoid: &self.avoid }
+    }
+}
+
 /// Which sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -158,6 +214,8 @@ pub struct SessionQuery {
     pub zone: Option<RowId>,
     /// Of one of these states; of any if there are none.
     pub status: &'static [SessionStatus],
+    /// Not changed since this moment.
+    pub idle_since: Option<Timestamp>,
     /// How many are left out at the beginning.
     pub offset: u32,
     /// The most; [`MAX_LIST`] at most and if not given.
@@ -169,6 +227,9 @@ impl SessionQuery {
     pub const LIVE: &'static [SessionStatus] =
         &[SessionStatus::Pending, SessionStatus::Active, SessionStatus::Paused];
 }
+
+/// A rank is not rounded, as a score is: the most by which it can be less.
+pub(crate) const ROUNDING: f64 = 0.005;
 
 /// Which logins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -226,6 +287,12 @@ pub enum StoreError {
     /// A record or a place has changed since it was read.
     #[error("the records have changed meanwhile")]
     Conflict,
+    /// The database cannot be reached; it may be back soon.
+    #[error("the database cannot be reached: {what}")]
+    Unavailable {
+        /// In which way.
+        what: String,
+    },
     /// The store failed.
     #[error("the database failed: {what}")]
     Failed {

@@ -78,6 +78,17 @@ impl HttpDoor {
     }
 }
 
+/// TLS on a connection to this name.
+#[cfg(feature = "signaling")]
+pub(crate) async fn secure(
+    stream: tokio::net::TcpStream,
+    name: &str,
+) -> Result<Box<tokio_rustls::client::TlsStream<tokio::net::TcpStream>>, BoxError> {
+    let name = rustls::pki_types::ServerName::try_from(name.to_owned())?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls(true)?));
+    Ok(Box::new(connector.connect(name, stream).await?))
+}
+
 /// TLS by ring, given along instead of installed for the whole process, which is the program's to
 /// decide. Trusts what the system trusts; for a URL without TLS nobody, so that a system without
 /// certificates is no obstacle.

@@ -63,6 +63,17 @@ pub struct HostRecord {
     pub updated_at: Timestamp,
 }
 
+/// A sign of life, as it was heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beat {
+    /// Of which host.
+    pub host: HostId,
+    /// What it measured.
+    pub measured: Heartbeat,
+    /// When.
+    pub heard: Timestamp,
+}
+
 /// How much a host carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
@@ -155,6 +166,16 @@ impl HostRecord {
         self.peer.as_ref().map(PeerAddr::id)
     }
 
+    /// Takes a sign of life that was kept for a while. Whether it was news: one that is older than the
+    /// last is none.
+    pub fn hear(&mut self, beat: &Beat, terms: &Terms) -> bool {
+        let news = beat.heard >= self.last_heard;
+        if news {
+            self.heartbeat(&beat.measured, terms, beat.heard);
+        }
+        news
+    }
+
     /// Takes a sign of life: the lease begins anew, and a host that was lost is back.
     pub fn heartbeat(&mut self, beat: &Heartbeat, terms: &Terms, now: Timestamp) {
         self.latency_ms = beat.latency_ms;
@@ -209,6 +230,17 @@ impl HostView {
     /// Its score with all it carries.
     pub fn score(&self) -> f64 {
         quality_score(&self.row.value, self.load().players)
+    }
+
+    /// By what lists are ordered: the score that it reported, less what was placed there beyond that.
+    /// But for rounding it is the [`score`](Self::score).
+    pub fn rank(&self) -> f64 {
+        let host = &self.row.value;
+        let more = self.placed.players.saturating_sub(host.reported.players);
+        if host.max_players == 0 {
+            return host.quality_score;
+        }
+        host.quality_score - 25.0 * f64::from(more) / f64::from(host.max_players)
     }
 
     /// Whether it can be given a session of any zone.

@@ -21,7 +21,7 @@ pub struct PlacementView {
     /// Sessions of the zone that have room, on hosts that are online and have room too; the best of
     /// them.
     pub open: Vec<SessionOnHost>,
-    /// Hosts that are available to the zone, the best of them.
+    /// Hosts that are available to the zone, the best of them; none if a session will do.
     pub hosts: Vec<Candidate>,
 }
 
@@ -107,6 +107,12 @@ pub fn place<'a>(
     open_on(view, wish, 1, now)
         .map(Placement::Open)
         .ok_or_else(|| Refusal::NoHost { zone: zone.definition.zone_id.clone() })
+}
+
+/// Whether there is a place, or a reason against one, in a view without hosts that could open a session:
+/// then none need be looked at.
+pub fn suffices(view: &PlacementView, wish: Wish<'_>, now: Timestamp) -> bool {
+    !matches!(place(view, wish, now), Err(Refusal::NoHost { .. }))
 }
 
 /// The best host that can open a session for so many players and meets the zone's demands.

@@ -10,6 +10,8 @@
 //! back; or it was given with a join token, and is kept while its host reports the player, or until
 //! the reservation ends.
 
+use std::time::Duration;
+
 use p2p_coordinator_api::HostId;
 use p2p_coordinator_api::{
     Nonce, PlayerId, Session, SessionName, SessionStatus, Timestamp, ZoneId,
@@ -175,6 +177,14 @@ impl SessionRecord {
         self.ended_at = Some(now);
         self.updated_at = now;
         self.seats.drain(..).map(|seat| seat.player).collect()
+    }
+
+    /// Whether nothing has happened in it for so long. Where there are players, their host's signs of
+    /// life are theirs.
+    pub fn is_stale(&self, host: Option<&HostRecord>, timeout: Duration, now: Timestamp) -> bool {
+        let heard = host.filter(|_| !self.seats.is_empty()).map(|host| host.last_heard);
+        let last = heard.map_or(self.updated_at, |heard| heard.max(self.updated_at));
+        self.status.is_live() && now.since(last) >= timeout
     }
 
     /// Its host's process was started again: nobody is in it any more, and earlier tokens are void.

@@ -5,7 +5,7 @@
 //! - `fields`: what a body or a query must look like, and the contract's words when it does not;
 //!   `numbers` and `json`: the forms that numbers may have, and what is wrong with broken text;
 //! - `reply`: answers, and how each refusal is told;
-//! - `auth`, `service`, `hosts`, `zones`, `sessions`: a handler for each path.
+//! - `auth`, `service`, `hosts`, `zones`, `sessions`, `signaling`: a handler for each path.
 
 mod auth;
 mod body;
@@ -18,6 +18,7 @@ mod numbers;
 mod reply;
 mod service;
 mod sessions;
+mod signaling;
 mod target;
 mod zones;
 
@@ -30,15 +31,18 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use p2p_coordinator_api::paths;
 
+use crate::domain::signaling::Kind;
 use crate::service::Coordinator;
 use crate::store::Store;
-use gate::Gate;
+use gate::{Acting, Gate};
 use reply::Failure;
 
 /// All there is to ask of a coordinator.
 pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
     let (mut router, mut known) = (Router::new(), Vec::new());
-    for (path, allowed, mut methods) in service_routes().into_iter().chain(api_routes()) {
+    for (path, allowed, mut methods) in
+        service_routes().into_iter().chain(api_routes()).chain(signaling_routes())
+    {
         if allowed.starts_with("GET") {
             // As the contract has it; of itself the router would answer as if to GET.
             methods = methods.head(async move || Failure::MethodNotAllowed(allowed));
@@ -101,6 +105,27 @@ fn api_routes<S: Store>() -> [Route<S>; 27] {
         ("/sessions/{session_id}/players/{player_id}", "DELETE", player),
     ]
     .map(|(path, allowed, methods)| (format!("{}{path}", paths::PREFIX), allowed, methods))
+}
+
+/// Under the prefix, and under the one that the contract's documents name.
+fn signaling_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
+    [paths::PREFIX, "/api"].into_iter().flat_map(|prefix| {
+        let exchange = Kind::ALL.map(|kind| {
+            let methods = get(async move |Acting(coordinator): Acting<S>, headers, query| {
+                signaling::rest::collect(coordinator, kind, headers, query).await
+            });
+            let methods =
+                methods.post(async move |Acting(coordinator): Acting<S>, headers, body| {
+                    signaling::rest::post(coordinator, kind, headers, body).await
+                });
+            (format!("{prefix}/signaling/{}", kind.as_str()), "GET, POST", methods)
+        });
+        let others = [
+            (format!("{prefix}/signaling/ws"), "GET", get(signaling::socket::open)),
+            (format!("{prefix}/signaling/stats"), "GET", get(signaling::rest::stats)),
+        ];
+        others.into_iter().chain(exchange)
+    })
 }
 
 /// Who leaves out a slash at the end, or puts one too many, is sent to the path that there is.

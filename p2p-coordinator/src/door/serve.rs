@@ -22,6 +22,7 @@ use tower_service::Service;
 
 use super::Remote;
 use super::closing::Closing;
+use super::handover::Handover;
 use super::stall::Stalls;
 
 /// What a client can make a coordinator hold or wait for.
@@ -77,13 +78,31 @@ pub(super) async fn serve<Io>(
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let after = Handover::default();
+    // In a box, so that a connection that goes on as something else gives its memory back.
+    Box::pin(serve_http(io, router, limits, remote, closing.clone(), after.clone())).await;
+    if let Some(work) = after.begin(closing) {
+        work.await;
+    }
+}
+
+async fn serve_http<Io>(
+    io: Io,
+    router: Router,
+    limits: Limits,
+    remote: Remote,
+    closing: Closing,
+    after: Handover,
+) where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     // Whether the last request is there as a whole.
     let arrived = Arc::new(AtomicBool::new(false));
     let service = {
         let arrived = arrived.clone();
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(remote);
-            answer(router.clone(), limits, arrived.clone(), request)
+            answer(router.clone(), limits, arrived.clone(), after.clone(), request)
         })
     };
     let connection = http1::Builder::new()
@@ -92,7 +111,8 @@ pub(super) async fn serve<Io>(
         .max_buf_size(limits.headers.max(MIN_BUFFER))
         // A `Date` is a wall clock's, which a simulation must not read.
         .auto_date_header(matches!(remote, Remote::Address(_)))
-        .serve_connection(TokioIo::new(Stalls::new(io, limits.answer_timeout)), service);
+        .serve_connection(TokioIo::new(Stalls::new(io, limits.answer_timeout)), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
@@ -121,6 +141,7 @@ async fn answer(
     mut router: Router,
     limits: Limits,
     arrived: Arc<AtomicBool>,
+    after: Handover,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     arrived.store(false, Ordering::Relaxed);
@@ -140,7 +161,11 @@ async fn answer(
     arrived.store(true, Ordering::Relaxed);
     let request = Request::from_parts(parts, Body::from(body));
     match within(limits.request_timeout, router.call(request)).await {
-        Some(response) => response,
+        Some(Ok(mut response)) => {
+            after.take_from(response.extensions_mut());
+            Ok(response)
+        }
+        Some(Err(never)) => Err(never),
         None => Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "The request took too long: try again")),
     }
 }

@@ -8,7 +8,7 @@ use p2p_coordinator_api::{
 };
 
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
-use crate::domain::{Change, Changes, HostView, Refusal, Row, SessionRecord, host};
+use crate::domain::{Beat, Change, Changes, HostView, Refusal, Row, SessionRecord, host};
 use crate::store::{HostQuery, MAX_LIST, SessionQuery, Store};
 
 impl<S: Store> Coordinator<S> {
@@ -33,7 +33,10 @@ impl<S: Store> Coordinator<S> {
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
-            let known = self.store().host(&id).await?;
+            let mut known = self.store().host(&id).await?;
+            if let Some(view) = &mut known {
+                self.inner.pulse.overlay(view, &terms);
+            }
             let mut sessions = Vec::new();
             if let (Some(view), true) = (&known, fresh) {
                 sessions = self.live_sessions(view).await?;
@@ -70,35 +73,43 @@ impl<S: Store> Coordinator<S> {
     /// Takes a sign of life, frees the places of players that the host does not have, and tells it
     /// whom it has that have no place.
     ///
+    /// What it says may be written later, with others' (see [`write_heartbeats`]); of a host that is a
+    /// peer it is written first.
+    ///
+    /// [`write_heartbeats`]: Self::write_heartbeats
+    ///
     /// # Errors
     ///
     /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
     pub async fn heartbeat(&self, id: &HostId, beat: &Heartbeat) -> Result<HeartbeatReply> {
-        let terms = self.settings().terms;
+        let now = self.now();
+        let measured = Heartbeat { present: None, ..beat.clone() };
+        let view = self.keep(Beat { host: id.clone(), measured, heard: now }).await?;
+        let Some(present) = &beat.present else {
+            let p2p = view.row.value.peer.is_some().then(|| HostNews { now, gone: Vec::new() });
+            return Ok(HeartbeatReply { host: view.to_api(), p2p });
+        };
         let mut present: Vec<Nonce> =
-            beat.present.iter().flatten().filter_map(|nonce| nonce.parse().ok()).collect();
+            present.iter().filter_map(|nonce| nonce.parse().ok()).collect();
         present.sort_unstable();
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
+            // After the lease was renewed: from now on nobody takes the host for lost, and what was
+            // taken from it before is seen.
             let now = self.now();
-            let mut view = self.known_host(id).await?;
-            self.caller.may_speak_for(&view.row.value)?;
             let mut changes = Changes::default();
             let mut seated = BTreeSet::new();
-            if beat.present.is_some() {
-                for mut session in self.live_sessions(&view).await? {
-                    let before = session.value.clone();
-                    let freed = session.value.reconcile(&present, now);
-                    seated.extend(session.value.nonces().copied());
-                    note(&mut changes, &before, session, freed);
-                }
+            for mut session in self.live_sessions(&view).await? {
+                let before = session.value.clone();
+                let freed = session.value.reconcile(&present, now);
+                seated.extend(session.value.nonces().copied());
+                note(&mut changes, &before, session, freed);
             }
-            view.row.value.heartbeat(beat, &terms, now);
-            changes.hosts.push(Change::Update(view.row));
-            let Some(committed) = self.commit(changes).await? else { continue };
-            let Some(row) = committed.hosts.into_iter().next() else { continue };
-            let p2p = row.value.peer.is_some().then(|| HostNews {
+            if self.commit(changes).await?.is_none() {
+                continue;
+            }
+            let p2p = view.row.value.peer.is_some().then(|| HostNews {
                 now,
                 gone: present
                     .iter()
@@ -106,10 +117,7 @@ impl<S: Store> Coordinator<S> {
                     .map(ToString::to_string)
                     .collect(),
             });
-            return Ok(HeartbeatReply {
-                host: HostView { row, placed: view.placed }.to_api(),
-                p2p,
-            });
+            return Ok(HeartbeatReply { host: view.to_api(), p2p });
         }
         Err(ServiceError::Contended)
     }
@@ -129,9 +137,10 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`ServiceError::Store`].
     pub async fn hosts(&self, query: &HostQuery) -> Result<Vec<Host>> {
+        self.settle().await?;
         let views = self.store().hosts(query).await?;
         let mut hosts: Vec<_> = views.iter().map(HostView::to_api).collect();
-        // A store asks and orders by what hosts report; what was placed on them lowers the score.
+        // A store asks and orders by what is not rounded.
         hosts.retain(|host| query.min_score.is_none_or(|min| host.quality_score >= min));
         hosts.sort_by(|a, b| b.quality_score.total_cmp(&a.quality_score));
         Ok(hosts)
@@ -179,6 +188,7 @@ impl<S: Store> Coordinator<S> {
         let now = self.now();
         let query = HostQuery { lost_at: Some(now), limit: Some(SWEPT), ..HostQuery::default() };
         let mut lost = 0;
+        self.settle().await?;
         for mut view in self.store().hosts(&query).await? {
             let mut changes = self.failed_sessions(&view).await?;
             let sessions = changes.sessions.len();
@@ -197,9 +207,11 @@ impl<S: Store> Coordinator<S> {
         Ok(lost)
     }
 
-    async fn known_host(&self, id: &HostId) -> Result<HostView> {
+    pub(super) async fn known_host(&self, id: &HostId) -> Result<HostView> {
         let view = self.store().host(id).await?;
-        Ok(view.ok_or_else(|| Refusal::UnknownHost(id.clone()))?)
+        let mut view = view.ok_or_else(|| Refusal::UnknownHost(id.clone()))?;
+        self.inner.pulse.overlay(&mut view, &self.settings().terms);
+        Ok(view)
     }
 
     async fn live_sessions(&self, view: &HostView) -> Result<Vec<Row<SessionRecord>>> {

@@ -9,7 +9,7 @@ use super::sessions::Former;
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
 use crate::domain::placement::{Placement, PlacementView, Wish, place};
 use crate::domain::{Change, Changes, HostRecord, Refusal, Row, SessionRecord};
-use crate::store::Store;
+use crate::store::{PlacementQuery, Store};
 
 impl<S: Store> Coordinator<S> {
     /// Gives a player a place in a zone and a token for it. Asked again, it gives another token for
@@ -24,12 +24,19 @@ impl<S: Store> Coordinator<S> {
         let _turn = self.turn(&request.zone_id).await;
         let name = SessionName::from_bits(self.inner.random.bits());
         let nonce = Nonce(self.inner.random.bytes());
+        self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
             let now = self.now();
-            let (zone, player) = (&request.zone_id, &request.player_id);
-            let view = self.store().placement(zone, Some(player), true, now).await?;
+            let zone = &request.zone_id;
+            let query = PlacementQuery {
+                player: Some(request.player_id.clone()),
+                peer: true,
+                avoid: request.avoid.clone(),
+                ..PlacementQuery::new(zone.clone(), now)
+            };
+            let view = self.store().placement(&query).await?;
             let view = view.ok_or_else(|| Refusal::UnknownZone(zone.clone()))?;
             let decided = self.decide(&view, request, &name, nonce, now)?;
             let (host, claims) = (decided.host, decided.claims);

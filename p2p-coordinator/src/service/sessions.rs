@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use p2p_coordinator_api::{CreateSession, Nonce, PlayerId, Session, SessionName, Timestamp};
+use p2p_coordinator_api::{
+    CreateSession, HostId, Nonce, PlayerId, Session, SessionName, Timestamp,
+};
 
+use super::claims::Claim;
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
 use crate::domain::placement::{self, Wish};
 use crate::domain::{Change, Changes, HostView, Refusal, Row, RowId, SessionRecord, ZoneRecord};
-use crate::store::{SessionKey, SessionQuery, Store};
+use crate::store::{PlacementQuery, SessionKey, SessionQuery, Store};
 
 impl<S: Store> Coordinator<S> {
     /// Makes a session, on a named host or on the best. Players who are elsewhere leave there.
@@ -24,11 +27,12 @@ impl<S: Store> Coordinator<S> {
             request.player_ids.iter().filter(new).cloned().collect()
         };
         let name = SessionName::from_bits(self.inner.random.bits());
+        self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
             let now = self.now();
-            let (host, zone) = self.host_for(request, players.len(), now).await?;
+            let (host, zone, _claim) = self.host_for(request, players.len(), now).await?;
             let mut session = SessionRecord::open(name.clone(), &host.row, &zone, now);
             let mut changes = Changes::default();
             let mut former = Former::default();
@@ -55,17 +59,30 @@ impl<S: Store> Coordinator<S> {
         request: &CreateSession,
         players: usize,
         now: Timestamp,
-    ) -> Result<(HostView, Row<ZoneRecord>)> {
+    ) -> Result<(HostView, Row<ZoneRecord>, Option<Claim<'_>>)> {
         let id = &request.zone_id;
         let unknown = || Refusal::UnknownZone(id.clone());
         let count = u32::try_from(players).unwrap_or(u32::MAX);
         let Some(host) = &request.host_id else {
-            let view = self.store().placement(id, None, false, now).await?.ok_or_else(unknown)?;
+            let players = count.max(1);
+            let mut query =
+                PlacementQuery { players, enter: false, ..PlacementQuery::new(id.clone(), now) };
+            query.avoid = self.inner.claims.claimed();
+            let view = self.store().placement(&query).await?.ok_or_else(unknown)?;
             view.zone.value.is_open()?;
-            let wish = Wish { peer: false, avoid: &[] };
-            let host = placement::open_on(&view, wish, count.max(1), now).cloned();
+            let choose = |avoid: &[HostId]| {
+                let wish = Wish { peer: false, avoid };
+                placement::open_on(&view, wish, players, now).cloned()
+            };
+            if let Some((host, claim)) = self.inner.claims.claim(choose) {
+                return Ok((host, view.zone, Some(claim)));
+            }
+            // Of those that others are about to take, then.
+            query.avoid.clear();
+            let view = self.store().placement(&query).await?.ok_or_else(unknown)?;
+            let host = placement::open_on(&view, query.wish(), players, now).cloned();
             let host = host.ok_or_else(|| Refusal::NoHost { zone: id.clone() })?;
-            return Ok((host, view.zone));
+            return Ok((host, view.zone, None));
         };
         let candidate = self.store().candidate(host).await?;
         let candidate = candidate.ok_or_else(|| Refusal::UnknownHost(host.clone()))?;
@@ -73,7 +90,7 @@ impl<S: Store> Coordinator<S> {
         zone.value.is_open()?;
         let (host, served) = (candidate.host, candidate.served);
         placement::can_open(&host, &served, &zone.value, count.max(1), now)?;
-        Ok((host, zone))
+        Ok((host, zone, None))
     }
 
     /// A session.
@@ -131,6 +148,7 @@ impl<S: Store> Coordinator<S> {
     /// [`ServiceError`].
     pub async fn add_player(&self, key: &SessionKey, player: &PlayerId) -> Result<()> {
         self.caller.may_act_for(player)?;
+        self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;

@@ -33,8 +33,8 @@
 //!
 //! - `sample`: records to write, plain ones and odd ones, and all that a store has;
 //! - `step`: the usual steps with words for their failures;
-//! - a file for each theme: `records`, `atomicity`, `seats`, `races`, `hosts`, `zones`, `sessions`,
-//!   `placement`, `candidates`, `grants`, `keeping`.
+//! - a file for each theme: `records`, `atomicity`, `seats`, `races`, `heard`, `hosts`, `zones`,
+//!   `sessions`, `placement`, `candidates`, `grants`, `keeping`.
 
 use std::fmt;
 use std::future::Future;
@@ -46,6 +46,7 @@ use super::Store;
 mod atomicity;
 mod candidates;
 mod grants;
+mod heard;
 mod hosts;
 mod keeping;
 mod placement;
@@ -191,6 +192,11 @@ suite! { $
         parallel_updates_of_one_record_lose_none,
         a_read_shows_all_of_a_commit_or_nothing,
     }
+    heard {
+        signs_of_life_are_written_into_their_hosts,
+        older_signs_and_those_of_strangers_change_nothing,
+        signs_and_updates_lose_none_of_each_other,
+    }
     hosts {
         hosts_are_listed_the_best_first_then_by_name,
         hosts_are_filtered_by_status_and_score,
@@ -200,18 +206,22 @@ suite! { $
         a_list_has_at_most_a_thousand,
         what_was_placed_is_of_live_sessions_and_different_zones,
         a_candidate_knows_the_zones_it_serves,
+        what_was_placed_puts_a_host_behind_its_equals,
     }
     zones {
         zones_are_listed_by_priority_then_by_name,
         zones_are_filtered_by_status_and_peers,
         zones_come_in_pages,
         a_zone_counts_its_sessions,
+        counters_follow_a_sessions_life_and_outlive_it,
     }
     sessions {
         sessions_are_listed_by_number,
         sessions_are_filtered_by_host_zone_and_state,
         sessions_come_in_pages,
         a_session_has_two_names,
+        sessions_are_filtered_by_when_they_changed,
+        what_is_over_is_forgotten_by_age_and_by_number,
     }
     placement {
         an_unknown_zone_has_no_view,
@@ -221,12 +231,15 @@ suite! { $
         a_place_that_is_free_again_is_shown,
         only_peers_are_shown_to_who_asks_for_them,
         a_players_present_session_is_shown,
+        hosts_to_avoid_are_left_out,
+        no_host_is_looked_for_when_a_session_will_do,
     }
     candidates {
         candidates_meet_the_zones_demands,
         candidates_are_the_best_first_and_bounded,
         better_scored_hosts_that_are_unfit_do_not_hide_others,
         a_host_with_all_its_zones_is_a_candidate_for_those_it_serves,
+        candidates_have_room_for_all_who_come,
     }
     grants {
         a_login_comes_back_and_of_two_rotations_one_conflicts,

@@ -7,19 +7,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{
-    HostId, HostStatus, Nonce, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId,
-};
+use p2p_coordinator_api::{HostId, HostStatus, Nonce, PlayerId, SessionName, Timestamp, ZoneId};
 
+use super::tally::{Tally, Weight};
 use super::{
-    CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, SessionKey, SessionQuery, Store,
-    StoreError, ZoneQuery, limit,
+    CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING,
+    SessionKey, SessionQuery, Store, StoreError, ZoneQuery, limit,
 };
-use crate::domain::placement::{Candidate, PlacementView, SessionOnHost};
+use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{
-    Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
+    Beat, Change, Changes, HostRecord, HostView, Load, Row, RowId, SeatChange, SessionRecord,
+    Terms, ZoneRecord,
 };
 use crate::security::GrantRecord;
 
@@ -40,6 +40,12 @@ struct State {
     /// Who has a place where: the order of coming, the session, what keeps the place.
     seats: BTreeMap<PlayerId, (u64, SessionName, Option<Hold>)>,
     seats_taken: u64,
+    /// Who has a place in a session, in the order of coming.
+    seated: BTreeMap<SessionName, BTreeMap<u64, PlayerId>>,
+    /// The live sessions on each host.
+    live: BTreeMap<RowId, BTreeSet<RowId>>,
+    /// Of each zone.
+    counts: BTreeMap<RowId, [i64; 3]>,
     grants: Table<GrantRecord>,
 }
 
@@ -138,38 +144,32 @@ impl<T: Named + Clone> Table<T> {
 }
 
 impl State {
-    fn placed(&self, host: RowId) -> Load {
-        let live = self.live_on(host);
-        let players: usize = live.clone().map(|session| self.seats_of(&session.value).len()).sum();
-        let zones: BTreeSet<_> = live.map(|session| &session.value.zone_id).collect();
-        Load { players: count(players), zones: count(zones.len()) }
-    }
-
-    fn live_on(&self, host: RowId) -> impl Iterator<Item = &Row<SessionRecord>> + Clone {
-        self.sessions
-            .rows
-            .values()
-            .filter(move |row| row.value.host == host && row.value.status.is_live())
+    fn live_on(&self, host: RowId) -> impl Iterator<Item = &SessionRecord> + Clone {
+        let live = self.live.get(&host).into_iter().flatten();
+        live.filter_map(|id| self.sessions.rows.get(id)).map(|row| &row.value)
     }
 
     fn view(&self, row: &Row<HostRecord>) -> HostView {
-        HostView { row: row.clone(), placed: self.placed(row.id) }
+        let live = self.live_on(row.id);
+        let players: usize = live.clone().map(|session| session.seats.len()).sum();
+        let zones: BTreeSet<_> = live.map(|session| &session.zone_id).collect();
+        let placed = Load { players: count(players), zones: count(zones.len()) };
+        HostView { row: row.clone(), placed }
     }
 
-    fn candidate(&self, row: &Row<HostRecord>) -> Candidate {
-        let served: BTreeSet<_> = self.live_on(row.id).map(|row| &row.value.zone_id).collect();
-        Candidate { host: self.view(row), served: served.into_iter().cloned().collect() }
+    fn with_zones(&self, host: HostView) -> Candidate {
+        let served: BTreeSet<_> =
+            self.live_on(host.row.id).map(|session| &session.zone_id).collect();
+        Candidate { host, served: served.into_iter().cloned().collect() }
     }
 
     fn seats_of(&self, session: &SessionRecord) -> Vec<Seat> {
-        let mut seats: Vec<_> =
-            self.seats.iter().filter(|(_, (_, name, _))| *name == session.name).collect();
-        seats.sort_by_key(|(_, (order, ..))| *order);
-        let seat = |(player, (_, _, hold)): (&PlayerId, &(u64, SessionName, Option<Hold>))| Seat {
-            player: player.clone(),
-            hold: hold.clone(),
+        let players = self.seated.get(&session.name).into_iter().flat_map(BTreeMap::values);
+        let seat = |player: &PlayerId| {
+            let (_, _, hold) = self.seats.get(player)?;
+            Some(Seat { player: player.clone(), hold: hold.clone() })
         };
-        seats.into_iter().map(seat).collect()
+        players.filter_map(seat).collect()
     }
 
     fn seated(&self, row: &Row<SessionRecord>) -> Row<SessionRecord> {
@@ -179,22 +179,23 @@ impl State {
     }
 
     fn counted(&self, zone: &Row<ZoneRecord>) -> (Row<ZoneRecord>, ZoneCounts) {
-        let mut counts = ZoneCounts::default();
-        for session in self.sessions.rows.values().filter(|row| row.value.zone == zone.id) {
-            counts.total_sessions += 1;
-            counts.active_sessions += u64::from(session.value.status == SessionStatus::Active);
-            counts.total_players_served += session.value.served;
-        }
+        let [total, active, served] = self.counts.get(&zone.id).copied().unwrap_or_default();
+        let number = |count: i64| u64::try_from(count).unwrap_or(0);
+        let counts = ZoneCounts {
+            total_sessions: number(total),
+            active_sessions: number(active),
+            total_players_served: number(served),
+        };
         (zone.clone(), counts)
     }
 
-    fn hosts_by_quality(&self) -> Vec<&Row<HostRecord>> {
-        let mut rows: Vec<_> = self.hosts.rows.values().collect();
-        rows.sort_by(|a, b| {
-            (b.value.quality_score.total_cmp(&a.value.quality_score))
-                .then_with(|| a.value.host_id.cmp(&b.value.host_id))
+    fn hosts_by_rank(&self) -> Vec<HostView> {
+        let mut views: Vec<_> = self.hosts.rows.values().map(|row| self.view(row)).collect();
+        views.sort_by(|a, b| {
+            (b.rank().total_cmp(&a.rank()))
+                .then_with(|| a.row.value.host_id.cmp(&b.row.value.host_id))
         });
-        rows
+        views
     }
 
     fn on_host(&self, session: &Row<SessionRecord>) -> Option<SessionOnHost> {
@@ -224,18 +225,8 @@ impl State {
     }
 
     fn apply(&mut self, changes: Changes) -> Committed {
-        for SeatChange { player, from, to } in changes.seats {
-            match to {
-                None => {
-                    self.seats.remove(&player);
-                }
-                Some((session, hold)) => {
-                    let kept = self.seats.get(&player).filter(|_| from.as_ref() == Some(&session));
-                    let order = kept.map_or(self.seats_taken, |(order, ..)| *order);
-                    self.seats_taken += 1;
-                    self.seats.insert(player, (order, session, hold));
-                }
-            }
+        for change in changes.seats {
+            self.seat(change);
         }
         for change in changes.grants {
             self.grants.apply(change);
@@ -245,9 +236,55 @@ impl State {
         let zones = changes.zones.into_iter().filter_map(|change| self.zones.apply(change));
         let zones = zones.collect();
         let written: Vec<_> =
-            changes.sessions.into_iter().filter_map(|change| self.sessions.apply(change)).collect();
+            changes.sessions.into_iter().filter_map(|change| self.session(change)).collect();
         let sessions = written.iter().map(|row| self.seated(row)).collect();
         Committed { hosts, zones, sessions }
+    }
+
+    fn seat(&mut self, SeatChange { player, from, to }: SeatChange) {
+        let before = self.seats.remove(&player);
+        let kept = before.as_ref().filter(|_| from.as_ref() == to.as_ref().map(|(name, _)| name));
+        let order = kept.map_or(self.seats_taken, |(order, ..)| *order);
+        if let Some((order, session, _)) = &before
+            && let Some(seated) = self.seated.get_mut(session)
+        {
+            seated.remove(order);
+            if seated.is_empty() {
+                self.seated.remove(session);
+            }
+        }
+        if let Some((session, hold)) = to {
+            self.seats_taken += 1;
+            self.seated.entry(session.clone()).or_default().insert(order, player.clone());
+            self.seats.insert(player, (order, session, hold));
+        }
+    }
+
+    fn session(&mut self, change: Change<SessionRecord>) -> Option<Row<SessionRecord>> {
+        let known = match &change {
+            Change::Insert(_) => None,
+            Change::Update(Row { id, .. }) | Change::Delete { id, .. } => Some(*id),
+        };
+        let before =
+            known.and_then(|id| Some((id, Weight::of(&self.sessions.rows.get(&id)?.value))));
+        let written = self.sessions.apply(change);
+        let after = written.as_ref().map(|row| (row.id, Weight::of(&row.value)));
+        let mut tally = Tally::default();
+        tally.note(before.map(|(_, weight)| weight), after.map(|(_, weight)| weight));
+        for (zone, more) in tally.zones {
+            let counts = self.counts.entry(zone).or_default();
+            for (count, more) in counts.iter_mut().zip(more) {
+                *count = count.saturating_add(more);
+            }
+        }
+        for (id, weight) in [before, after].into_iter().flatten() {
+            let live = self.live.entry(weight.host).or_default();
+            live.remove(&id);
+        }
+        if let Some((id, weight)) = after.filter(|(_, weight)| weight.status.is_live()) {
+            self.live.entry(weight.host).or_default().insert(id);
+        }
+        written
     }
 }
 
@@ -295,21 +332,21 @@ impl Store for MemoryStore {
 
     async fn candidate(&self, host: &HostId) -> Result<Option<Candidate>, StoreError> {
         let state = self.state();
-        Ok(state.hosts.by_name(host.as_str()).map(|row| state.candidate(row)))
+        let found = state.hosts.by_name(host.as_str());
+        Ok(found.map(|row| state.with_zones(state.view(row))))
     }
 
     async fn hosts(&self, query: &HostQuery) -> Result<Vec<HostView>, StoreError> {
         let state = self.state();
-        let wanted =
-            state.hosts_by_quality().into_iter().map(|row| state.view(row)).filter(|view| {
-                let host = &view.row.value;
-                query.status.is_none_or(|status| host.status == status)
-                    && query.min_score.is_none_or(|min| host.quality_score >= min)
-                    && query.available_at.is_none_or(|now| view.is_available(now))
-                    && query.lost_at.is_none_or(|now| {
-                        host.status != HostStatus::Offline && host.lease_until <= now
-                    })
-            });
+        let wanted = state.hosts_by_rank().into_iter().filter(|view| {
+            let host = &view.row.value;
+            query.status.is_none_or(|status| host.status == status)
+                && query.min_score.is_none_or(|min| view.rank() >= min - ROUNDING)
+                && query.available_at.is_none_or(|now| view.is_available(now))
+                && query
+                    .lost_at
+                    .is_none_or(|now| host.status != HostStatus::Offline && host.lease_until <= now)
+        });
         Ok(page(wanted, query.offset, query.limit))
     }
 
@@ -354,6 +391,7 @@ impl Store for MemoryStore {
             query.host.is_none_or(|host| row.value.host == host)
                 && query.zone.is_none_or(|zone| row.value.zone == zone)
                 && (query.status.is_empty() || query.status.contains(&row.value.status))
+                && query.idle_since.is_none_or(|since| row.value.updated_at <= since)
         });
         Ok(page(wanted.map(|row| state.seated(row)), query.offset, query.limit))
     }
@@ -366,41 +404,40 @@ impl Store for MemoryStore {
         Ok(state.session_of(player).map(|row| state.seated(row)))
     }
 
-    async fn placement(
-        &self,
-        zone: &ZoneId,
-        player: Option<&PlayerId>,
-        peer: bool,
-        now: Timestamp,
-    ) -> Result<Option<PlacementView>, StoreError> {
-        let state = self.state();
-        let Some(zone) = state.zones.by_name(zone.as_str()) else { return Ok(None) };
-        let present = player
+    async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
+        let (state, now) = (self.state(), query.now);
+        let Some(zone) = state.zones.by_name(query.zone.as_str()) else { return Ok(None) };
+        let present = (query.player.as_ref())
             .and_then(|player| state.session_of(player))
             .and_then(|session| state.on_host(session));
+        let wanted = |host: &HostRecord| {
+            (host.peer.is_some() || !query.peer) && !query.avoid.contains(&host.host_id)
+        };
         let mut open: Vec<_> = state
             .sessions
             .rows
             .values()
-            .filter(|row| row.value.zone == zone.id)
+            .filter(|row| query.enter && row.value.zone == zone.id)
             .filter_map(|row| state.on_host(row))
             .filter(|open| {
                 open.session.value.has_room()
                     && open.host.can_take(1, now).is_ok()
-                    && (open.host.row.value.peer.is_some() || !peer)
+                    && wanted(&open.host.row.value)
             })
             .collect();
         open.sort_by_key(|open| (usize::MAX - open.session.value.seats.len(), open.session.id));
         open.truncate(OPEN_SESSIONS as usize);
-        let hosts = state
-            .hosts_by_quality()
-            .into_iter()
-            .filter(|row| row.value.peer.is_some() || !peer)
-            .map(|row| state.candidate(row))
-            .filter(|candidate| can_open(zone, candidate, now))
-            .take(CANDIDATES as usize)
-            .collect();
-        Ok(Some(PlacementView { zone: zone.clone(), present, open, hosts }))
+        let mut view = PlacementView { zone: zone.clone(), present, open, hosts: Vec::new() };
+        if !query.enter || !placement::suffices(&view, query.wish(), now) {
+            let fit = |candidate: &Candidate| {
+                let Candidate { host, served } = candidate;
+                placement::can_open(host, served, &zone.value, query.players, now).is_ok()
+            };
+            let hosts = state.hosts_by_rank().into_iter().filter(|host| wanted(&host.row.value));
+            let fit = hosts.map(|host| state.with_zones(host)).filter(fit);
+            view.hosts = fit.take(CANDIDATES as usize).collect();
+        }
+        Ok(Some(view))
     }
 
     async fn grant(&self, family: &Nonce) -> Result<Option<Row<GrantRecord>>, StoreError> {
@@ -426,14 +463,42 @@ impl Store for MemoryStore {
         Ok(state.apply(changes))
     }
 
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+        let hosts = &mut self.state().hosts;
+        for beat in beats {
+            let Some(mut row) = hosts.by_name(beat.host.as_str()).cloned() else { continue };
+            if row.value.hear(&beat, terms) {
+                hosts.apply(Change::Update(row));
+            }
+        }
+        Ok(())
+    }
+
+    async fn prune(
+        &self,
+        ended_by: Timestamp,
+        keep: u32,
+        at_most: u32,
+    ) -> Result<usize, StoreError> {
+        let mut state = self.state();
+        let over = state.sessions.rows.values().filter(|row| !row.value.status.is_live());
+        let mut over: Vec<_> =
+            over.filter_map(|row| Some((row.value.ended_at?, row.id, row.version))).collect();
+        over.sort_unstable();
+        let beyond = over.len().saturating_sub(keep as usize);
+        let forgotten: Vec<_> = (over.into_iter().enumerate())
+            .filter(|(place, (ended, ..))| *place < beyond || *ended <= ended_by)
+            .take(at_most as usize)
+            .collect();
+        for (_, (_, id, version)) in &forgotten {
+            state.session(Change::Delete { id: *id, version: *version });
+        }
+        Ok(forgotten.len())
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
     async fn close(&self) {}
-}
-
-fn can_open(zone: &Row<ZoneRecord>, candidate: &Candidate, now: Timestamp) -> bool {
-    crate::domain::placement::can_open(&candidate.host, &candidate.served, &zone.value, 1, now)
-        .is_ok()
 }

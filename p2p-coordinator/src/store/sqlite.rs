@@ -22,11 +22,12 @@ use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
 use super::{
-    Committed, GrantQuery, HostQuery, SessionKey, SessionQuery, Store, StoreError, ZoneQuery,
+    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
+    ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{Changes, HostView, Row, SessionRecord, ZoneRecord};
+use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
 use crate::security::GrantRecord;
 use worker::{Kind, Worker};
 
@@ -237,15 +238,9 @@ impl Store for SqliteStore {
         self.read(move |sql| read::session_of(sql, &player)).await
     }
 
-    async fn placement(
-        &self,
-        zone: &ZoneId,
-        player: Option<&PlayerId>,
-        peer: bool,
-        now: Timestamp,
-    ) -> Result<Option<PlacementView>, StoreError> {
-        let (zone, player) = (zone.clone(), player.cloned());
-        self.read(move |sql| read::placement(sql, &zone, player.as_ref(), peer, now)).await
+    async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
+        let query = query.clone();
+        self.read(move |sql| read::placement(sql, &query)).await
     }
 
     async fn grant(&self, family: &Nonce) -> Result<Option<Row<GrantRecord>>, StoreError> {
@@ -260,6 +255,20 @@ impl Store for SqliteStore {
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
         self.worker.call(Kind::Write, move |sql| write::commit(sql, changes)).await
+    }
+
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+        let terms = *terms;
+        self.worker.call(Kind::Write, move |sql| write::hear(sql, &beats, &terms)).await
+    }
+
+    async fn prune(
+        &self,
+        ended_by: Timestamp,
+        keep: u32,
+        at_most: u32,
+    ) -> Result<usize, StoreError> {
+        self.worker.call(Kind::Write, move |sql| write::prune(sql, ended_by, keep, at_most)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

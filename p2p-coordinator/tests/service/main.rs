@@ -7,4 +7,9 @@ mod folder;
 mod join;
 mod peer_door;
 mod program;
+mod pulse;
 mod security;
+#[path = "../postgres/server.rs"]
+mod server;
+mod signaling;
+mod upkeep;

@@ -2,6 +2,7 @@
 
 mod config;
 mod crowd;
+mod database;
 mod ending;
 pub(crate) mod process;
 mod start;

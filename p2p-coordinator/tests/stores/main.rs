@@ -3,14 +3,19 @@
 mod folder;
 mod groups;
 mod killed;
+mod postgres;
 mod records;
+#[path = "../postgres/server.rs"]
+mod server;
 mod trouble;
 
 use p2p_coordinator::store::conformance::{Failure, Fixture, Outcome};
+use p2p_coordinator::store::postgres::{PostgresConfig, PostgresStore};
 use p2p_coordinator::store::sqlite::{Durability, SqliteStore};
 use p2p_coordinator::store::{MemoryStore, Store};
 
 use folder::Folder;
+use server::Server;
 
 mod memory {
     use super::*;
@@ -56,6 +61,46 @@ impl Fixture for InFiles {
 
 fn open(path: std::path::PathBuf, durability: Durability) -> Outcome<SqliteStore> {
     SqliteStore::open(path, durability).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Each fresh store in a database of its own.
+struct InPostgres {
+    url: std::sync::Mutex<String>,
+}
+
+impl InPostgres {
+    fn new() -> Self {
+        Self { url: std::sync::Mutex::default() }
+    }
+}
+
+impl Fixture for InPostgres {
+    type Store = PostgresStore;
+
+    async fn fresh(&self) -> Outcome<PostgresStore> {
+        let url = Server::shared().fresh_database().await;
+        self.url.lock().expect("nobody panicked").clone_from(&url);
+        connect(&url).await
+    }
+
+    async fn reopen(&self, store: PostgresStore) -> Outcome<Option<PostgresStore>> {
+        store.close().await;
+        drop(store);
+        let url = self.url.lock().expect("nobody panicked").clone();
+        connect(&url).await.map(Some)
+    }
+}
+
+async fn connect(url: &str) -> Outcome<PostgresStore> {
+    let config = PostgresConfig::new(url).map_err(|error| Failure::new(error.to_string()))?;
+    let opened = PostgresStore::open(config).await;
+    opened.map_err(|error| Failure::new(format!("{error}: {error:?}")))
+}
+
+mod postgres_server {
+    use super::*;
+
+    p2p_coordinator::store_conformance_suite!(InPostgres::new());
 }
 
 mod sqlite_process {

@@ -27,8 +27,9 @@ pub(crate) struct Arguments {
     /// UDP address for peers, who reach the coordinator by its ticket; without it that door is shut
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) p2p: Option<SocketAddr>,
-    /// The SQLite file [default: data/coordinator.db] [env: P2P_COORDINATOR_DATABASE]
-    #[arg(long, value_name = "FILE")]
+    /// The SQLite file, or the URL of a PostgreSQL database [default: data/coordinator.db]
+    /// [env: P2P_COORDINATOR_DATABASE, DATABASE_URL]
+    #[arg(long, value_name = "FILE|URL")]
     pub(crate) database: Option<PathBuf>,
     /// Keeps records in memory: they end with the process
     #[arg(long, conflicts_with = "database")]

@@ -3,6 +3,7 @@
 mod environment;
 mod secrets;
 mod security;
+mod signaling;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,8 +13,10 @@ use p2p_coordinator::domain::Terms;
 use p2p_coordinator::door::Limits;
 use p2p_coordinator::security::SecuritySettings;
 use p2p_coordinator::service::Settings;
+use p2p_coordinator::store::postgres::PostgresConfig;
 use p2p_coordinator::store::sqlite::Durability;
 use serde::{Deserialize, Serialize};
+use signaling::SignalingConfig;
 
 use crate::Failure;
 use crate::arguments::Arguments;
@@ -45,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) limits: LimitsConfig,
     pub(crate) tls: TlsConfig,
     pub(crate) security: SecurityConfig,
+    pub(crate) signaling: SignalingConfig,
 }
 
 /// Both files, or neither: then HTTP is served as it is.
@@ -62,18 +66,52 @@ pub(crate) struct TlsConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreConfig {
-    /// `sqlite` or `memory`.
+    /// `sqlite`, `postgres` or `memory`.
     pub(crate) kind: StoreKind,
     /// The SQLite file.
     pub(crate) path: PathBuf,
     /// `process` or `power`.
     pub(crate) durability: DurabilityConfig,
+    /// The PostgreSQL database.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "without_password")]
+    pub(crate) url: Option<String>,
+    /// Connections to it for reading; there is one more for writing.
+    pub(crate) pool_size: usize,
+    /// How long a request waits for it while it is away.
+    pub(crate) patience_seconds: u32,
+    /// How long the start waits for it.
+    pub(crate) start_seconds: u32,
+}
+
+fn without_password<S: serde::Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&hidden(url.as_deref().unwrap_or_default()))
+}
+
+/// A URL with `***` for its password; all of it if it is of another form.
+pub(crate) fn hidden(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "***".into() };
+    let rest = match rest.rsplit_once('@') {
+        Some((user, at)) => match user.split_once(':') {
+            Some((user, _)) => format!("{user}:***@{at}"),
+            None => rest.to_owned(),
+        },
+        None => rest.to_owned(),
+    };
+    let rest = match rest.split_once("password=") {
+        Some((before, after)) => {
+            let after = after.split_once('&').map_or(String::new(), |(_, more)| format!("&{more}"));
+            format!("{before}password=***{after}")
+        }
+        None => rest,
+    };
+    format!("{scheme}://{rest}")
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StoreKind {
     Memory,
+    Postgres,
     Sqlite,
 }
 
@@ -99,6 +137,15 @@ pub(crate) struct TermsConfig {
     pub(crate) lease_seconds: u32,
     pub(crate) host_timeout_seconds: u32,
     pub(crate) token_seconds: u32,
+    /// How long what a heartbeat says may wait to be written with others.
+    pub(crate) heartbeat_millis: u32,
+    /// How long nothing may happen in a session until it fails.
+    pub(crate) session_timeout_seconds: u32,
+    /// How often sessions are looked at for that.
+    pub(crate) session_check_seconds: u32,
+    /// How long sessions are remembered that are over, and how many at most.
+    pub(crate) session_history_seconds: u32,
+    pub(crate) session_history_max: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -131,6 +178,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             tls: TlsConfig::default(),
             security: SecurityConfig::default(),
+            signaling: SignalingConfig::default(),
         }
     }
 }
@@ -141,17 +189,34 @@ impl Default for StoreConfig {
             kind: StoreKind::Sqlite,
             path: PathBuf::from("data/coordinator.db"),
             durability: DurabilityConfig::Process,
+            url: None,
+            pool_size: 4,
+            patience_seconds: 3,
+            start_seconds: 60,
         }
     }
 }
 
 impl Default for TermsConfig {
     fn default() -> Self {
-        let terms = Terms::default();
+        let Settings {
+            terms,
+            heartbeat_interval,
+            session_timeout,
+            session_check,
+            session_history,
+            session_history_max,
+            ..
+        } = Settings::default();
         Self {
             lease_seconds: seconds(terms.lease),
             host_timeout_seconds: seconds(terms.host_timeout),
             token_seconds: seconds(terms.token_lifetime),
+            heartbeat_millis: u32::try_from(heartbeat_interval.as_millis()).unwrap_or(u32::MAX),
+            session_timeout_seconds: seconds(session_timeout),
+            session_check_seconds: seconds(session_check),
+            session_history_seconds: seconds(session_history),
+            session_history_max,
         }
     }
 }
@@ -229,6 +294,15 @@ impl Config {
             self.store.path = path.into();
             self.store.kind = StoreKind::Sqlite;
         }
+        if let Some(url) = set("DATABASE_URL") {
+            self.store.take_url(url).map_err(|url| {
+                wrong("DATABASE_URL", &hidden(&url), "postgresql://... or sqlite://PATH")
+            })?;
+        }
+        if let Some(size) = set("DATABASE_POOL_SIZE") {
+            self.store.pool_size =
+                size.parse().map_err(|_| wrong("DATABASE_POOL_SIZE", &size, "a number"))?;
+        }
         if let Some(level) = set("LOG_LEVEL") {
             self.log = level;
         }
@@ -257,9 +331,13 @@ impl Config {
         if let Some(p2p) = arguments.p2p {
             self.p2p = Some(p2p);
         }
-        if let Some(path) = &arguments.database {
-            self.store.path.clone_from(path);
-            self.store.kind = StoreKind::Sqlite;
+        match arguments.database.as_ref().map(|given| (given, given.to_str())) {
+            Some((_, Some(url))) if self.store.take_url(url.to_owned()).is_ok() => {}
+            Some((path, _)) => {
+                self.store.path.clone_from(path);
+                self.store.kind = StoreKind::Sqlite;
+            }
+            None => {}
         }
         if arguments.memory {
             self.store.kind = StoreKind::Memory;
@@ -275,6 +353,10 @@ impl Config {
             ("terms.lease_seconds", u64::from(terms.lease_seconds)),
             ("terms.host_timeout_seconds", u64::from(terms.host_timeout_seconds)),
             ("terms.token_seconds", u64::from(terms.token_seconds)),
+            ("terms.heartbeat_millis", u64::from(terms.heartbeat_millis)),
+            ("terms.session_timeout_seconds", u64::from(terms.session_timeout_seconds)),
+            ("terms.session_check_seconds", u64::from(terms.session_check_seconds)),
+            ("store.pool_size", self.store.pool_size as u64),
             ("limits.connections", limits.connections as u64),
             ("limits.peer_streams", limits.peer_streams as u64),
             ("limits.body_bytes", limits.body_bytes as u64),
@@ -284,8 +366,12 @@ impl Config {
             ("limits.request_seconds", u64::from(limits.request_seconds)),
             ("limits.answer_seconds", u64::from(limits.answer_seconds)),
         ];
+        let at_least_one = at_least_one.into_iter().chain(self.signaling.at_least_one());
         if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(Failure::new(format!("{name} has to be at least 1")));
+        }
+        if self.store.kind == StoreKind::Postgres {
+            self.store.postgres()?;
         }
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
             let what = "TLS needs two files: set TLS_CERT_FILE and TLS_KEY_FILE, or neither";
@@ -321,7 +407,9 @@ impl Config {
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
         match (&self.key_file, self.store.kind) {
             (Some(path), _) => Some(path.clone()),
-            (None, StoreKind::Sqlite) => Some(self.store.path.with_extension("key")),
+            (None, StoreKind::Postgres | StoreKind::Sqlite) => {
+                Some(self.store.path.with_extension("key"))
+            }
             (None, StoreKind::Memory) => None,
         }
     }
@@ -335,7 +423,14 @@ impl Config {
         settings.name.clone_from(&self.name);
         settings.version.clone_from(&self.version);
         settings.terms = terms;
+        settings.heartbeat_interval = Duration::from_millis(self.terms.heartbeat_millis.into());
+        settings.session_timeout = whole(self.terms.session_timeout_seconds);
+        settings.session_check = whole(self.terms.session_check_seconds);
+        settings.session_history = whole(self.terms.session_history_seconds);
+        settings.session_history_max = self.terms.session_history_max;
         settings.security = self.security()?;
+        let guarded = self.is_exposed() || settings.security.check_api_keys;
+        settings.signaling = self.signaling.settings(guarded);
         Ok(settings)
     }
 
@@ -351,6 +446,37 @@ impl Config {
         limits.answer_timeout = whole(self.limits.answer_seconds);
         limits.drain = whole(self.limits.drain_seconds);
         limits
+    }
+}
+
+impl StoreConfig {
+    /// Takes the database that a URL names, or gives back what is none.
+    fn take_url(&mut self, url: String) -> Result<(), String> {
+        match url.split_once("://") {
+            Some(("sqlite", path)) => {
+                // By the custom of such URLs a third slash is not yet the root.
+                self.path = path.strip_prefix('/').unwrap_or(path).into();
+                self.kind = StoreKind::Sqlite;
+            }
+            Some((scheme, _)) if scheme.starts_with("postgres") => {
+                self.kind = StoreKind::Postgres;
+                self.url = Some(url);
+            }
+            _ => return Err(url),
+        }
+        Ok(())
+    }
+
+    /// The database to connect to.
+    pub(crate) fn postgres(&self) -> Result<PostgresConfig, Failure> {
+        let url = self.url.as_deref().ok_or_else(|| {
+            Failure::new("the store is postgres: set store.url or DATABASE_URL to its database")
+        })?;
+        let mut config = PostgresConfig::new(url).map_err(|error| Failure::of(&error))?;
+        config.pool_size = self.pool_size;
+        config.patience = whole(self.patience_seconds);
+        config.start_patience = whole(self.start_seconds);
+        Ok(config)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use p2p_coordinator::door::tls::{self, Certificates};
 use p2p_coordinator::door::{Closing, http, peer, tcp};
 use p2p_coordinator::service::Coordinator;
+use p2p_coordinator::store::postgres::PostgresStore;
 use p2p_coordinator::store::sqlite::SqliteStore;
 use p2p_coordinator::store::{MemoryStore, Store};
 use p2p_coordinator::world::{Clock, Randomness};
@@ -15,9 +16,9 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, StoreKind, hidden};
 use crate::{Failure, files, say};
 
 /// Serves until it is told to stop.
@@ -40,6 +41,21 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
         StoreKind::Memory => {
             let records = "in memory: they end with the process";
             run(&config, key, MemoryStore::new(), records, (listener, certificates), stop).await
+        }
+        StoreKind::Postgres => {
+            let database = config.store.postgres()?;
+            let records = format!("in {}", hidden(config.store.url.as_deref().unwrap_or_default()));
+            let mut stop = stop;
+            let store = tokio::select! {
+                biased;
+                () = stop.requested() => {
+                    say("stopped, while waiting for the database");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                store = PostgresStore::open(database) => store,
+            };
+            let store = store.map_err(|error| Failure::of(&error))?;
+            run(&config, key, store, &records, (listener, certificates), stop).await
         }
         StoreKind::Sqlite => {
             let path = &config.store.path;
@@ -94,7 +110,11 @@ async fn run<S: Store>(
 
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
-    let sweeping = tokio::spawn(sweep(coordinator.clone()));
+    let upkeep = coordinator.clone();
+    let upkeep = tokio::spawn(async move { upkeep.upkeep().await });
+    let heartbeats = coordinator.clone();
+    let heartbeats = tokio::spawn(async move { heartbeats.write_heartbeats().await });
+    let tending = tokio::spawn(tend(coordinator.clone()));
     let (served, door) = (router.clone(), closing.clone());
     let tcp = match certificates {
         Some(secure) => tokio::spawn(tls::run(listener, secure, served, limits, door)),
@@ -117,7 +137,12 @@ async fn run<S: Store>(
         if let Some(p2p) = p2p {
             clean &= p2p.await.unwrap_or(false);
         }
-        sweeping.abort();
+        upkeep.abort();
+        heartbeats.abort();
+        tending.abort();
+        if let Err(error) = coordinator.settle().await {
+            tracing::error!(%error, "cannot write the last heartbeats");
+        }
         if let Some(node) = peers {
             node.shutdown().await;
         }
@@ -180,31 +205,23 @@ fn announce<S: Store>(
     say("Ctrl-C stops it");
 }
 
-/// How often logins are counted, which looks at all of them.
-const LOGINS_EVERY: Duration = Duration::from_secs(60);
-
-/// Finds hosts that were lost, and logins that have ended.
-async fn sweep<S: Store>(coordinator: Coordinator<S>) {
-    let every = coordinator.settings().terms.lease / 3;
-    let mut clock = interval(every.max(Duration::from_millis(100)));
+/// Forgets peers who stayed away, and sends out of rooms who has no place there any more.
+async fn tend<S: Store>(coordinator: Coordinator<S>) {
+    let mut clock = interval(Duration::from_secs(1));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut swept: Option<Instant> = None;
-    loop {
+    for tick in 0_u64.. {
         clock.tick().await;
-        if let Err(error) = coordinator.sweep().await {
-            tracing::error!(%error, "cannot look for lost hosts; trying again");
-        }
-        if let Err(error) = coordinator.learn_revoked().await {
-            tracing::error!(%error, "cannot look for logins that were taken back; trying again");
-        }
-        if swept.is_none_or(|at| at.elapsed() >= LOGINS_EVERY) {
-            swept = Some(Instant::now());
-            if let Err(error) = coordinator.sweep_logins().await {
-                tracing::error!(%error, "cannot look for logins that have ended; trying again");
-            }
+        coordinator.expire_peers();
+        if tick % REVIEW == 0
+            && let Err(error) = coordinator.review_rooms().await
+        {
+            tracing::error!(%error, "cannot look who is still in which session; trying again");
         }
     }
 }
+
+/// How many seconds somebody who has lost the place in a session may stay in its room.
+const REVIEW: u64 = 5;
 
 #[allow(
     clippy::disallowed_methods,

@@ -107,6 +107,23 @@ impl<'a> Fields<'a> {
         value.and_then(|value| self.as_text(name, value, max)).unwrap_or_default()
     }
 
+    /// Text, or a number that stands for it.
+    pub(super) fn text_or_number(&mut self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::Number(number)) => number.to_string(),
+            _ => self.text(name, MAX_CHARS),
+        }
+    }
+
+    /// Any value but null.
+    pub(super) fn any(&mut self, name: &str) -> Option<&'a Value> {
+        let value = self.optional(name);
+        if value.is_none() {
+            self.missing(name);
+        }
+        value
+    }
+
     pub(super) fn optional_text(&mut self, name: &str, max: usize) -> Option<String> {
         self.optional(name).and_then(|value| self.as_text(name, value, max))
     }

@@ -12,6 +12,7 @@ use super::gate::WrongKey;
 use crate::domain::Refusal;
 use crate::security::{Denied, TokenRefusal};
 use crate::service::ServiceError;
+use crate::store::StoreError;
 
 /// Every way in which a request does not get what it asked for.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) enum Failure {
     NotFound,
     /// It could not be done.
     Service(ServiceError),
+    /// A peer's message cannot be taken, or its mailbox not be read.
+    Signal(StatusCode, String),
     /// A query names a status that there is not.
     Status { given: String, all: String },
     /// The body is no text, or nested too deeply.
@@ -115,10 +118,15 @@ impl IntoResponse for Failure {
             Self::Service(ServiceError::Token(error)) => {
                 problem(StatusCode::BAD_REQUEST, &error.to_string())
             }
+            Self::Service(ServiceError::Store(StoreError::Unavailable { .. })) => {
+                let detail = "The database cannot be reached at this moment: try again";
+                retry_later(problem(StatusCode::SERVICE_UNAVAILABLE, detail))
+            }
             Self::Service(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "Database error occurred")
             }
+            Self::Signal(status, what) => problem(status, &what),
             Self::Status { given, all } => {
                 let detail = format!("Invalid status: {given}. Must be one of: {all}");
                 problem(StatusCode::BAD_REQUEST, &detail)

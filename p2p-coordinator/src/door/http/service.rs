@@ -17,7 +17,7 @@ pub(super) async fn info<S: Store>(
 }
 
 pub(super) async fn health<S: Store>(State(coordinator): State<Coordinator<S>>) -> Json<Health> {
-    Json(coordinator.health().await)
+    Json(coordinator.health())
 }
 
 pub(super) async fn ready<S: Store>(State(coordinator): State<Coordinator<S>>) -> Response {

@@ -23,6 +23,11 @@ use crate::store::SessionKey;
 pub(super) struct Query(Map<String, Value>);
 
 impl Query {
+    /// A value, if it is there.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_str).map(ToOwned::to_owned)
+    }
+
     pub(super) fn fields(&self) -> Fields<'_> {
         Fields::new("query", &self.0, Echo::Input)
     }

@@ -2,19 +2,16 @@
 
 use p2p_coordinator_api::{HostStatus, SessionStatus};
 
+use super::placement::{candidates, query};
 use super::sample::{self, NOW};
-use super::step::{add_host, add_session, add_zone, ensure_eq, found, hosts};
+use super::step::{add_host, add_session, add_zone, ensure_eq, hosts};
 use super::{Fixture, Outcome};
 use crate::domain::{Change, HostRecord, Load, Row, ZoneRecord};
-use crate::store::{CANDIDATES, Store};
+use crate::store::{CANDIDATES, PlacementQuery, Store};
 
 async fn names(store: &impl Store, zone: &Row<ZoneRecord>) -> Outcome<Vec<String>> {
-    let id = &zone.value.definition.zone_id;
-    let view = found("the zone", store.placement(id, None, false, NOW).await?)?;
-    let name = |candidate: crate::domain::placement::Candidate| {
-        candidate.host.row.value.host_id.to_string()
-    };
-    Ok(view.hosts.into_iter().map(name).collect())
+    let hosts = candidates(store, query(zone)).await?;
+    Ok(hosts.into_iter().map(|host| host.value.host_id.to_string()).collect())
 }
 
 pub(super) async fn candidates_meet_the_zones_demands(fixture: &impl Fixture) -> Outcome {
@@ -92,5 +89,18 @@ pub(super) async fn a_host_with_all_its_zones_is_a_candidate_for_those_it_serves
     ensure_eq!(names(&store, &served).await?, ["host"], "for the zone that it serves");
     ensure_eq!(names(&store, &other).await?, Vec::<String>::new(), "for another");
     ensure_eq!(names(&store, &former).await?, Vec::<String>::new(), "for one that it served");
+    Ok(())
+}
+
+pub(super) async fn candidates_have_room_for_all_who_come(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let host = HostRecord { max_players: 4, ..sample::host("host")? };
+    let host = add_host(&store, host).await?;
+    add_session(&store, sample::session(1, &host, &zone, &["a", "b"])?).await?;
+    for (players, expected) in [(1, 1), (2, 1), (3, 0), (u32::MAX, 0)] {
+        let hosts = candidates(&store, PlacementQuery { players, ..query(&zone) }).await?;
+        ensure_eq!(hosts.len(), expected, "hosts for {players} players");
+    }
     Ok(())
 }

@@ -196,3 +196,39 @@ pub(super) async fn a_candidate_knows_the_zones_it_serves(fixture: &impl Fixture
     ensure!(candidate.host.row == host, "the host is {:?}", candidate.host.row);
     Ok(())
 }
+
+pub(super) async fn what_was_placed_puts_a_host_behind_its_equals(
+    fixture: &impl Fixture,
+) -> Outcome {
+    let store = fixture.fresh().await?;
+    let a = add_host(&store, sample::host("a")?).await?;
+    add_host(&store, sample::host("b")?).await?;
+    let reported = Load { players: 2, zones: 1 };
+    let c = HostRecord { reported, quality_score: 99.0, ..sample::host("c")? };
+    let c = add_host(&store, c).await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let names = async || {
+        let listed = store.hosts(&HostQuery::default()).await?;
+        Outcome::Ok(host_names(&listed).join(" "))
+    };
+    ensure_eq!(names().await?, "a b c", "at first");
+    let mut row = add_session(&store, sample::session(1, &a, &zone, &["x", "y", "z"])?).await?;
+    add_session(&store, sample::session(2, &c, &zone, &["u", "v"])?).await?;
+    // Three of fifty players cost 1.5 points; what was reported as well costs nothing more.
+    ensure_eq!(names().await?, "b c a", "with players");
+    let query = HostQuery { min_score: Some(98.6), ..HostQuery::default() };
+    let listed = store.hosts(&query).await?;
+    ensure_eq!(host_names(&listed), ["b", "c"], "of at least 98.6");
+    let mut again = found("the host", store.host(&a.value.host_id).await?)?.row;
+    again.value.reported = Load { players: 3, zones: 1 };
+    store.commit(hosts([Change::Update(again)])).await?;
+    ensure_eq!(names().await?, "a b c", "when they are reported, and the score is said to hold");
+    let mut changes = crate::domain::Changes::default();
+    let freed = row.value.fail(NOW);
+    changes.free(&row.value.name, freed);
+    changes.sessions.push(Change::Update(row));
+    store.commit(changes).await?;
+    let view = found("the host", store.host(&a.value.host_id).await?)?;
+    ensure_eq!(view.placed, Load::default(), "placed when the session is over");
+    Ok(())
+}

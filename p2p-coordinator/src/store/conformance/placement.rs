@@ -8,7 +8,23 @@ use super::step::{add_host, add_session, add_zone, ensure, ensure_eq, found, ses
 use super::{Fixture, Outcome};
 use crate::domain::placement::PlacementView;
 use crate::domain::{Change, Changes, HostRecord, Load, Row, RowId, SessionRecord, ZoneRecord};
-use crate::store::{CANDIDATES, OPEN_SESSIONS, Store};
+use crate::store::{CANDIDATES, OPEN_SESSIONS, PlacementQuery, Store};
+
+pub(super) fn query(zone: &Row<ZoneRecord>) -> PlacementQuery {
+    PlacementQuery::new(zone.value.definition.zone_id.clone(), NOW)
+}
+
+/// The hosts that could open a session, whatever sessions there are.
+pub(super) async fn candidates(
+    store: &impl Store,
+    query: PlacementQuery,
+) -> Outcome<Vec<Row<HostRecord>>> {
+    let query = PlacementQuery { enter: false, ..query };
+    let view = found("the zone", store.placement(&query).await?)?;
+    ensure_eq!(view.open, [], "sessions, which were not asked for");
+    ensure!(view.hosts.len() <= CANDIDATES as usize, "{} hosts", view.hosts.len());
+    Ok(view.hosts.into_iter().map(|candidate| candidate.host.row).collect())
+}
 
 /// The view of a player who is nowhere, of all hosts.
 async fn view(store: &impl Store, zone: &Row<ZoneRecord>) -> Outcome<PlacementView> {
@@ -21,8 +37,8 @@ async fn view_for(
     player: Option<&PlayerId>,
     peer: bool,
 ) -> Outcome<PlacementView> {
-    let id = &zone.value.definition.zone_id;
-    let view = found("the zone", store.placement(id, player, peer, NOW).await?)?;
+    let query = PlacementQuery { player: player.cloned(), peer, ..query(zone) };
+    let view = found("the zone", store.placement(&query).await?)?;
     ensure_eq!(view.zone, *zone, "the zone of the view");
     ensure!(view.open.len() <= OPEN_SESSIONS as usize, "{} sessions", view.open.len());
     ensure!(view.hosts.len() <= CANDIDATES as usize, "{} hosts", view.hosts.len());
@@ -49,7 +65,7 @@ pub(super) async fn an_unknown_zone_has_no_view(fixture: &impl Fixture) -> Outco
     let store = fixture.fresh().await?;
     add_host(&store, sample::host("host")?).await?;
     add_zone(&store, sample::zone("zone")?).await?;
-    let view = store.placement(&ZoneId::new("other")?, None, false, NOW).await?;
+    let view = store.placement(&PlacementQuery::new(ZoneId::new("other")?, NOW)).await?;
     ensure_eq!(view, None, "the view of a zone that is not there");
     Ok(())
 }
@@ -100,8 +116,8 @@ pub(super) async fn open_sessions_have_room_on_hosts_that_take_players(
         // Pending, active and paused sessions have 0, 4 and 5 players each.
         ensure_eq!(open.host.placed, Load { players: 27, zones: 2 }, "what was placed there");
     }
-    let id = &zone.value.definition.zone_id;
-    let late = found("the zone", store.placement(id, None, false, LEASE).await?)?;
+    let late = PlacementQuery { now: LEASE, ..query(&zone) };
+    let late = found("the zone", store.placement(&late).await?)?;
     ensure_eq!((late.open, late.hosts), (vec![], vec![]), "when all leases are over");
     Ok(())
 }
@@ -183,7 +199,7 @@ pub(super) async fn a_place_that_is_free_again_is_shown(fixture: &impl Fixture) 
     for host in shown.open.iter().map(|open| &open.host) {
         ensure_eq!(host.placed, Load { players: 4, zones: 1 }, "what is still placed there");
     }
-    ensure_eq!(shown.hosts.len(), 1, "hosts with room");
+    ensure_eq!(candidates(&store, query(&zone)).await?.len(), 1, "hosts with room");
     Ok(())
 }
 
@@ -197,10 +213,10 @@ pub(super) async fn only_peers_are_shown_to_who_asks_for_them(fixture: &impl Fix
     let on_peer = add_session(&store, sample::session(2, &peer, &zone, &[])?).await?;
     let any = view_for(&store, &zone, None, false).await?;
     ensure_eq!(open(&any), [on_server.id, on_peer.id], "sessions on any host");
-    ensure_eq!(any.hosts.len(), 2, "hosts of any kind");
+    ensure_eq!(candidates(&store, query(&zone)).await?.len(), 2, "hosts of any kind");
     let peers = view_for(&store, &zone, None, true).await?;
     ensure_eq!(open(&peers), [on_peer.id], "sessions on peers");
-    let hosts: Vec<_> = peers.hosts.into_iter().map(|candidate| candidate.host.row).collect();
+    let hosts = candidates(&store, PlacementQuery { peer: true, ..query(&zone) }).await?;
     ensure_eq!(hosts, [peer], "hosts that are peers");
     Ok(())
 }
@@ -222,5 +238,41 @@ pub(super) async fn a_players_present_session_is_shown(fixture: &impl Fixture) -
     ensure_eq!(present.host.placed, Load { players: 1, zones: 1 }, "what was placed there");
     let shown = view_for(&store, &zone, Some(&sample::player("b")?), false).await?;
     ensure_eq!(shown.present, None, "where a player is who is nowhere");
+    Ok(())
+}
+
+pub(super) async fn hosts_to_avoid_are_left_out(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let mut sessions = Vec::new();
+    for (number, name) in (1..).zip(["a", "b'\"", "c"]) {
+        let host = add_host(&store, sample::host(name)?).await?;
+        sessions.push(add_session(&store, sample::session(number, &host, &zone, &[])?).await?);
+    }
+    let avoid = vec!["a".parse()?, "b'\"".parse()?];
+    let query = PlacementQuery { avoid, ..query(&zone) };
+    let shown = found("the zone", store.placement(&query).await?)?;
+    ensure_eq!(open(&shown), [sessions[2].id], "sessions on other hosts");
+    let hosts = candidates(&store, query).await?;
+    let names: Vec<_> = hosts.iter().map(|host| host.value.host_id.as_str()).collect();
+    ensure_eq!(names, ["c"], "other hosts");
+    Ok(())
+}
+
+pub(super) async fn no_host_is_looked_for_when_a_session_will_do(
+    fixture: &impl Fixture,
+) -> Outcome {
+    let store = fixture.fresh().await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let host = add_host(&store, sample::host("host")?).await?;
+    let shown = view(&store, &zone).await?;
+    ensure_eq!(shown.hosts.len(), 1, "hosts, while there is no session");
+    add_session(&store, sample::session(1, &host, &zone, &["a"])?).await?;
+    let shown = view(&store, &zone).await?;
+    ensure_eq!((shown.open.len(), shown.hosts), (1, vec![]), "when there is one");
+    let other = PlacementQuery { avoid: vec!["host".parse()?], ..query(&zone) };
+    add_host(&store, sample::host("other")?).await?;
+    let shown = found("the zone", store.placement(&other).await?)?;
+    ensure_eq!((shown.open, shown.hosts.len()), (vec![], 1), "when its host is to be avoided");
     Ok(())
 }

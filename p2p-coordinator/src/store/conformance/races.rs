@@ -11,7 +11,7 @@ use super::step::{
 };
 use super::{Failure, Fixture, Outcome};
 use crate::domain::{Change, Refusal, Row, SessionRecord};
-use crate::store::{HostQuery, SessionKey, SessionQuery, Store, StoreError};
+use crate::store::{HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError};
 
 /// What all tasks come to, in the order in which they end.
 async fn all<T: 'static>(mut tasks: JoinSet<Outcome<T>>) -> Outcome<Vec<T>> {
@@ -200,7 +200,8 @@ pub(super) async fn a_read_shows_all_of_a_commit_or_nothing(fixture: &impl Fixtu
     let mut there = sample::session(2, &host, &zone, &[])?;
     there.status = SessionStatus::Paused;
     let (here, there) = (add_session(&*store, here).await?, add_session(&*store, there).await?);
-    let (player, zone) = (sample::player("commuter")?, zone.value.definition.zone_id);
+    let player = sample::player("commuter")?;
+    let query = PlacementQuery { player: Some(player.clone()), ..super::placement::query(&zone) };
     let mut tasks = JoinSet::new();
     tasks.spawn(commute(store.clone(), player.clone(), here, there));
     while tasks.try_join_next().map_or(Ok(true), |ended| {
@@ -213,7 +214,7 @@ pub(super) async fn a_read_shows_all_of_a_commit_or_nothing(fixture: &impl Fixtu
             ensure_eq!(players(&row.value), ["commuter"], "who is there");
             ensure_eq!(row.value.status, SessionStatus::Active, "the state of where it is");
         }
-        let view = found("the zone", store.placement(&zone, Some(&player), false, NOW).await?)?;
+        let view = found("the zone", store.placement(&query).await?)?;
         let present = found("its session", view.present)?;
         ensure!(present.session.value.seats(&player), "it is where it is found");
         ensure_eq!(view.open, [present], "the one session that is active");

@@ -10,7 +10,7 @@ use super::step::{
 use super::{Fixture, Outcome};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Change, Changes, HostView, Load, Row};
-use crate::store::{SessionKey, Store};
+use crate::store::{PlacementQuery, SessionKey, Store};
 
 pub(super) async fn a_record_comes_back_as_it_was_written(fixture: &impl Fixture) -> Outcome {
     let store = fixture.fresh().await?;
@@ -223,8 +223,9 @@ pub(super) async fn odd_text_in_names_is_text(fixture: &impl Fixture) -> Outcome
         ensure_eq!(read.0, zone, "zone {text:?}");
         let read = store.session_of(&PlayerId::new(text)?).await?;
         ensure_eq!(read, Some(session), "player {text:?}");
-        let (id, player) = (ZoneId::new(text)?, PlayerId::new(text)?);
-        let view = found(text, store.placement(&id, Some(&player), false, NOW).await?)?;
+        let player = Some(PlayerId::new(text)?);
+        let query = PlacementQuery { player, ..PlacementQuery::new(ZoneId::new(text)?, NOW) };
+        let view = found(text, store.placement(&query).await?)?;
         ensure!(view.present.is_some(), "player {text:?} is where it is");
     }
     let all = everything(&store).await?;

@@ -2,8 +2,8 @@
 
 use p2p_coordinator_api::{SessionName, SessionStatus};
 
-use super::sample;
-use super::step::{add_host, add_session, add_zone, ensure_eq, found};
+use super::sample::{self, NOW, later};
+use super::step::{add_host, add_session, add_zone, ensure_eq, found, save_session};
 use super::{Fixture, Outcome};
 use crate::domain::{HostRecord, Row, RowId, SessionRecord, ZoneRecord};
 use crate::store::{SessionKey, SessionQuery, Store};
@@ -109,5 +109,71 @@ pub(super) async fn a_session_has_two_names(fixture: &impl Fixture) -> Outcome {
     }
     let unknown = SessionKey::Name(SessionName::from_bits(7));
     ensure_eq!(store.session(&unknown).await?, None, "a session that is not there");
+    Ok(())
+}
+
+pub(super) async fn sessions_are_filtered_by_when_they_changed(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    let host = add_host(&store, sample::host("host")?).await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let mut rows = Vec::new();
+    for number in 0..4 {
+        let session = sample::session(number, &host, &zone, &[])?;
+        let updated_at = later(10 * number);
+        rows.push(add_session(&store, SessionRecord { updated_at, ..session }).await?);
+    }
+    rows[3].value.end(NOW);
+    rows[3] = save_session(&store, rows[3].clone()).await?;
+    let idle = |millis, status| SessionQuery {
+        idle_since: Some(later(millis)),
+        status,
+        ..SessionQuery::default()
+    };
+    for (millis, count) in [(0, 1), (9, 1), (10, 2), (19, 2), (99, 3)] {
+        let listed = ids(&store, idle(millis, SessionQuery::LIVE)).await?;
+        let expected: Vec<_> = rows.iter().take(count).map(|row| row.id).collect();
+        ensure_eq!(listed, expected, "live sessions that are idle for long");
+    }
+    let listed = ids(&store, idle(0, &[])).await?;
+    ensure_eq!(listed, [rows[0].id, rows[3].id], "sessions of any state");
+    rows[0].value.updated_at = later(50);
+    save_session(&store, rows[0].clone()).await?;
+    let listed = ids(&store, idle(10, SessionQuery::LIVE)).await?;
+    ensure_eq!(listed, [rows[1].id], "without the one that changed");
+    Ok(())
+}
+
+pub(super) async fn what_is_over_is_forgotten_by_age_and_by_number(
+    fixture: &impl Fixture,
+) -> Outcome {
+    let store = fixture.fresh().await?;
+    let host = add_host(&store, sample::host("host")?).await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    for number in 0..10 {
+        let mut session = sample::session(number, &host, &zone, &[])?;
+        match number {
+            0 => {}
+            number if number % 2 == 0 => drop(session.end(later(number))),
+            number => drop(session.fail(later(number))),
+        }
+        add_session(&store, session).await?;
+    }
+    let left = async || {
+        let all = store.sessions(&SessionQuery::default()).await?;
+        let ended = |row: &Row<SessionRecord>| Some(row.value.ended_at?.since(NOW).as_millis());
+        Outcome::Ok(all.iter().filter_map(ended).collect::<Vec<_>>())
+    };
+    ensure_eq!(store.prune(NOW, 9, 100).await?, 0, "all that may be kept");
+    ensure_eq!(store.prune(later(3), 100, 2).await?, 2, "by age, two at most");
+    ensure_eq!(left().await?, [3, 4, 5, 6, 7, 8, 9], "those over for longest went first");
+    ensure_eq!(store.prune(later(3), 100, 2).await?, 1, "by age, the rest");
+    ensure_eq!(store.prune(NOW, 4, 100).await?, 2, "by number");
+    ensure_eq!(left().await?, [6, 7, 8, 9], "those that ended last are kept");
+    ensure_eq!(store.prune(NOW, 0, 100).await?, 4, "all that are over");
+    let all = store.sessions(&SessionQuery::default()).await?;
+    ensure_eq!(all.len(), 1, "the one that lives");
+    let id = &zone.value.definition.zone_id;
+    let counts = found("the zone", store.zone(id).await?)?.1;
+    ensure_eq!(counts.total_sessions, 10, "sessions there ever were");
     Ok(())
 }

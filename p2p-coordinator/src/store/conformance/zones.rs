@@ -3,10 +3,12 @@
 use p2p_coordinator_api::{SessionStatus, ZoneStatus};
 
 use super::sample::{self, NOW};
-use super::step::{add_host, add_session, add_zone, ensure_eq, found};
+use super::step::{
+    add_host, add_session, add_zone, ensure_eq, found, save_seat, save_session, sessions,
+};
 use super::{Fixture, Outcome};
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{Row, ZoneRecord};
+use crate::domain::{Change, Changes, Row, ZoneRecord};
 use crate::store::{Store, ZoneQuery};
 
 fn ids(zones: &[(Row<ZoneRecord>, ZoneCounts)]) -> Vec<&str> {
@@ -105,7 +107,42 @@ pub(super) async fn a_zone_counts_its_sessions(fixture: &impl Fixture) -> Outcom
     let counts: Vec<_> = listed.into_iter().map(|(_, counts)| counts).collect();
     ensure_eq!(counts, [one, expected], "counters in the list");
     let empty = add_zone(&store, sample::zone("empty")?).await?;
-    let view = store.placement(&empty.value.definition.zone_id, None, false, NOW).await?;
+    let view = store.placement(&super::placement::query(&empty)).await?;
     ensure_eq!(found("the view", view)?.open, [], "sessions of a zone without any");
     Ok(())
+}
+
+pub(super) async fn counters_follow_a_sessions_life_and_outlive_it(
+    fixture: &impl Fixture,
+) -> Outcome {
+    let store = fixture.fresh().await?;
+    let host = add_host(&store, sample::host("host")?).await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let id = zone.value.definition.zone_id.clone();
+    let counts = async |total_sessions, active_sessions, total_players_served, when: &str| {
+        let (row, counts) = found("the zone", store.zone(&id).await?)?;
+        let expected = ZoneCounts { total_sessions, active_sessions, total_players_served };
+        ensure_eq!(counts, expected, "counters {when}");
+        ensure_eq!(row, zone, "the zone itself {when}");
+        Outcome::Ok(())
+    };
+    counts(0, 0, 0, "at first").await?;
+    let mut row = add_session(&store, sample::session(1, &host, &zone, &["a"])?).await?;
+    add_session(&store, sample::session(2, &host, &zone, &["b"])?).await?;
+    counts(2, 0, 2, "of two that wait").await?;
+    row.value.activate(NOW)?;
+    let mut row = save_session(&store, row).await?;
+    counts(2, 1, 2, "when one has begun").await?;
+    row.value.add(sample::player("c")?, NOW)?;
+    let mut row = save_seat(&store, row, &sample::player("c")?).await?;
+    counts(2, 1, 3, "when one more came").await?;
+    let mut changes = Changes::default();
+    let freed = row.value.end(NOW);
+    changes.free(&row.value.name, freed);
+    changes.sessions.push(Change::Update(row.clone()));
+    store.commit(changes).await?;
+    counts(2, 0, 3, "when it is over").await?;
+    let (id, version) = (row.id, row.version + 1);
+    store.commit(sessions([Change::Delete { id, version }])).await?;
+    counts(2, 0, 3, "when it is forgotten").await
 }

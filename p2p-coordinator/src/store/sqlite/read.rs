@@ -1,6 +1,6 @@
 //! What reads the tables.
 
-use p2p_coordinator_api::{HostId, PlayerId, SessionName, Timestamp, ZoneId};
+use p2p_coordinator_api::{HostId, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row as SqlRow, params, params_from_iter};
 use serde::de::DeserializeOwned;
@@ -9,26 +9,20 @@ use super::failed;
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::Seat;
 use crate::domain::zone::ZoneCounts;
-use crate::domain::{HostRecord, HostView, Load, Row, SessionRecord, ZoneRecord};
+use crate::domain::{HostRecord, HostView, Load, Row, RowId, SessionRecord, ZoneRecord};
+use crate::store::tally::Weight;
 use crate::store::{
-    CANDIDATES, HostQuery, OPEN_SESSIONS, SessionKey, SessionQuery, StoreError, ZoneQuery, limit,
+    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey, SessionQuery,
+    StoreError, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// A host's own columns, and what was placed on it.
-const HOST: &str = "SELECT h.id, h.version, h.record,
-    (SELECT COALESCE(SUM(players), 0) FROM sessions
-     WHERE host = h.id AND status IN ('pending', 'active', 'paused')),
-    (SELECT COUNT(DISTINCT zone_id) FROM sessions
-     WHERE host = h.id AND status IN ('pending', 'active', 'paused'))
-    FROM hosts h";
+const HOST: &str =
+    "SELECT h.id, h.version, h.record, h.placed_players, h.placed_zones FROM hosts h";
 
 const ZONE: &str = "SELECT z.id, z.version, z.record,
-    (SELECT COUNT(*) FROM sessions WHERE zone = z.id),
-    (SELECT COUNT(*) FROM sessions WHERE zone = z.id AND status = 'active'),
-    (SELECT COALESCE(SUM(served), 0) FROM sessions WHERE zone = z.id)
-    FROM zones z";
+    z.total_sessions, z.active_sessions, z.total_players_served FROM zones z";
 
 const SESSION: &str = "SELECT s.id, s.version, s.record FROM sessions s";
 
@@ -36,8 +30,30 @@ pub(super) fn host(sql: &Connection, host: &HostId) -> Result<Option<HostView>> 
     one(sql, &format!("{HOST} WHERE h.host_id = ?"), [host.as_str()], host_view)
 }
 
+pub(super) fn host_row(sql: &Connection, host: &HostId) -> Result<Option<Row<HostRecord>>> {
+    let statement = "SELECT id, version, record FROM hosts WHERE host_id = ?";
+    one(sql, statement, [host.as_str()], record)
+}
+
 pub(super) fn candidate(sql: &Connection, id: &HostId) -> Result<Option<Candidate>> {
     host(sql, id)?.map(|host| with_zones(sql, host)).transpose()
+}
+
+/// What a session counts for now.
+pub(super) fn weight(sql: &Connection, session: RowId) -> Result<Option<Weight>> {
+    let statement = "SELECT host, zone, status, players, served FROM sessions WHERE id = ?";
+    one(sql, statement, [session], |row| {
+        let name: String = row.get(2)?;
+        let named = |status: &SessionStatus| status.as_str() == name;
+        Ok(Ok(Weight {
+            host: row.get(0)?,
+            zone: row.get(1)?,
+            // Nobody else writes here.
+            status: SessionStatus::ALL.into_iter().find(named).unwrap_or(SessionStatus::Failed),
+            players: row.get(3)?,
+            served: row.get(4)?,
+        }))
+    })
 }
 
 fn with_zones(sql: &Connection, host: HostView) -> Result<Candidate> {
@@ -58,28 +74,23 @@ pub(super) fn hosts(sql: &Connection, query: &HostQuery) -> Result<Vec<HostView>
         filter.and("h.status = ?", Value::Text(status.as_str().into()));
     }
     if let Some(score) = query.min_score {
-        filter.and("h.quality_score >= ?", Value::Real(score));
+        filter.and("h.rank >= ?", Value::Real(score - ROUNDING));
     }
     if let Some(now) = query.available_at {
         filter.and("h.status = 'online' AND h.lease_until > ?", millis(now));
+        filter.condition(&format!("{PLAYERS} < h.max_players AND {ZONES} < h.max_zones"));
     }
     if let Some(now) = query.lost_at {
         filter.and("h.status <> 'offline' AND h.lease_until <= ?", millis(now));
     }
-    let statement = format!("{HOST}{} ORDER BY h.quality_score DESC, h.host_id", filter.text);
-    let Some(now) = query.available_at else {
-        let statement = format!("{statement} {}", filter.page(query.offset, query.limit));
-        return all(sql, &statement, params_from_iter(filter.values), host_view)?
-            .into_iter()
-            .collect();
-    };
-    // Room is known only once what is placed is counted: pages are cut afterwards.
-    let views: Vec<HostView> = all(sql, &statement, params_from_iter(filter.values), host_view)?
-        .into_iter()
-        .collect::<Result<_>>()?;
-    let available = views.into_iter().filter(|view| view.is_available(now));
-    Ok(available.skip(query.offset as usize).take(limit(query.limit) as usize).collect())
+    let page = filter.page(query.offset, query.limit);
+    let statement = format!("{HOST}{} ORDER BY h.rank DESC, h.host_id {page}", filter.text);
+    all(sql, &statement, params_from_iter(filter.values), host_view)?.into_iter().collect()
 }
+
+/// What a host carries.
+const PLAYERS: &str = "MAX(h.reported_players, h.placed_players)";
+const ZONES: &str = "MAX(h.reported_zones, h.placed_zones)";
 
 pub(super) fn zone(
     sql: &Connection,
@@ -128,6 +139,9 @@ pub(super) fn sessions(sql: &Connection, query: &SessionQuery) -> Result<Vec<Row
             query.status.iter().map(|status| format!("'{}'", status.as_str())).collect();
         filter.condition(&format!("s.status IN ({})", states.join(", ")));
     }
+    if let Some(since) = query.idle_since {
+        filter.and("s.updated_at <= ?", millis(since));
+    }
     let page = filter.page(query.offset, query.limit);
     let statement = format!("{SESSION}{} ORDER BY s.id {page}", filter.text);
     let rows = all(sql, &statement, params_from_iter(filter.values), record)?;
@@ -143,61 +157,80 @@ pub(super) fn session_of(
     row.map(|row| seated(sql, row)).transpose()
 }
 
-pub(super) fn placement(
-    sql: &Connection,
-    id: &ZoneId,
-    player: Option<&PlayerId>,
-    peer: bool,
-    now: Timestamp,
-) -> Result<Option<PlacementView>> {
-    // Without its counters: they cost more with each session that ever was.
+pub(super) fn placement(sql: &Connection, query: &PlacementQuery) -> Result<Option<PlacementView>> {
     let statement = "SELECT id, version, record FROM zones WHERE zone_id = ?";
-    let zone: Option<Row<ZoneRecord>> = one(sql, statement, [id.as_str()], record)?;
+    let zone: Option<Row<ZoneRecord>> = one(sql, statement, [query.zone.as_str()], record)?;
     let Some(zone) = zone else { return Ok(None) };
-    let present = match player {
+    let present = match &query.player {
         Some(player) => match session_of(sql, player)? {
             Some(session) => on_host(sql, session)?,
             None => None,
         },
         None => None,
     };
+    let open = if query.enter { open_sessions(sql, zone.id, query)? } else { Vec::new() };
+    let mut view = PlacementView { zone, present, open, hosts: Vec::new() };
+    if !query.enter || !placement::suffices(&view, query.wish(), query.now) {
+        view.hosts = candidates(sql, &view.zone, query)?;
+    }
+    Ok(Some(view))
+}
+
+fn open_sessions(
+    sql: &Connection,
+    zone: RowId,
+    query: &PlacementQuery,
+) -> Result<Vec<SessionOnHost>> {
     let statement = format!(
         "{SESSION} JOIN hosts h ON h.id = s.host
          WHERE s.zone = ? AND s.status IN ('pending', 'active') AND s.players < s.max_players
          AND h.status = 'online' AND h.lease_until > ? AND h.is_peer >= ?
-         AND h.reported_players < h.max_players
-         AND (SELECT SUM(players) FROM sessions
-              WHERE host = h.id AND status IN ('pending', 'active', 'paused')) < h.max_players
+         AND {PLAYERS} < h.max_players
+         AND h.host_id NOT IN (SELECT value FROM json_each(?))
          ORDER BY s.players DESC, s.id LIMIT {OPEN_SESSIONS}"
     );
-    let rows = all(sql, &statement, params![zone.id, millis(now), peer], record)?;
+    let params = params![zone, millis(query.now), query.peer, avoided(query)?];
+    let rows = all(sql, &statement, params, record)?;
     let mut open = Vec::with_capacity(rows.len());
     for row in rows {
         open.extend(on_host(sql, seated(sql, row?)?)?);
     }
-    let hosts = candidates(sql, &zone, peer, now)?;
-    Ok(Some(PlacementView { zone, present, open, hosts }))
+    Ok(open)
+}
+
+fn avoided(query: &PlacementQuery) -> Result<String> {
+    serde_json::to_string(&query.avoid).map_err(|error| failed("to write ids", error))
 }
 
 /// Looks at the best hosts until there are enough that could open a session.
 fn candidates(
     sql: &Connection,
     zone: &Row<ZoneRecord>,
-    peer: bool,
-    now: Timestamp,
+    query: &PlacementQuery,
 ) -> Result<Vec<Candidate>> {
     let statement = format!(
         "{HOST} WHERE h.status = 'online' AND h.lease_until > ? AND h.is_peer >= ?
-         ORDER BY h.quality_score DESC, h.host_id"
+         AND h.host_id NOT IN (SELECT value FROM json_each(?))
+         AND {PLAYERS} + ? <= h.max_players AND h.network_speed >= ? AND h.latency <= ?
+         ORDER BY h.rank DESC, h.host_id"
     );
     let wrong = |error| failed("to read hosts", error);
-    let mut query = sql.prepare_cached(&statement).map_err(wrong)?;
-    let mut rows = query.query(params![millis(now), peer]).map_err(wrong)?;
+    let mut prepared = sql.prepare_cached(&statement).map_err(wrong)?;
+    let demands = &zone.value.definition;
+    let params = params![
+        millis(query.now),
+        query.peer,
+        avoided(query)?,
+        query.players,
+        demands.min_bandwidth_mbps,
+        demands.max_latency_ms,
+    ];
+    let mut rows = prepared.query(params).map_err(wrong)?;
     let mut candidates = Vec::new();
     while let Some(row) = rows.next().map_err(wrong)? {
         let candidate = with_zones(sql, host_view(row).map_err(wrong)??)?;
         let (host, served) = (&candidate.host, &candidate.served);
-        if placement::can_open(host, served, &zone.value, 1, now).is_ok() {
+        if placement::can_open(host, served, &zone.value, query.players, query.now).is_ok() {
             candidates.push(candidate);
         }
         if candidates.len() == CANDIDATES as usize {

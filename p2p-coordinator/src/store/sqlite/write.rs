@@ -1,13 +1,14 @@
 //! What changes the tables.
 
-use p2p_coordinator_api::SessionName;
+use p2p_coordinator_api::{SessionName, Timestamp};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, params};
 use serde::Serialize;
 
 use super::{failed, grants, read};
 use crate::domain::{
-    Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, ZoneRecord,
+    Beat, Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, Terms, ZoneRecord,
 };
+use crate::store::tally::{Tally, Weight};
 use crate::store::{Committed, StoreError};
 
 /// Writes all of it. Whoever calls undoes it if it fails.
@@ -19,10 +20,17 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
     for change in changes.zones {
         committed.zones.extend(zone(sql, change)?);
     }
-    let mut sessions = Vec::new();
+    let (mut sessions, mut tally) = (Vec::new(), Tally::default());
     for change in changes.sessions {
-        sessions.extend(session(sql, change)?);
+        let before = match &change {
+            Change::Insert(_) => None,
+            Change::Update(Row { id, .. }) | Change::Delete { id, .. } => read::weight(sql, *id)?,
+        };
+        let written = session(sql, change)?;
+        tally.note(before, written.as_ref().map(|row| Weight::of(&row.value)));
+        sessions.extend(written);
     }
+    count(sql, &tally)?;
     for change in &changes.seats {
         seat(sql, change)?;
     }
@@ -36,6 +44,37 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
     Ok(committed)
 }
 
+/// Writes signs of life into their hosts as they are.
+pub(super) fn hear(sql: &Connection, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {
+    for beat in beats {
+        let Some(mut row) = read::host_row(sql, &beat.host)? else { continue };
+        if row.value.hear(beat, terms) {
+            host(sql, Change::Update(row))?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets sessions that are over. How many.
+pub(super) fn prune(
+    sql: &Connection,
+    ended_by: Timestamp,
+    keep: u32,
+    at_most: u32,
+) -> Result<usize, StoreError> {
+    run(
+        sql,
+        "DELETE FROM sessions WHERE id IN (
+             SELECT id FROM sessions
+             WHERE status IN ('ended', 'failed') AND ended_at <= MAX(?1, COALESCE(
+                 (SELECT ended_at FROM sessions
+                  WHERE status IN ('ended', 'failed') AND ended_at IS NOT NULL
+                  ORDER BY ended_at DESC, id DESC LIMIT 1 OFFSET ?2), ?1))
+             ORDER BY ended_at, id LIMIT ?3)",
+        params![millis(ended_by), keep, at_most],
+    )
+}
+
 fn host(
     sql: &Connection,
     change: Change<HostRecord>,
@@ -45,9 +84,9 @@ fn host(
             let done = run(
                 sql,
                 "INSERT INTO hosts
-                 (version, host_id, status, quality_score, lease_until, is_peer, max_players,
-                  reported_players, record)
-                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 (version, host_id, status, quality_score, rank, lease_until, is_peer, max_players,
+                  max_zones, reported_players, reported_zones, network_speed, latency, record)
+                 VALUES (1, ?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 params![
                     value.host_id.as_str(),
                     value.status.as_str(),
@@ -55,7 +94,11 @@ fn host(
                     millis(value.lease_until),
                     value.peer.is_some(),
                     value.max_players,
+                    value.max_zones,
                     value.reported.players,
+                    value.reported.zones,
+                    value.network_speed_mbps,
+                    value.latency_ms,
                     json(&value)?,
                 ],
             );
@@ -65,16 +108,23 @@ fn host(
             let value = &row.value;
             let done = run(
                 sql,
-                "UPDATE hosts SET version = version + 1, status = ?, quality_score = ?,
-                 lease_until = ?, is_peer = ?, max_players = ?, reported_players = ?, record = ?
-                 WHERE id = ? AND version = ?",
+                "UPDATE hosts SET version = version + 1, status = ?1, quality_score = ?2,
+                 lease_until = ?3, is_peer = ?4, max_players = ?5, max_zones = ?6,
+                 reported_players = ?7, reported_zones = ?8, network_speed = ?9, latency = ?10,
+                 record = ?11, rank = ?2
+                     - COALESCE(25.0 * MAX(placed_players - ?7, 0) / NULLIF(?5, 0), 0)
+                 WHERE id = ?12 AND version = ?13",
                 params![
                     value.status.as_str(),
                     value.quality_score,
                     millis(value.lease_until),
                     value.peer.is_some(),
                     value.max_players,
+                    value.max_zones,
                     value.reported.players,
+                    value.reported.zones,
+                    value.network_speed_mbps,
+                    value.latency_ms,
                     json(value)?,
                     row.id,
                     number(row.version),
@@ -140,8 +190,9 @@ fn session(
             let done = run(
                 sql,
                 "INSERT INTO sessions
-                 (version, name, host, zone, zone_id, status, players, max_players, served, record)
-                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 (version, name, host, zone, zone_id, status, players, max_players, served,
+                  updated_at, ended_at, record)
+                 VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 params![
                     value.name.as_str(),
                     value.host,
@@ -151,6 +202,8 @@ fn session(
                     players(&value),
                     value.max_players,
                     number(value.served),
+                    millis(value.updated_at),
+                    value.ended_at.map(millis),
                     json(&value)?,
                 ],
             );
@@ -161,11 +214,13 @@ fn session(
             let done = run(
                 sql,
                 "UPDATE sessions SET version = version + 1, status = ?, players = ?, served = ?,
-                 record = ? WHERE id = ? AND version = ?",
+                 updated_at = ?, ended_at = ?, record = ? WHERE id = ? AND version = ?",
                 params![
                     value.status.as_str(),
                     players(value),
                     number(value.served),
+                    millis(value.updated_at),
+                    value.ended_at.map(millis),
                     json(value)?,
                     row.id,
                     number(row.version),
@@ -175,6 +230,33 @@ fn session(
         }
         Change::Delete { id, version } => delete(sql, "sessions", id, version),
     }
+}
+
+/// Writes what is counted over sessions: of hosts anew, of zones what is more.
+fn count(sql: &Connection, tally: &Tally) -> Result<(), StoreError> {
+    for host in &tally.hosts {
+        run(
+            sql,
+            "UPDATE hosts SET placed_players = c.players, placed_zones = c.zones,
+                 rank = quality_score
+                     - COALESCE(25.0 * MAX(c.players - reported_players, 0) / NULLIF(max_players, 0), 0)
+             FROM (SELECT COALESCE(SUM(players), 0) AS players, COUNT(DISTINCT zone_id) AS zones
+                   FROM sessions
+                   WHERE host = ?1 AND status IN ('pending', 'active', 'paused')) AS c
+             WHERE id = ?1",
+            [host],
+        )?;
+    }
+    for (zone, [total, active, served]) in &tally.zones {
+        run(
+            sql,
+            "UPDATE zones SET total_sessions = total_sessions + ?,
+                 active_sessions = active_sessions + ?,
+                 total_players_served = total_players_served + ? WHERE id = ?",
+            [total, active, served, zone],
+        )?;
+    }
+    Ok(())
 }
 
 fn seat(sql: &Connection, change: &SeatChange) -> Result<(), StoreError> {
@@ -264,6 +346,6 @@ pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-pub(super) fn millis(moment: p2p_coordinator_api::Timestamp) -> i64 {
+pub(super) fn millis(moment: Timestamp) -> i64 {
     number(moment.as_millis())
 }

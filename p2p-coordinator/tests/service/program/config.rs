@@ -41,12 +41,13 @@ fn later_ones_win() {
 #[test]
 fn a_wrong_file_is_told_in_a_sentence_with_its_place() {
     let folder = Folder::new();
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 11] = [
         ("lisen = '127.0.0.1:1'", &["lisen", "unknown field", "line 1"]),
         ("[limits]\nconections = 5", &["conections", "line 2"]),
         ("listen = 'nowhere'", &["listen"]),
         ("listen = 8001", &["listen"]),
-        ("[store]\nkind = 'postgres'", &["postgres", "sqlite"]),
+        ("[store]\nkind = 'mysql'", &["mysql", "postgres", "sqlite"]),
+        ("[store]\nkind = 'postgres'", &["store.url", "DATABASE_URL"]),
         ("[limits]\nbody_bytes = -1", &["body_bytes"]),
         ("[limits]\nbody_bytes = 0", &["limits.body_bytes", "at least 1"]),
         ("[terms]\nlease_seconds = 0", &["terms.lease_seconds", "at least 1"]),
@@ -105,5 +106,33 @@ fn help_tells_every_flag_and_wrong_flags_are_refused() {
         let output = run(&folder, wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
         assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_database_is_named_by_its_url_and_its_password_is_hidden() {
+    let folder = Folder::new();
+    let shown = |url: &str| {
+        let mut command = command(&folder);
+        command.arg("--check-config").env("DATABASE_URL", url).env("DATABASE_POOL_SIZE", "7");
+        let output = command.output().expect("it runs");
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    for url in [
+        "postgresql://p2p:hidden@db:5432/p2p",
+        "postgresql+asyncpg://p2p:hidden@db:5432/p2p",
+        "postgres://db/p2p?user=p2p&password=hidden&connect_timeout=1",
+    ] {
+        let said = shown(url);
+        for words in ["kind = \"postgres\"", "pool_size = 7", "***", "configuration is fine"] {
+            assert!(said.contains(words), "{words} in {said}");
+        }
+        assert!(!said.contains("hidden"), "{said}");
+    }
+    let said = shown("sqlite:///some/where.db");
+    assert!(said.contains("path = \"some/where.db\"") && said.contains("kind = \"sqlite\""));
+    for url in ["mysql://p2p:hidden@db/p2p", "postgresql://p2p:hidden@db:port/p2p"] {
+        let said = shown(url);
+        assert!(!said.contains("hidden") && !said.contains("is fine"), "{said}");
     }
 }

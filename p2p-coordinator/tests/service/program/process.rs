@@ -28,6 +28,8 @@ pub(crate) fn prepared(mut command: Command, folder: &Path) -> Command {
     }
     for name in [
         "P2P_COORDINATOR_DATABASE",
+        "DATABASE_URL",
+        "DATABASE_POOL_SIZE",
         "LOG_LEVEL",
         "ENVIRONMENT",
         "P2P_SERVICE_ENV",

@@ -1,0 +1,266 @@
+//! Signaling: connections of peers, and what they say, put through the hub.
+//!
+//! One lock holds the hub and the outboxes, so that what the hub decides reaches the outboxes in the
+//! order of deciding. Under it nothing waits: a text is written once, and put where it waits for its
+//! connection. Only joins look into the store, before they take the lock.
+
+mod admission;
+mod incoming;
+mod line;
+mod outbox;
+mod rest;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use p2p_coordinator_api::Timestamp;
+use p2p_coordinator_api::websocket::SERVICE_RESTART;
+use serde::Serialize;
+use thiserror::Error;
+
+pub use admission::{Caller, Identity};
+pub use line::Line;
+pub use outbox::{Outbox, Taken};
+pub use rest::{Letter, PostError};
+
+use super::{Coordinator, Result};
+use crate::domain::signaling::{
+    Arrival, ConnectionId, Denied, Effect, Hub, Limits, Reach, Resume, ResumeToken,
+};
+use crate::store::Store;
+
+/// How signaling is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignalingSettings {
+    /// Bounds.
+    pub limits: Limits,
+    /// Whom messages reach, and which rooms there are: those of the sessions in the store, with their
+    /// members; or any, as in the service before this one. Default: the sessions'.
+    pub reach: Reach,
+    /// Whether peers have to show who they are. Default: they have to.
+    pub identity: Identity,
+}
+
+/// The answer at `/signaling/stats`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SignalingStats {
+    /// Peers that are connected.
+    pub active_connections: usize,
+    /// Sessions in which somebody is.
+    pub active_sessions: usize,
+}
+
+/// Somebody who connects.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Knock<'a> {
+    /// As whom.
+    pub peer: &'a str,
+    /// The access token.
+    pub token: Option<&'a str>,
+    /// For who wants to be able to come back: what the peer was given when it came first, or any
+    /// other text.
+    pub resume: Option<&'a str>,
+    /// The number of the last message it has.
+    pub received: Option<u64>,
+}
+
+impl<'a> Knock<'a> {
+    /// Of a peer without a token, who does not come back.
+    pub const fn new(peer: &'a str) -> Self {
+        Self { peer, token: None, resume: None, received: None }
+    }
+}
+
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// It cannot come.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The coordinator is about to end.
+    #[error("The coordinator restarts: connect again")]
+    Draining,
+    /// The token is that of another.
+    #[error("peer_id has to be that of the token's player")]
+    Foreign,
+    /// There is no token, or it does not hold.
+    #[error("Invalid or expired authentication token")]
+    Token,
+}
+
+/// The hub, and the queues of its connections.
+#[derive(Debug)]
+pub(super) struct Switch(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    hub: Hub,
+    outboxes: BTreeMap<ConnectionId, Arc<Outbox>>,
+    effects: Vec<Effect>,
+    draining: bool,
+}
+
+impl Switch {
+    pub(super) fn new(settings: &SignalingSettings) -> Self {
+        Self(Mutex::new(State {
+            hub: Hub::new(settings.limits, settings.reach),
+            outboxes: BTreeMap::new(),
+            effects: Vec::new(),
+            draining: false,
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all connections to come back, and ends them.
+    pub(super) fn drain(&self) {
+        let mut state = self.lock();
+        state.draining = true;
+        for outbox in state.outboxes.values() {
+            outbox.push(RECONNECT.into());
+            outbox.close(SERVICE_RESTART, "The coordinator restarts: connect again");
+        }
+    }
+}
+
+const RECONNECT: &str = r#"{"type":"reconnect","message":"The coordinator restarts: connect again","retry_after_ms":1000}"#;
+
+/// What came of the last effect of a decision: of a message, the one by which it is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Applied {
+    /// It was done.
+    Done,
+    /// There was no room for the text. Whether its peer gets it when it comes back.
+    Overflow { kept: bool },
+}
+
+impl State {
+    /// Lets the hub decide, and does what it decided.
+    fn decide<T>(
+        &mut self,
+        now: Timestamp,
+        decide: impl FnOnce(&mut Hub, &mut Vec<Effect>) -> T,
+    ) -> (T, Applied) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.hub.expire(now, &mut effects);
+        let decided = decide(&mut self.hub, &mut effects);
+        let applied = self.apply(now, &mut effects);
+        self.effects = effects;
+        (decided, applied)
+    }
+
+    fn apply(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Applied {
+        let mut applied = Applied::Done;
+        let decided = effects.len();
+        let mut at = 0;
+        // What has no room may give more to do.
+        while let Some(effect) = effects.get(at) {
+            at += 1;
+            match effect {
+                Effect::Deliver { to, text } => {
+                    let to = *to;
+                    let taken =
+                        self.outboxes.get(&to).is_none_or(|outbox| outbox.push(text.clone()));
+                    if !taken {
+                        let kept = self.hub.overflowed(now, to, effects);
+                        if at == decided {
+                            applied = Applied::Overflow { kept };
+                        }
+                    }
+                }
+                Effect::Close { connection, ending } => {
+                    if let Some(outbox) = self.outboxes.remove(connection) {
+                        outbox.end(*ending);
+                    }
+                }
+            }
+        }
+        effects.clear();
+        if effects.capacity() > SPARE {
+            *effects = Vec::new();
+        }
+        applied
+    }
+}
+
+/// How many effects there is room for between decisions.
+const SPARE: usize = 1024;
+
+impl<S: Store> Coordinator<S> {
+    /// Lets a peer in, who then says things on the [`Line`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    pub fn connect(&self, knock: &Knock<'_>) -> std::result::Result<Line<S>, ConnectError> {
+        let caller = self.caller(knock.peer, knock.token)?;
+        let resume = knock.resume.map(|shown| Resume {
+            shown: shown.parse().ok(),
+            received: knock.received,
+            fresh: ResumeToken::from_bytes(self.inner.random.bytes()),
+        });
+        let arrival = Arrival { peer: knock.peer, proven: caller.is_proven(), resume };
+        let outbox = Arc::new(Outbox::new(&self.settings().signaling.limits));
+        let now = self.now();
+        let mut state = self.inner.signaling.lock();
+        if state.draining {
+            return Err(ConnectError::Draining);
+        }
+        // The outbox has to be there when the first effects are done.
+        let mut effects = std::mem::take(&mut state.effects);
+        state.hub.expire(now, &mut effects);
+        let connected = state.hub.connect(now, &arrival, &mut effects);
+        if let Ok(connection) = connected {
+            state.outboxes.insert(connection, outbox.clone());
+        }
+        state.apply(now, &mut effects);
+        state.effects = effects;
+        drop(state);
+        Ok(Line::new(self.clone(), caller, connected?, outbox))
+    }
+
+    /// How many are connected.
+    pub fn signaling_stats(&self) -> SignalingStats {
+        let (active_connections, active_sessions) = self.inner.signaling.lock().hub.counts();
+        SignalingStats { active_connections, active_sessions }
+    }
+
+    /// Forgets peers who stayed away too long. To be called now and then; about every second.
+    pub fn expire_peers(&self) {
+        let now = self.now();
+        self.inner.signaling.lock().decide(now, |_, _| ());
+    }
+
+    /// Sends out of the sessions' rooms who has no place in them any more. To be called now and then.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`](super::ServiceError::Store).
+    pub async fn review_rooms(&self) -> Result<()> {
+        if self.settings().signaling.reach == Reach::Anyone {
+            return Ok(());
+        }
+        let mut last = String::new();
+        loop {
+            let rooms = self.inner.signaling.lock().hub.rooms_after(&last, PAGE);
+            let Some(name) = rooms.last() else { return Ok(()) };
+            last.clone_from(name);
+            for room in rooms {
+                let members = self.members(&room).await?;
+                let is_member = |peer: &str| members.as_ref().is_some_and(|all| all.has(peer));
+                let now = self.now();
+                self.inner.signaling.lock().decide(now, |hub, effects| {
+                    hub.keep(&room, is_member, effects);
+                });
+            }
+        }
+    }
+}
+
+/// How many rooms are looked at in one go.
+const PAGE: usize = 256;

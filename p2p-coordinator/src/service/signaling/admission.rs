@@ -1,0 +1,145 @@
+//! Who somebody is, and in which rooms.
+
+use std::collections::BTreeSet;
+
+use p2p_coordinator_api::{HostId, PlayerId, SessionName};
+
+use super::{ConnectError, Coordinator};
+use crate::domain::SessionRecord;
+use crate::domain::signaling::Reach;
+use crate::security::{Claims, Role};
+use crate::service::ServiceError;
+use crate::store::{SessionKey, Store};
+
+/// Whether peers have to show who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// Everybody is who they say. For development.
+    Claimed,
+    /// By an access token. Its bearer is the peer of the same name; a host also that of its host id;
+    /// services and administrators any.
+    #[default]
+    Proven,
+}
+
+/// Who somebody is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Who they say.
+    Claimed,
+    /// Who the token says.
+    Proven(Box<Claims>),
+}
+
+impl Caller {
+    pub(super) const fn is_proven(&self) -> bool {
+        matches!(self, Self::Proven(_))
+    }
+
+    /// Whether it may act as a host.
+    fn is_host(&self, host: &HostId) -> bool {
+        match self {
+            Self::Claimed => true,
+            Self::Proven(claims) => claims.host.as_ref() == Some(host) || is_trusted(claims.role),
+        }
+    }
+}
+
+const fn is_trusted(role: Role) -> bool {
+    matches!(role, Role::Service | Role::Admin)
+}
+
+/// Why a peer is not let into a room.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// It has no place there, or there is no such session that is not over.
+    Stranger,
+    /// The store cannot say.
+    Unknown(ServiceError),
+}
+
+/// Who has a place in a session.
+#[derive(Debug)]
+pub(super) struct Members {
+    players: BTreeSet<PlayerId>,
+    /// Whose the host is.
+    owner: Option<PlayerId>,
+    host: HostId,
+}
+
+impl Members {
+    pub(super) fn has(&self, peer: &str) -> bool {
+        let is_owner = self.owner.as_ref().is_some_and(|owner| owner.as_str() == peer);
+        let is_player = self.players.iter().any(|player| player.as_str() == peer);
+        is_owner || is_player || self.host.as_str() == peer
+    }
+}
+
+impl<S: Store> Coordinator<S> {
+    /// Who says that they are this peer.
+    pub(super) fn caller(&self, peer: &str, token: Option<&str>) -> Result<Caller, ConnectError> {
+        if self.settings().signaling.identity == Identity::Claimed {
+            return Ok(Caller::Claimed);
+        }
+        let claims = self.verify_access(token.unwrap_or_default());
+        let claims = claims.map_err(|_| ConnectError::Token)?;
+        let is_theirs = claims.player.as_str() == peer
+            || claims.host.as_ref().is_some_and(|host| host.as_str() == peer)
+            || is_trusted(claims.role);
+        match is_theirs {
+            true => Ok(Caller::Proven(Box::new(claims))),
+            false => Err(ConnectError::Foreign),
+        }
+    }
+
+    /// The room that a peer means: that of a session in which it has a place, or whose host it is.
+    pub(super) async fn room(
+        &self,
+        caller: &Caller,
+        peer: &str,
+        session: &str,
+    ) -> Result<String, Refused> {
+        if self.settings().signaling.reach == Reach::Anyone {
+            return Ok(session.to_owned());
+        }
+        let key = match (SessionName::is_one(session), session.parse(), session.parse()) {
+            (true, Ok(name), _) => SessionKey::Name(name),
+            (_, _, Ok(number)) => SessionKey::Number(number),
+            _ => return Err(Refused::Stranger),
+        };
+        let session = self.live(&key).await.map_err(Refused::Unknown)?.ok_or(Refused::Stranger)?;
+        let is_seated = session.seats.iter().any(|seat| seat.player.as_str() == peer);
+        let is_host = session.host_id.as_str() == peer && caller.is_host(&session.host_id);
+        // To read a host is to count what it carries: only for those who are none of its players.
+        if !is_seated && !is_host {
+            let owner = self.owner(&session).await.map_err(Refused::Unknown)?;
+            if owner.is_none_or(|owner| owner.as_str() != peer) {
+                return Err(Refused::Stranger);
+            }
+        }
+        Ok(session.name.into())
+    }
+
+    /// Who has a place in the session of a room; nobody if it is over.
+    pub(super) async fn members(&self, room: &str) -> Result<Option<Members>, ServiceError> {
+        let Ok(name) = room.parse() else { return Ok(None) };
+        let Some(session) = self.live(&SessionKey::Name(name)).await? else { return Ok(None) };
+        Ok(Some(Members {
+            owner: self.owner(&session).await?,
+            players: session.seats.into_iter().map(|seat| seat.player).collect(),
+            host: session.host_id,
+        }))
+    }
+
+    /// A session that is not over.
+    async fn live(&self, key: &SessionKey) -> Result<Option<SessionRecord>, ServiceError> {
+        let row = self.store().session(key).await?;
+        Ok(row.map(|row| row.value).filter(|session| session.status.is_live()))
+    }
+
+    /// Whose a session's host is.
+    async fn owner(&self, session: &SessionRecord) -> Result<Option<PlayerId>, ServiceError> {
+        let host = self.store().host(&session.host_id).await?;
+        Ok(host.map(|host| host.row.value.player_id))
+    }
+}

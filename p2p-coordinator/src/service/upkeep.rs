@@ -1,0 +1,133 @@
+//! What is done from time to time: lost hosts are found, sessions without life fail, old ones and
+//! logins that have ended are forgotten, and what other coordinators took back is learned.
+//!
+//! Of several coordinators on one store, one does what all would do alike at a time, as far as the store can tell
+//! ([`Store::lead`]); where it cannot, each does, and a commit that another made first changes
+//! nothing.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Coordinator, Result};
+use crate::domain::{Change, Changes};
+use crate::store::{SessionQuery, Store};
+
+/// The most sessions that one round looks at, or forgets.
+const ROUND: u32 = 1000;
+
+/// How often logins are counted, which looks at all of them.
+const LOGINS_EVERY: Duration = Duration::from_secs(60);
+
+/// The shortest pause between two looks for lost hosts.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+impl<S: Store> Coordinator<S> {
+    /// Does all of it, for as long as it is polled: looks for lost hosts, and for logins that were
+    /// taken back, three times in a lease; at sessions every
+    /// [`Settings::session_check`](super::Settings::session_check); and at all logins every minute.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends it between two commits.
+    pub async fn upkeep(&self) {
+        let settings = self.settings();
+        let mut clock = interval((settings.terms.lease / 3).max(SHORTEST));
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checked: Option<Instant> = None;
+        let mut counted: Option<Instant> = None;
+        loop {
+            clock.tick().await;
+            // Each for itself: whoever leads, all have to know it.
+            if let Err(error) = self.learn_revoked().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for logins that were taken back; trying again"
+                );
+            }
+            let done = async {
+                if !self.store().lead().await? {
+                    return Ok(());
+                }
+                self.sweep().await?;
+                if checked.is_none_or(|at| at.elapsed() >= settings.session_check) {
+                    checked = Some(Instant::now());
+                    self.check_sessions().await?;
+                }
+                if counted.is_none_or(|at| at.elapsed() >= LOGINS_EVERY) {
+                    counted = Some(Instant::now());
+                    self.sweep_logins().await?;
+                }
+                Result::Ok(())
+            };
+            if let Err(error) = done.await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look after hosts, sessions and logins; trying again"
+                );
+            }
+        }
+    }
+
+    async fn check_sessions(&self) -> Result<()> {
+        let settings = self.settings();
+        // Nobody could reach it before.
+        if self.now().since(self.inner.started) >= settings.session_timeout {
+            self.clean_up(settings.session_timeout).await?;
+        }
+        let before = self.now().before(settings.session_history);
+        let forgotten = self.store().prune(before, settings.session_history_max, ROUND).await?;
+        if forgotten > 0 {
+            tracing::info!(sessions = forgotten, "forgot sessions that were over for long");
+        }
+        Ok(())
+    }
+
+    /// Lets sessions fail in which nothing happened for so long: nobody came, went or changed it, and
+    /// if somebody is in it, its host was not heard either. How many, of at most a thousand.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`](super::ServiceError).
+    pub async fn clean_up(&self, timeout: Duration) -> Result<usize> {
+        self.settle().await?;
+        let now = self.now();
+        let (mut failed, mut seen) = (0, 0);
+        while seen < ROUND {
+            let query = SessionQuery {
+                status: SessionQuery::LIVE,
+                idle_since: Some(now.before(timeout)),
+                // Those that failed are not listed any more.
+                offset: seen - failed,
+                limit: Some(PAGE),
+                ..SessionQuery::default()
+            };
+            let page = self.store().sessions(&query).await?;
+            if page.is_empty() {
+                break;
+            }
+            for mut session in page {
+                seen += 1;
+                let host = self.store().host(&session.value.host_id).await?;
+                let host = host.as_ref().map(|view| &view.row.value);
+                if !session.value.is_stale(host, timeout, now) {
+                    continue;
+                }
+                let mut changes = Changes::default();
+                let freed = session.value.fail(now);
+                changes.free(&session.value.name, freed);
+                let name = session.value.name.clone();
+                changes.sessions.push(Change::Update(session));
+                // Whoever changed it meanwhile has shown that it lives.
+                if self.commit(changes).await?.is_some() {
+                    tracing::warn!(session = %name, "session failed: nothing happened in it");
+                    failed += 1;
+                }
+            }
+        }
+        Ok(failed as usize)
+    }
+}
+
+/// The sessions that are read at once.
+const PAGE: u32 = 100;

@@ -1,0 +1,260 @@
+//! The task that writes: what waits together is committed together.
+//!
+//! So the database's flush of its disk, and the journeys to it, are paid once for all who wait.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use p2p_coordinator_api::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_postgres::Row;
+
+use super::group::Commit;
+use super::hear;
+use super::link::{Link, Params, Session, failed, is_lost, unavailable};
+use super::read::moment;
+use super::write::{self, Results, Trouble};
+use crate::domain::{Beat, Terms};
+use crate::store::{Committed, StoreError};
+
+/// The most requests that wait for the task; further callers wait in line.
+const QUEUE: usize = 1024;
+
+/// The most requests in one group: bounds how long the first waits for the last.
+const GROUP: usize = 256;
+
+/// How often a group is tried that others' writes come in the way of, each commit by itself at last.
+const ATTEMPTS: u32 = 4;
+
+/// How long one group may take; after that its connection is given up.
+const BOUND: Duration = Duration::from_secs(15);
+
+enum Request {
+    Commit(Commit, oneshot::Sender<Result<Committed, StoreError>>),
+    Hear(Vec<Beat>, Terms, oneshot::Sender<Result<(), StoreError>>),
+    Prune(Prune, oneshot::Sender<Result<usize, StoreError>>),
+    Lead(oneshot::Sender<Result<bool, StoreError>>),
+    Check(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// Which sessions are to be forgotten.
+pub(super) struct Prune {
+    pub(super) ended_by: Timestamp,
+    pub(super) keep: u32,
+    pub(super) at_most: u32,
+}
+
+pub(super) struct Writer {
+    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    ended: watch::Receiver<()>,
+}
+
+impl Writer {
+    pub(super) fn start(link: Link) -> Self {
+        let (requests, mut queue) = mpsc::channel(QUEUE);
+        let (ending, ended) = watch::channel(());
+        // It ends when the last who may ask is gone, or at the close.
+        tokio::spawn(async move {
+            let mut waiting = Vec::new();
+            while queue.recv_many(&mut waiting, GROUP).await > 0 {
+                serve(&link, std::mem::take(&mut waiting)).await;
+            }
+            link.close().await;
+            drop(ending);
+        });
+        Self { requests: Mutex::new(Some(requests)), ended }
+    }
+
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Commit(commit, reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    pub(super) async fn hear(&self, beats: Vec<Beat>, terms: Terms) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Hear(beats, terms, reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    pub(super) async fn prune(&self, prune: Prune) -> Result<usize, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Prune(prune, reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    pub(super) async fn lead(&self) -> Result<bool, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Lead(reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Check(reply)).await?;
+        answer.await.map_err(|_| unavailable("it has been closed"))?
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), StoreError> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = || unavailable("it has been closed");
+        requests.ok_or_else(closed)?.send(request).await.map_err(|_| closed())
+    }
+
+    /// Takes no more requests, and waits for those that were taken.
+    pub(super) async fn close(&self) {
+        drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // It never changes; its sender is dropped at the end.
+        let _ = self.ended.clone().changed().await;
+    }
+}
+
+async fn serve(link: &Link, requests: Vec<Request>) {
+    let (mut commits, mut replies) = (Vec::new(), Vec::new());
+    let (mut heard, mut checks) = (Vec::new(), Vec::new());
+    for request in requests {
+        match request {
+            Request::Commit(commit, reply) => {
+                commits.push(commit);
+                replies.push(reply);
+            }
+            Request::Hear(beats, terms, reply) => heard.push((beats, terms, reply)),
+            // Rare, and not about what the others write.
+            Request::Prune(sessions, reply) => {
+                let _ = reply.send(prune(link, &sessions).await);
+            }
+            Request::Lead(reply) => {
+                let _ = reply.send(lead(link).await);
+            }
+            Request::Check(reply) => checks.push(reply),
+        }
+    }
+    if !commits.is_empty() {
+        let results = write(link, commits).await;
+        for (reply, result) in replies.into_iter().zip(results) {
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+        }
+    }
+    for (beats, terms, reply) in heard {
+        let _ = reply.send(hear(link, &beats, &terms).await);
+    }
+    for reply in checks {
+        let _ = reply.send(check(link).await);
+    }
+}
+
+/// A write that changes nothing, so that a server that only reads, or a full disk, is noticed.
+async fn check(link: &Link) -> Result<(), StoreError> {
+    let session = link.session().await?;
+    run(&session, "UPDATE p2p_schema SET version = version", &[]).await.map(|_| ())
+}
+
+/// One statement that is a transaction by itself.
+async fn run(session: &Session, text: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+    match timeout(BOUND, session.query(text, params)).await {
+        Ok(Ok(rows)) => Ok(rows),
+        Ok(Err(error)) => {
+            if is_lost(&error) {
+                session.give_up();
+            }
+            Err(failed("to write", error))
+        }
+        Err(_) => Err(late(session)),
+    }
+}
+
+async fn prune(link: &Link, sessions: &Prune) -> Result<usize, StoreError> {
+    let session = link.session().await?;
+    let (by, keep, most) =
+        (moment(sessions.ended_by), i64::from(sessions.keep), i64::from(sessions.at_most));
+    let text = "DELETE FROM p2p_sessions WHERE id IN (
+            SELECT id FROM p2p_sessions
+            WHERE status IN ('ENDED', 'FAILED') AND ended_at <= GREATEST($1,
+                (SELECT ended_at FROM p2p_sessions
+                 WHERE status IN ('ENDED', 'FAILED') AND ended_at IS NOT NULL
+                 ORDER BY ended_at DESC, id DESC LIMIT 1 OFFSET $2))
+            ORDER BY ended_at, id LIMIT $3)
+        RETURNING id";
+    Ok(run(&session, text, &[&by, &keep, &most]).await?.len())
+}
+
+/// Leads whose connection holds a lock, which the server frees when the connection ends.
+async fn lead(link: &Link) -> Result<bool, StoreError> {
+    let session = link.session().await?;
+    if session.leads() {
+        return Ok(true);
+    }
+    let rows = run(&session, "SELECT pg_try_advisory_lock($1)", &[&LEAD]).await?;
+    let leads = rows.first().is_some_and(|row| row.get(0));
+    session.set_leads(leads);
+    Ok(leads)
+}
+
+/// The lock of who looks after the records: any number that others are unlikely to choose.
+const LEAD: i64 = 0x7032_706c_6561_6472;
+
+/// Signs of life may be written twice, so it is tried again.
+async fn hear(link: &Link, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {
+    for _ in 1..ATTEMPTS {
+        let session = link.session().await?;
+        match timeout(BOUND, hear::hear(&session, beats, terms)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Trouble::Refused(error))) => return Err(error),
+            Ok(Err(_)) => {}
+            Err(_) => return Err(late(&session)),
+        }
+    }
+    Err(unavailable("it went away each time"))
+}
+
+fn late(session: &Session) -> StoreError {
+    session.give_up();
+    unavailable("no answer in time")
+}
+
+async fn write(link: &Link, commits: Vec<Commit>) -> Results {
+    let count = commits.len();
+    for attempt in 1..=ATTEMPTS {
+        let last = attempt == ATTEMPTS;
+        match attempt_group(link, commits.clone()).await {
+            Ok(results) => return results,
+            // One alone lost to others each time.
+            Err(Trouble::Raced) if last && count == 1 => return vec![Err(StoreError::Conflict)],
+            Err(Trouble::Raced) if last => break,
+            Err(Trouble::Raced) => {}
+            Err(Trouble::Early(error)) if last => return all(count, error),
+            Err(Trouble::Early(error @ StoreError::Unavailable { .. })) => {
+                // Somebody waited for the connection already; one that was lost is made again.
+                if link.session().await.is_err() {
+                    return all(count, error);
+                }
+            }
+            Err(Trouble::Early(error) | Trouble::Unknown(error)) => return all(count, error),
+            Err(Trouble::Refused(error)) if count == 1 => return vec![Err(error)],
+            Err(Trouble::Refused(_)) => break,
+        }
+    }
+    // One of them is the reason: it is to fail alone.
+    let mut results = Vec::new();
+    for commit in commits {
+        results.extend(Box::pin(write(link, vec![commit])).await);
+    }
+    results
+}
+
+async fn attempt_group(link: &Link, commits: Vec<Commit>) -> Result<Results, Trouble> {
+    let session = link.session().await.map_err(Trouble::Early)?;
+    match timeout(BOUND, write::group(&session, commits)).await {
+        Ok(result) => result,
+        Err(_) => Err(Trouble::Unknown(late(&session))),
+    }
+}
+
+/// One failure is told to all who waited.
+fn all(count: usize, error: StoreError) -> Results {
+    let what = error.to_string();
+    let others = std::iter::repeat_with(|| unavailable(&what));
+    std::iter::once(error).chain(others).take(count).map(Err).collect()
+}

@@ -1,0 +1,60 @@
+//! The program on PostgreSQL, which goes away and comes back.
+
+use super::process::{Served, command, text};
+use crate::fixture::{host, zone};
+use crate::folder::Folder;
+use crate::server::Server;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_fail_while_the_database_is_away_and_go_on_when_it_is_back() {
+    let server = Server::start();
+    let url = server.fresh_database().await;
+    let folder = Folder::new();
+    let settings = folder.write("c.toml", "[store]\npatience_seconds = 1\n");
+    let settings = settings.to_str().expect("text");
+    let served = Served::start(&folder, &["--config", settings, "--database", &url]).await;
+    assert!(served.said.contains("records    in postgresql://"), "{}", served.said);
+    served.post("/hosts/register", host("h")).await.is(201);
+    served.post("/zones/", zone("z")).await.is(201);
+    assert_eq!(served.get("/ready").await["checks"]["postgres"], "ok");
+    assert_eq!(served.get("/health").await["database"]["postgres"], "connected");
+
+    server.kill();
+    for _ in 0..2 {
+        let away = "The database cannot be reached at this moment: try again";
+        served.post("/zones/", zone("other")).await.says(503, away);
+        served.ask("GET", "/api/v1/hosts/h", None).await.says(503, away);
+        served.ask("GET", "/ready", None).await.is(503);
+        assert_eq!(served.get("/health").await["database"]["postgres"], "unavailable");
+    }
+
+    server.start_again();
+    while served.ask("GET", "/ready", None).await.status != 200 {}
+    served.get("/api/v1/hosts/h").await;
+    served.post("/zones/", zone("other")).await.is(201);
+    served.signal("TERM");
+    let (status, said) = served.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_start_waits_for_the_database_and_says_so() {
+    let server = Server::start();
+    let url = server.fresh_database().await;
+    server.kill();
+    let folder = Folder::new();
+    let settings = folder.write("c.toml", "[store]\nstart_seconds = 1\n");
+    let mut program = command(&folder);
+    program.args(["--listen", "127.0.0.1:0", "--config"]).arg(settings);
+    program.env("DATABASE_URL", &url);
+    let output = program.output().expect("it runs");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in ["waiting for the database", "the database does not answer"] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    let arguments = ["--database", url.as_str()];
+    let starting = Served::start(&folder, &arguments);
+    let (started, ()) = tokio::join!(starting, async { server.start_again() });
+    started.get("/ready").await;
+}
