@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use p2p_benches::Result;
+use tokio::time::Instant;
 
 use crate::Role;
 
@@ -36,6 +37,7 @@ pub(crate) fn on_one_thread(work: impl Future<Output = Result<()>>) -> Result<()
 }
 
 /// Serves until the bench has gone.
+#[allow(clippy::disallowed_methods, reason = "a process of its own, in which nothing is simulated")]
 pub(crate) async fn until_the_bench_is_gone() {
     let gone = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
     let _ = gone.await;

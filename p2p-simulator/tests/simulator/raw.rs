@@ -19,7 +19,7 @@ pub(crate) const PROBE: u8 = 0x30;
 pub(crate) const TAKEN: u8 = 0x02;
 pub(crate) const READ: u8 = 0x03;
 
-/// Number, attempt, standing.
+/// The number of a connection, that of an attempt to come back to it, and where its lanes stand.
 type Claim = (u64, u64, Vec<(u64, u64)>);
 
 /// What a hello says.
@@ -33,9 +33,6 @@ pub(crate) struct Words {
     pub(crate) receive_window: u64,
     pub(crate) claim: Option<Claim>,
 }
-
-/// The number of a connection, that of an attempt to come back to it, and where its lanes stand.
-type Claim = (u64, u64, Vec<(u64, u64)>);
 
 impl Words {
     pub(crate) fn new() -> Self {
