@@ -71,7 +71,7 @@ fn service_routes<S: Store>() -> [Route<S>; 3] {
     ]
 }
 
-fn api_routes<S: Store>() -> [Route<S>; 27] {
+fn api_routes<S: Store>() -> [Route<S>; 28] {
     let host = get(hosts::read).delete(hosts::remove);
     let zones = get(zones::list).post(zones::define);
     let player = delete(sessions::remove_player);
@@ -95,6 +95,7 @@ fn api_routes<S: Store>() -> [Route<S>; 27] {
         ("/zones/{zone_id}/disable-p2p", "POST", post(zones::disable)),
         ("/sessions/", "POST", post(sessions::create)),
         ("/sessions/join", "POST", post(sessions::join)),
+        ("/sessions/cleanup", "POST", post(sessions::clean_up)),
         ("/sessions/host/{host_id}/active", "GET", get(sessions::active_on_host)),
         ("/sessions/zone/{zone_id}/active", "GET", get(sessions::active_in_zone)),
         ("/sessions/{session_id}", "GET", get(sessions::read)),

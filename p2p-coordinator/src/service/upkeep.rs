@@ -88,8 +88,10 @@ impl<S: Store> Coordinator<S> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Store`](super::ServiceError).
+    /// [`ServiceError::Denied`](super::ServiceError::Denied),
+    /// [`ServiceError::Store`](super::ServiceError::Store).
     pub async fn clean_up(&self, timeout: Duration) -> Result<usize> {
+        self.caller.may_rule()?;
         self.settle().await?;
         let now = self.now();
         let (mut failed, mut seen) = (0, 0);

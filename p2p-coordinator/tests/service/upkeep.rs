@@ -10,7 +10,7 @@ use p2p_coordinator_api::{
 };
 use tokio::time::sleep;
 
-use crate::fixture::{EPOCH, host, key};
+use crate::fixture::{EPOCH, Service, host, key};
 
 type Memory = Coordinator<MemoryStore>;
 
@@ -127,4 +127,32 @@ async fn a_coordinator_that_was_away_fails_no_session_at_once() {
     beat(&after).await;
     sleep(4 * MINUTE).await;
     assert_eq!(status(&after, &session).await, SessionStatus::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_request_sessions_fail_in_which_nothing_happened_for_so_many_minutes() {
+    let day = |settings: &mut Settings| settings.session_timeout = 24 * 60 * MINUTE;
+    let coordinator = scene(MemoryStore::new(), day).await;
+    let service = Service::of(coordinator.clone(), None);
+    let (idle, begun) = (session(&coordinator, &[]).await, session(&coordinator, &[]).await);
+    let clean_up = async |query: &str| {
+        let answer = service.post_nothing(&format!("/sessions/cleanup{query}")).await.is(200);
+        answer["message"].as_str().expect("text").to_owned()
+    };
+    let wait = async |minutes: u32| {
+        for _ in 0..minutes {
+            sleep(MINUTE).await;
+            beat(&coordinator).await;
+        }
+    };
+    wait(20).await;
+    coordinator.activate_session(&SessionKey::Number(begun.id)).await.expect("begun");
+    assert_eq!(clean_up("").await, "Cleaned up 0 stale sessions", "30 if not given");
+    assert_eq!(clean_up("?timeout_minutes=20").await, "Cleaned up 1 stale sessions");
+    assert_eq!(status(&coordinator, &idle).await, SessionStatus::Failed);
+    assert_eq!(status(&coordinator, &begun).await, SessionStatus::Active);
+    wait(30).await;
+    assert_eq!(clean_up("").await, "Cleaned up 1 stale sessions");
+    assert_eq!(status(&coordinator, &begun).await, SessionStatus::Failed);
+    service.post_nothing("/sessions/cleanup?timeout_minutes=0").await.is(422);
 }

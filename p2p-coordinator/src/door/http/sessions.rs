@@ -1,5 +1,7 @@
 //! `/sessions`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -63,6 +65,21 @@ pub(super) async fn join<S: Store>(
     };
     Ok(Json(coordinator.join(&request).await?))
 }
+
+/// Lets sessions fail in which nothing happened for so many minutes.
+pub(super) async fn clean_up<S: Store>(
+    Acting(coordinator): Acting<S>,
+    query: Query,
+) -> Reply<Value> {
+    let mut fields = query.fields();
+    let minutes = fields.optional_int("timeout_minutes", 1, MAX_INT).unwrap_or(STALE_MINUTES);
+    fields.finish()?;
+    let failed = coordinator.clean_up(Duration::from_secs(60 * u64::from(minutes))).await?;
+    Ok(Json(json!({ "message": format!("Cleaned up {failed} stale sessions") })))
+}
+
+/// As the contract has it if it is not given.
+const STALE_MINUTES: u32 = 30;
 
 pub(super) async fn read<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Session> {
     Ok(Json(coordinator.session(path.session()?.key()?).await?))

@@ -82,12 +82,16 @@ fn status_named(given: &str) -> Result<ZoneStatus, Failure> {
     })
 }
 
-pub(super) async fn enabled<S: Store>(Acting(coordinator): Acting<S>) -> Reply<Vec<Zone>> {
-    let query = ZoneQuery {
-        status: Some(ZoneStatus::Enabled),
-        p2p_enabled: Some(true),
-        ..ZoneQuery::default()
-    };
+pub(super) async fn enabled<S: Store>(
+    Acting(coordinator): Acting<S>,
+    query: Query,
+) -> Reply<Vec<Zone>> {
+    let mut fields = query.fields();
+    let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
+    let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
+    fields.finish()?;
+    let (status, p2p_enabled) = (Some(ZoneStatus::Enabled), Some(true));
+    let query = ZoneQuery { status, p2p_enabled, offset, limit };
     Ok(Json(coordinator.zones(&query).await?))
 }
 

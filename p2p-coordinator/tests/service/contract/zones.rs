@@ -145,6 +145,8 @@ async fn zones_are_listed_by_priority_then_name(service: Service) {
     assert_eq!(ids(&service.get("/zones/").await.is(200)), "bca");
     assert_eq!(ids(&service.get("/zones/p2p/enabled").await.is(200)), "bca");
     assert_eq!(ids(&service.get("/zones/?limit=1&offset=1").await.is(200)), "c");
+    assert_eq!(ids(&service.get("/zones/p2p/enabled?limit=1&offset=1").await.is(200)), "c");
+    service.get("/zones/p2p/enabled?limit=0").await.is(422);
 }
 
 async fn peers_are_let_in_and_shut_out(service: Service) {

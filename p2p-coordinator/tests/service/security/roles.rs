@@ -62,6 +62,7 @@ fn matrix(join: &Value) -> Vec<(&'static str, String, Option<Value>, [bool; 4])>
         ("POST", "/sessions/".into(), Some(session), rule),
         ("POST", "/auth/token".into(), add("alice"), rule),
         ("POST", "/auth/revoke".into(), add("nobody"), rule),
+        ("POST", "/sessions/cleanup".into(), None, rule),
         ("POST", "/sessions/1/activate".into(), None, [false, true, true, true]),
         ("POST", "/sessions/1/players".into(), add("alice"), own),
         ("POST", "/sessions/1/players".into(), add("bob"), rule),
