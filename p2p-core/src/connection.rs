@@ -84,6 +84,8 @@ pub(crate) struct Parts<'a, L: Link> {
     pub(crate) live: Arc<LiveConfig>,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) path_policy: PathPolicy,
+    /// Whether the dialler knows that it was let in.
+    pub(crate) admitted: bool,
     /// On the side that dialled: how to dial again.
     pub(crate) redial: Option<Box<dyn Redial<L>>>,
     pub(crate) place: Option<OwnedSemaphorePermit>,
@@ -97,8 +99,13 @@ impl<L: Link> Connection<L> {
         let Parts { linked, peer, agreement, config, redial, .. } = parts;
         let Relinked { link, control, standing: _ } = linked;
         let subject = Subject::new(parts.monitor, peer.id, parts.number);
-        let terms =
-            CoreTerms { agreement, config, live: parts.live, path_policy: parts.path_policy };
+        let terms = CoreTerms {
+            agreement,
+            config,
+            live: parts.live,
+            path_policy: parts.path_policy,
+            admitted: parts.admitted,
+        };
         let core = Arc::new(Core::new(link, peer, terms, subject));
         let pump = Box::pin(pump::run(core.clone(), control, redial));
         let pump = tokio::spawn(core.link().task(pump));

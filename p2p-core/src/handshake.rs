@@ -208,7 +208,7 @@ pub(crate) async fn outbound<T: Transport>(
     peer: &PeerAddr,
     options: ConnectOptions,
 ) -> Result<Connection<T::Link>> {
-    let (protocol, path_policy) = (options.protocol, options.path_policy);
+    let ConnectOptions { protocol, path_policy, ready, .. } = options;
     let without_addresses = path_policy == PathPolicy::RelayOnly && peer.relays().len() > 0;
     let relayed = without_addresses.then(|| only_relays(peer));
     let peer = relayed.as_ref().unwrap_or(peer);
@@ -223,7 +223,7 @@ pub(crate) async fn outbound<T: Transport>(
         return Err(P2PError::Closed(reason));
     }
     let greeted = {
-        let mut greeting = pin!(greet(&link, &ours, options.ready));
+        let mut greeting = pin!(greet(&link, &ours, ready));
         // Dropped before the greeting: the peer is to see a close, not a reset.
         let unfinished = Unfinished(&link);
         let greeted = greeting.as_mut().await;
@@ -245,6 +245,7 @@ pub(crate) async fn outbound<T: Transport>(
                     live: shared.config.clone(),
                     monitor: shared.monitor.clone(),
                     path_policy,
+                    admitted: ready == ConnectReady::Admitted,
                     redial,
                     place: None,
                     number,
@@ -291,12 +292,14 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         &self,
         attempt: u32,
         standing: [(u64, u64); Priority::COUNT],
+        or_new: bool,
         within: Duration,
     ) -> Result<Relinked<T::Link>, RedialError> {
         let later = |error: P2PError| RedialError::Later(error.to_string());
         let mut ours = self.hello.clone();
         ours.claim.attempt = attempt;
         ours.claim.standing = standing.to_vec();
+        ours.claim.or_new = or_new;
         let deadline = Instant::now() + within;
         let too_late = |_| RedialError::Later(format!("no answer within {within:?}"));
         let link = timeout_at(deadline, async {
@@ -448,13 +451,18 @@ async fn judge<T: Transport>(
     let id = link.peer_id();
     if theirs.claim.attempt > 0 {
         // The name that the link has proven is what it may come back by.
-        let core = shared.claimed(id, theirs.claim.number);
-        let (Some(core), Some(standing)) = (core, theirs.claim.lanes()) else {
-            turn_away(shared, link, CloseCause::NotResumable, "");
-            return None;
-        };
-        let attempt = theirs.claim.attempt;
-        return Some(Verdict::Resumes(Resumed { core, attempt, control_in, standing }));
+        match (shared.claimed(id, theirs.claim.number), theirs.claim.lanes()) {
+            (Some(core), Some(standing)) => {
+                let attempt = theirs.claim.attempt;
+                return Some(Verdict::Resumes(Resumed { core, attempt, control_in, standing }));
+            }
+            // Its first words never came.
+            (None, Some(_)) if theirs.claim.or_new => {}
+            _ => {
+                turn_away(shared, link, CloseCause::NotResumable, "");
+                return None;
+            }
+        }
     }
     let slot = theirs.protocols.first().and_then(|wanted| shared.slot(wanted));
     let (Some(slot), Some(protocol)) = (slot, theirs.protocols.first().cloned()) else {
@@ -524,6 +532,7 @@ impl<L: Link> Judged<L> {
                 live: shared.config.clone(),
                 monitor: shared.monitor.clone(),
                 path_policy,
+                admitted: true,
                 redial: None,
                 place: Some(place),
                 number,

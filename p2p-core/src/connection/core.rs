@@ -1,6 +1,6 @@
 //! What the handles of a connection and its task have in common.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::counters::add;
@@ -49,6 +49,8 @@ pub(crate) struct Core<L: Link> {
     pub(super) control_heard: AtomicU64,
     /// Datagrams that former links did not send.
     pub(super) lost_datagrams: AtomicU64,
+    /// This side knows that it was let in.
+    pub(super) admitted: AtomicBool,
     /// Attempts of this side to come back.
     pub(super) attempts: AtomicU32,
     /// What the peer did that ended the connection.
@@ -62,11 +64,12 @@ pub(super) struct CoreTerms<'a> {
     pub(super) config: &'a ConnectionConfig,
     pub(super) live: Arc<LiveConfig>,
     pub(super) path_policy: PathPolicy,
+    pub(super) admitted: bool,
 }
 
 impl<L: Link> Core<L> {
     pub(super) fn new(link: L, peer: PeerInfo, terms: CoreTerms<'_>, subject: Subject) -> Self {
-        let CoreTerms { agreement, config, live, path_policy } = terms;
+        let CoreTerms { agreement, config, live, path_policy, admitted } = terms;
         let both = |capability| agreement.capabilities.contains(capability);
         // A peer of version 1 counts a lane's first byte, which says what it is.
         let origin = u64::from(agreement.version < 2);
@@ -109,6 +112,7 @@ impl<L: Link> Core<L> {
             control_heard: AtomicU64::new(0),
             lost_datagrams: AtomicU64::new(0),
             attempts: AtomicU32::new(0),
+            admitted: AtomicBool::new(admitted),
             violation: OnceLock::new(),
         }
     }
@@ -262,9 +266,14 @@ impl<L: Link> Core<L> {
 
     /// The peer has let this side in: if that was on a next link, the connection goes on.
     pub(super) fn admitted(&self) {
+        self.admitted.store(true, Ordering::Relaxed);
         if matches!(self.state.get(), ConnectionState::Reconnecting { .. }) {
             self.state.set(ConnectionState::Resumed);
         }
+    }
+
+    pub(super) fn was_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed)
     }
 
     /// A control frame has come.

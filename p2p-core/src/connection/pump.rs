@@ -179,7 +179,8 @@ impl<L: Link> Seeker<L> {
             core.state.set(ConnectionState::Reconnecting { attempt: self.attempts, next });
             sleep(next).await;
             let number = core.next_attempt();
-            match redial.redial(number, core.inbox.standing(), backoff.attempt).await {
+            let (standing, or_new) = (core.inbox.standing(), !core.was_admitted());
+            match redial.redial(number, standing, or_new, backoff.attempt).await {
                 Ok(next) => return Ok(next),
                 Err(RedialError::Never(reason)) => return Err(reason),
                 Err(RedialError::Later(words)) => self.last = words,

@@ -38,6 +38,7 @@ pub(crate) trait Redial<L: Link>: Send + Sync {
         &self,
         attempt: u32,
         standing: [(u64, u64); Priority::COUNT],
+        or_new: bool,
         within: Duration,
     ) -> Result<Relinked<L>, RedialError>;
 

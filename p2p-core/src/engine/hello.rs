@@ -47,6 +47,9 @@ pub(crate) struct Claim {
     pub(crate) attempt: u32,
     /// Where the dialler's receiving lanes stand, in the order of [`Priority::ALL`].
     pub(crate) standing: Vec<(u64, u64)>,
+    /// The dialler has never heard that it was let in: an acceptor that knows nothing of the
+    /// connection takes it as a new one.
+    pub(crate) or_new: bool,
 }
 
 impl Claim {
@@ -207,7 +210,7 @@ mod tests {
             standing in 0..=Priority::COUNT,
         ) {
             let mut sent = hello((1, 3), capabilities, max);
-            sent.claim = Claim { number: max, attempt: 7, standing: vec![(max, 1); standing] };
+            sent.claim = Claim { number: max, attempt: 7, standing: vec![(max, 1); standing], or_new: max % 2 == 0 };
             sent.credential = credential.into();
             sent.protocols = names.iter().map(|name| name.parse().expect("a name")).collect();
             prop_assert_eq!(Hello::decode(&payload_of(sent.encode())), Ok(sent));

@@ -189,3 +189,36 @@ fn a_new_process_does_not_come_back_to_a_connection_of_the_former_one() {
     });
     run.expect("a run");
 }
+
+#[test]
+fn a_link_lost_before_the_first_words_arrived_is_replaced_too() {
+    let run = simulation(6).run(async |network| {
+        let hosts = [network.host("alice"), network.host("bob")];
+        let [alice, bob] = hosts.each_ref().map(|host| host.provider(lasting()));
+        let (alice, bob) = (alice.expect("an endpoint"), bob.expect("an endpoint"));
+        let listener = bob.listen(ListenOptions::new(protocol())).await.expect("listening");
+        let options = ConnectOptions::new(protocol());
+        let dialled = alice.connect(&bob.local_addr(), options).await.expect("a connection");
+        // What this side said after the peer's first words is still on its way.
+        network.partition([&hosts[0]], [&hosts[1]]);
+        dialled.send("first".into()).await.expect("sent");
+        // Until the other side has given up what had begun.
+        sleep(Duration::from_secs(40)).await;
+        network.repair([&hosts[0]], [&hosts[1]]);
+        dialled.send("second".into()).await.expect("sent");
+        let accepted = loop {
+            let accepted = listener.accept().await.expect("a connection");
+            // The link that was given up may have made a connection of its own.
+            if let Ok(first) = accepted.recv().await {
+                break (accepted, first);
+            }
+        };
+        let (accepted, first) = accepted;
+        assert_eq!(first, "first");
+        assert_eq!(accepted.recv().await.expect("received"), "second");
+        accepted.send("answer".into()).await.expect("sent");
+        assert_eq!(dialled.recv().await.expect("received"), "answer");
+        dialled.stats().links
+    });
+    assert!(run.expect("a run").output > 1);
+}

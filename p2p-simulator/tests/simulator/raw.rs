@@ -75,6 +75,8 @@ impl Words {
                 varint(&mut out, *end);
                 varint(&mut out, *taken);
             }
+            // Not to be taken for a new one.
+            out.push(0);
         }
         let mut stream = vec![0x00];
         stream.extend(frame(&out));
