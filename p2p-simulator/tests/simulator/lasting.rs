@@ -222,3 +222,47 @@ fn a_link_lost_before_the_first_words_arrived_is_replaced_too() {
     });
     assert!(run.expect("a run").output > 1);
 }
+
+/// Echoes over an outage of 25 s; how long after its end the answers are there again.
+fn outage(seed: u64) -> Duration {
+    let line = LinkProfile::new()
+        .with_latency(Duration::from_millis(20))
+        .with_jitter(Duration::from_millis(15))
+        .with_loss(0.04);
+    let run = Simulation::new(seed).with_link(line).run(async |network| {
+        let Ends { hosts: [alice, bob], dialled, accepted, _providers } = ends(&network).await;
+        tokio::spawn(echo(accepted));
+        let sender = dialled.clone();
+        let sending = tokio::spawn(async move {
+            for number in 0..400_u32 {
+                sender.send(Bytes::copy_from_slice(&number.to_be_bytes())).await.expect("sent");
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let receiving = tokio::spawn(async move {
+            let mut last = Instant::now();
+            for number in 0..400_u32 {
+                assert_eq!(dialled.recv().await.expect("an echo"), number.to_be_bytes().as_slice());
+                last = Instant::now();
+            }
+            last
+        });
+        sleep(Duration::from_secs(3)).await;
+        network.partition([&alice], [&bob]);
+        sleep(Duration::from_secs(25)).await;
+        network.repair([&alice], [&bob]);
+        let repaired = Instant::now();
+        sending.await.expect("all sent");
+        receiving.await.expect("all received") - repaired
+    });
+    run.expect("a run").output
+}
+
+#[test]
+fn nothing_hangs_after_any_of_a_hundred_long_outages() {
+    for seed in 0..100 {
+        let after = outage(seed);
+        // What is left to send takes 12 s; the next attempt to come back at most 5 s.
+        assert!(after < Duration::from_secs(20), "seed {seed}: the last echo after {after:?}");
+    }
+}
