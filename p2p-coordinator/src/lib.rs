@@ -51,6 +51,7 @@
 
 pub mod domain;
 pub mod door;
+mod monitoring;
 pub mod security;
 pub mod service;
 pub mod store;

@@ -9,6 +9,7 @@ mod auth;
 mod claims;
 mod hosts;
 mod joins;
+pub mod monitoring;
 mod pulse;
 mod sessions;
 pub mod signaling;
@@ -28,6 +29,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use self::signaling::SignalingSettings;
 use crate::domain::{Changes, Refusal, Terms};
+use crate::monitoring::Tally;
 use crate::security::grants::Revoked;
 use crate::security::{Caller, Denied, SecuritySettings, TokenRefusal, Tokens};
 use crate::store::{Committed, Store, StoreError, ZoneQuery};
@@ -65,6 +67,8 @@ pub struct Settings {
     pub security: SecuritySettings,
     /// How peers reach each other through it.
     pub signaling: SignalingSettings,
+    /// Whether `/metrics` tells what is counted. Default yes.
+    pub prometheus: bool,
 }
 
 impl Default for Settings {
@@ -80,6 +84,7 @@ impl Default for Settings {
             session_history_max: 100_000,
             security: SecuritySettings::default(),
             signaling: SignalingSettings::default(),
+            prometheus: true,
         }
     }
 }
@@ -109,6 +114,9 @@ struct Inner<S> {
     claims: Claims,
     draining: AtomicBool,
     signaling: signaling::Switch,
+    tally: Tally,
+    /// Held while the store counts.
+    counting: Mutex<()>,
 }
 
 impl<S> Clone for Coordinator<S> {
@@ -193,6 +201,8 @@ impl<S: Store> Coordinator<S> {
                 pulse: Pulse::new(),
                 claims: Claims::default(),
                 draining: AtomicBool::new(false),
+                tally: Tally::default(),
+                counting: Mutex::new(()),
             }),
             caller: Caller::TRUSTED,
         }
@@ -255,6 +265,7 @@ impl<S: Store> Coordinator<S> {
             Ok(()) => "ok".to_owned(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store is not ready");
+                self.note(&error.into());
                 "unavailable".to_owned()
             }
         };

@@ -91,6 +91,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Logins, those that end last first, then by number.
     async fn grants(&self, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>, StoreError>;
 
+    /// How much there is, all of one moment.
+    async fn totals(&self) -> Result<Totals, StoreError>;
+
     /// Writes all of it, or nothing. The rows as they are now, in the order of the changes; deleted
     /// ones are left out.
     ///
@@ -139,6 +142,35 @@ pub const CANDIDATES: u32 = 8;
 
 /// The most records in one list.
 pub const MAX_LIST: u32 = 1000;
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Hosts.
+    pub hosts: u64,
+    /// Those that are online, by their rank: below 50, from there on, from 70 on, from 90 on; but
+    /// for the rounding.
+    pub online: [u64; 4],
+    /// Their mean rank; 0 if there are none.
+    pub quality_score: f64,
+    /// Zones.
+    pub zones: u64,
+    /// Those that are open to peers, of whatever status.
+    pub zones_for_peers: u64,
+    /// Sessions that the zones count: all there ever were.
+    pub sessions: u64,
+    /// Active ones.
+    pub active_sessions: u64,
+    /// Places taken in those.
+    pub players: u64,
+    /// The mean over active sessions of what their hosts measured, in milliseconds; 0 if there are
+    /// none.
+    pub latency_ms: f64,
+}
+
+/// The ranks at which hosts are better: see [`Totals::online`].
+pub(crate) const RANKS: [f64; 3] = [50.0 - ROUNDING, 70.0 - ROUNDING, 90.0 - ROUNDING];
 
 /// Which hosts.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,6 +4,7 @@
 //! virtual time, and chance follows from a seed; in a process they start from the system's.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use p2p_coordinator_api::Timestamp;
@@ -31,22 +32,36 @@ impl Clock {
 }
 
 /// Names, nonces and challenges are drawn here, and nowhere else.
-pub struct Randomness(Mutex<ChaCha12Rng>);
+pub struct Randomness {
+    secret: Mutex<ChaCha12Rng>,
+    /// Names of requests: what they begin with, and how many there were.
+    requests: (u64, AtomicU64),
+}
 
 impl Randomness {
     /// All that is drawn follows from the seed, which must be secret: nonces are to be unguessable.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self(Mutex::new(ChaCha12Rng::from_seed(seed)))
+        let mut names = ChaCha12Rng::from_seed(seed);
+        // Another stream of the same seed: it tells nothing of the secret one.
+        names.set_stream(1);
+        let secret = Mutex::new(ChaCha12Rng::from_seed(seed));
+        Self { secret, requests: (names.next_u64(), AtomicU64::new(0)) }
     }
 
     pub(crate) fn bits(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+        self.secret.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
 
     pub(crate) fn bytes(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        self.secret.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
         bytes
+    }
+
+    /// A name that no other request has. It can be guessed.
+    pub(crate) fn request_id(&self) -> String {
+        let (beginning, count) = &self.requests;
+        format!("{beginning:016x}-{:x}", count.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `fields`: what a body or a query must look like, and the contract's words when it does not;
 //!   `numbers` and `json`: the forms that numbers may have, and what is wrong with broken text;
 //! - `reply`: answers, and how each refusal is told;
+//! - `monitoring`: around all others, each request gets an id and is counted; and what was counted;
 //! - `auth`, `service`, `hosts`, `zones`, `sessions`, `signaling`: a handler for each path.
 
 mod auth;
@@ -14,6 +15,7 @@ mod fields;
 mod gate;
 mod hosts;
 mod json;
+mod monitoring;
 mod numbers;
 mod reply;
 mod service;
@@ -32,17 +34,23 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use p2p_coordinator_api::paths;
 
 use crate::domain::signaling::Kind;
+use crate::monitoring::Traffic;
 use crate::service::Coordinator;
 use crate::store::Store;
 use gate::{Acting, Gate};
+use monitoring::Watch;
 use reply::Failure;
 
 /// All there is to ask of a coordinator.
 pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
     let (mut router, mut known) = (Router::new(), Vec::new());
-    for (path, allowed, mut methods) in
-        service_routes().into_iter().chain(api_routes()).chain(signaling_routes())
-    {
+    let mut routes: Vec<Route<S>> =
+        service_routes().into_iter().chain(api_routes()).chain(signaling_routes()).collect();
+    routes.extend(figures_routes());
+    let patterns = routes.iter().map(|(path, ..)| path.as_str()).chain(METRICS);
+    let traffic = Arc::new(Traffic::new(patterns));
+    routes.extend(metrics_routes(&traffic));
+    for (path, allowed, mut methods) in routes {
         if allowed.starts_with("GET") {
             // As the contract has it; of itself the router would answer as if to GET.
             methods = methods.head(async move || Failure::MethodNotAllowed(allowed));
@@ -53,10 +61,12 @@ pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
     }
     let known: Arc<[String]> = known.into();
     let gate = Arc::new(Gate::new(coordinator.clone()));
+    let watch = Arc::new(Watch { coordinator: coordinator.clone(), traffic });
     router
         .fallback(async move |uri: Uri| unknown(&known, &uri))
         .layer(from_fn_with_state(gate, gate::gate))
         .layer(from_fn_with_state(coordinator.clone(), cors::cors))
+        .layer(from_fn_with_state(watch, monitoring::watch))
         .with_state(coordinator)
 }
 
@@ -126,6 +136,31 @@ fn signaling_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
             (format!("{prefix}/signaling/stats"), "GET", get(signaling::rest::stats)),
         ];
         others.into_iter().chain(exchange)
+    })
+}
+
+/// Under both prefixes as well.
+fn figures_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
+    [paths::PREFIX, "/api"].into_iter().flat_map(|prefix| {
+        [
+            (format!("{prefix}/monitoring/dashboard"), "GET", get(monitoring::dashboard)),
+            (format!("{prefix}/monitoring/hosts/stats"), "GET", get(monitoring::host_stats)),
+        ]
+    })
+}
+
+/// Where Prometheus' text is: at the last path unless that is turned off.
+const METRICS: [&str; 3] =
+    ["/api/v1/monitoring/metrics", "/api/monitoring/metrics", monitoring::PLAIN];
+
+fn metrics_routes<S: Store>(traffic: &Arc<Traffic>) -> impl Iterator<Item = Route<S>> {
+    METRICS.into_iter().map(|path| {
+        let traffic = traffic.clone();
+        let methods = get(async move |Acting(coordinator): Acting<S>| match path {
+            monitoring::PLAIN => monitoring::plain_metrics(coordinator, traffic).await,
+            _ => monitoring::metrics(coordinator, traffic).await,
+        });
+        (path.to_owned(), "GET", methods)
     })
 }
 

@@ -130,6 +130,7 @@ impl<S: Store> Coordinator<S> {
             pulse.waiting.notified().await;
             tokio::time::sleep(interval).await;
             if let Err(error) = self.settle().await {
+                self.note(&error);
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "cannot write heartbeats; trying again"
@@ -222,7 +223,9 @@ impl<S: Store> Coordinator<S> {
         }
         if is_peer || !running {
             self.settle().await?;
+            self.inner.tally.written.add_one();
         } else {
+            self.inner.tally.absorbed.add_one();
             pulse.waiting.notify_one();
         }
         Ok(view)

@@ -198,7 +198,9 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`ConnectError`].
     pub fn connect(&self, knock: &Knock<'_>) -> std::result::Result<Line<S>, ConnectError> {
-        let caller = self.caller(knock.peer, knock.token)?;
+        let caller = self.caller(knock.peer, knock.token).inspect_err(|_| {
+            self.tally().strange_peers.add_one();
+        })?;
         let resume = knock.resume.map(|shown| Resume {
             shown: shown.parse().ok(),
             received: knock.received,
@@ -221,7 +223,9 @@ impl<S: Store> Coordinator<S> {
         state.apply(now, &mut effects);
         state.effects = effects;
         drop(state);
-        Ok(Line::new(self.clone(), caller, connected?, outbox))
+        let connection = connected?;
+        self.tally().peers.add_one();
+        Ok(Line::new(self.clone(), caller, connection, outbox))
     }
 
     /// How many are connected.

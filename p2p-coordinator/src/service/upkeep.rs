@@ -40,6 +40,7 @@ impl<S: Store> Coordinator<S> {
             clock.tick().await;
             // Each for itself: whoever leads, all have to know it.
             if let Err(error) = self.learn_revoked().await {
+                self.note(&error);
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "cannot look for logins that were taken back; trying again"
@@ -61,6 +62,7 @@ impl<S: Store> Coordinator<S> {
                 Result::Ok(())
             };
             if let Err(error) = done.await {
+                self.note(&error);
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "cannot look after hosts, sessions and logins; trying again"

@@ -214,6 +214,7 @@ suite! { $
         zones_come_in_pages,
         a_zone_counts_its_sessions,
         counters_follow_a_sessions_life_and_outlive_it,
+        all_there_is_is_counted,
     }
     sessions {
         sessions_are_listed_by_number,

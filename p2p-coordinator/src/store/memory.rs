@@ -7,12 +7,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostId, HostStatus, Nonce, PlayerId, SessionName, Timestamp, ZoneId};
+use p2p_coordinator_api::{
+    HostId, HostStatus, Nonce, PlayerId, SessionName, SessionStatus, Timestamp, ZoneId,
+};
 
 use super::tally::{Tally, Weight};
 use super::{
-    CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING,
-    SessionKey, SessionQuery, Store, StoreError, ZoneQuery, limit,
+    CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING,
+    SessionKey, SessionQuery, Store, StoreError, Totals, ZoneQuery, limit,
 };
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
@@ -189,6 +191,38 @@ impl State {
         (zone.clone(), counts)
     }
 
+    fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            hosts: self.hosts.rows.len() as u64,
+            zones: self.zones.rows.len() as u64,
+            ..Totals::default()
+        };
+        let hosts = self.hosts.rows.values();
+        for host in hosts.filter(|row| row.value.status == HostStatus::Online) {
+            let rank = self.view(host).rank();
+            totals.quality_score += rank;
+            totals.online[RANKS.iter().filter(|bound| rank >= **bound).count()] += 1;
+        }
+        totals.quality_score = mean(totals.quality_score, totals.online.iter().sum());
+        for zone in self.zones.rows.values() {
+            let (_, counts) = self.counted(zone);
+            totals.zones_for_peers += u64::from(zone.value.definition.p2p_enabled);
+            totals.sessions += counts.total_sessions;
+            totals.active_sessions += counts.active_sessions;
+        }
+        let mut hosts = 0;
+        let live = self.live.values().flatten().filter_map(|id| self.sessions.rows.get(id));
+        for session in live.filter(|row| row.value.status == SessionStatus::Active) {
+            totals.players += session.value.seats.len() as u64;
+            if let Some(host) = self.hosts.rows.get(&session.value.host) {
+                hosts += 1;
+                totals.latency_ms += host.value.latency_ms;
+            }
+        }
+        totals.latency_ms = mean(totals.latency_ms, hosts);
+        totals
+    }
+
     fn hosts_by_rank(&self) -> Vec<HostView> {
         let mut views: Vec<_> = self.hosts.rows.values().map(|row| self.view(row)).collect();
         views.sort_by(|a, b| {
@@ -286,6 +320,10 @@ impl State {
         }
         written
     }
+}
+
+fn mean(sum: f64, of: u64) -> f64 {
+    if of == 0 { 0.0 } else { sum / of as f64 }
 }
 
 fn count(number: usize) -> u32 {
@@ -455,6 +493,10 @@ impl Store for MemoryStore {
         let mut rows: Vec<_> = wanted.collect();
         rows.sort_by_key(|row| (Reverse(row.value.expires_at), row.id));
         Ok(page(rows.into_iter().cloned(), query.offset, query.limit))
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(self.state().totals())
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {

@@ -35,7 +35,7 @@ use tokio_postgres::{Config, Row as SqlRow};
 
 use super::{
     Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
-    ZoneQuery,
+    Totals, ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
@@ -306,6 +306,10 @@ impl Store for PostgresStore {
 
     async fn grants(&self, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>, StoreError> {
         read::grants(&self.readers, query).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        read::totals(&self.readers).await
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {

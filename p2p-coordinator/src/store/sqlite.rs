@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use super::{
     Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
-    ZoneQuery,
+    Totals, ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
@@ -251,6 +251,10 @@ impl Store for SqliteStore {
     async fn grants(&self, query: &GrantQuery) -> Result<Vec<Row<GrantRecord>>, StoreError> {
         let query = query.clone();
         self.read(move |sql| grants::list(sql, &query)).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.read(read::totals).await
     }
 
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {

@@ -5,6 +5,7 @@ mod contract;
 mod fixture;
 mod folder;
 mod join;
+mod monitoring;
 mod peer_door;
 mod program;
 mod pulse;

@@ -1,6 +1,7 @@
 //! What may be configured, by file, environment and flags; later ones win.
 
 mod environment;
+mod monitoring;
 mod secrets;
 mod security;
 mod signaling;
@@ -21,6 +22,8 @@ use signaling::SignalingConfig;
 use crate::Failure;
 use crate::arguments::Arguments;
 use environment::Environment;
+pub(crate) use monitoring::LogFormat;
+use monitoring::MonitoringConfig;
 pub(crate) use security::{Place, SecurityConfig};
 
 /// Everything, with its defaults.
@@ -49,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) tls: TlsConfig,
     pub(crate) security: SecurityConfig,
     pub(crate) signaling: SignalingConfig,
+    pub(crate) monitoring: MonitoringConfig,
 }
 
 /// Both files, or neither: then HTTP is served as it is.
@@ -179,6 +183,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             security: SecurityConfig::default(),
             signaling: SignalingConfig::default(),
+            monitoring: MonitoringConfig::default(),
         }
     }
 }
@@ -321,6 +326,7 @@ impl Config {
                 *file = Some(path.into());
             }
         }
+        self.monitoring.take_environment(&Environment(&environment))?;
         self.security.take_environment(&Environment(&environment))
     }
 
@@ -428,6 +434,7 @@ impl Config {
         settings.session_check = whole(self.terms.session_check_seconds);
         settings.session_history = whole(self.terms.session_history_seconds);
         settings.session_history_max = self.terms.session_history_max;
+        settings.prometheus = self.monitoring.prometheus;
         settings.security = self.security()?;
         let guarded = self.is_exposed() || settings.security.check_api_keys;
         settings.signaling = self.signaling.settings(guarded);

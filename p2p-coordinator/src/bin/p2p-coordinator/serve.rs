@@ -18,17 +18,19 @@ use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Config, StoreKind, hidden};
+use crate::config::{Config, LogFormat, StoreKind, hidden};
 use crate::{Failure, files, say};
 
 /// Serves until it is told to stop.
 pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
-    tracing_subscriber::fmt()
+    let logs = tracing_subscriber::fmt()
         .with_max_level(config.log_level()?)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    match config.monitoring.log_format {
+        LogFormat::Json => logs.json().init(),
+        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+    }
     let stop = Stop::catch()?;
     let certificates = certificates(&config)?;
     // The door first: who finds it taken has touched no file.

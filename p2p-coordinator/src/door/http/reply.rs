@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::fields::Invalid;
 use super::gate::WrongKey;
+use super::monitoring::StoreTrouble;
 use crate::domain::Refusal;
 use crate::security::{Denied, TokenRefusal};
 use crate::service::ServiceError;
@@ -120,11 +121,14 @@ impl IntoResponse for Failure {
             }
             Self::Service(ServiceError::Store(StoreError::Unavailable { .. })) => {
                 let detail = "The database cannot be reached at this moment: try again";
-                retry_later(problem(StatusCode::SERVICE_UNAVAILABLE, detail))
+                let response = problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+                retry_later(for_want_of_the_store(true, response))
             }
             Self::Service(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
-                problem(StatusCode::INTERNAL_SERVER_ERROR, "Database error occurred")
+                let what = "Database error occurred";
+                let response = problem(StatusCode::INTERNAL_SERVER_ERROR, what);
+                for_want_of_the_store(false, response)
             }
             Self::Signal(status, what) => problem(status, &what),
             Self::Status { given, all } => {
@@ -206,6 +210,12 @@ fn with_reason(reason: RefusalReason, mut response: Response) -> Response {
 
 fn problem(status: StatusCode, detail: &str) -> Response {
     (status, Json::<Value>(json!({ "detail": detail }))).into_response()
+}
+
+/// Is counted as such.
+fn for_want_of_the_store(away: bool, mut response: Response) -> Response {
+    response.extensions_mut().insert(StoreTrouble { away });
+    response
 }
 
 fn retry_later(mut response: Response) -> Response {

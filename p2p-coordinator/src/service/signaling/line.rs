@@ -68,6 +68,7 @@ impl<S: Store> Line<S> {
     ///
     /// Dropping the future of a `join` leaves open whether it was done.
     pub async fn say(&self, text: &str) {
+        self.coordinator.tally().messages.add_one();
         let said = match incoming::parse(text) {
             Ok(said) => said,
             Err(unreadable) => {
@@ -136,6 +137,7 @@ impl<S: Store> Line<S> {
             }
             Err(Refused::Unknown(error)) => {
                 tracing::error!(%error, "cannot look up a session");
+                self.coordinator.note(&error);
                 return self.tell("The session cannot be looked up now: try again", id);
             }
         };

@@ -1,6 +1,6 @@
 //! Lists of zones, and their counters.
 
-use p2p_coordinator_api::{SessionStatus, ZoneStatus};
+use p2p_coordinator_api::{HostStatus, SessionStatus, ZoneStatus};
 
 use super::sample::{self, NOW};
 use super::step::{
@@ -9,7 +9,7 @@ use super::step::{
 use super::{Fixture, Outcome};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Change, Changes, Row, ZoneRecord};
-use crate::store::{Store, ZoneQuery};
+use crate::store::{Store, Totals, ZoneQuery};
 
 fn ids(zones: &[(Row<ZoneRecord>, ZoneCounts)]) -> Vec<&str> {
     zones.iter().map(|(zone, _)| zone.value.definition.zone_id.as_str()).collect()
@@ -145,4 +145,50 @@ pub(super) async fn counters_follow_a_sessions_life_and_outlive_it(
     let (id, version) = (row.id, row.version + 1);
     store.commit(sessions([Change::Delete { id, version }])).await?;
     counts(2, 0, 3, "when it is forgotten").await
+}
+
+pub(super) async fn all_there_is_is_counted(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    ensure_eq!(store.totals().await?, Totals::default(), "an empty store");
+    let scores = [100.0, 90.0, 89.0, 70.0, 69.0, 50.0, 49.0, 0.0];
+    let mut hosts = Vec::new();
+    for (number, score) in scores.into_iter().enumerate() {
+        let mut host = sample::host(&format!("host {number}"))?;
+        (host.status, host.quality_score) = (HostStatus::Online, score);
+        host.latency_ms = score;
+        // More than is placed on any: their ranks stay what their scores are.
+        host.reported.players = 5;
+        hosts.push(add_host(&store, host).await?);
+    }
+    let mut host = sample::host("lost")?;
+    (host.status, host.quality_score) = (HostStatus::Offline, 100.0);
+    add_host(&store, host).await?;
+    let zone = add_zone(&store, sample::zone("zone")?).await?;
+    let mut closed = sample::zone("closed")?;
+    closed.definition.p2p_enabled = false;
+    let closed = add_zone(&store, closed).await?;
+    let sessions: [(_, _, &[&str], _); 4] = [
+        (0, &zone, &["a", "b"], SessionStatus::Active),
+        (3, &closed, &["c"], SessionStatus::Active),
+        (5, &zone, &["d"], SessionStatus::Paused),
+        (6, &zone, &[], SessionStatus::Ended),
+    ];
+    for (number, (host, zone, players, status)) in (1..).zip(sessions) {
+        let mut session = sample::session(number, &hosts[host], zone, players)?;
+        session.status = status;
+        add_session(&store, session).await?;
+    }
+    let expected = Totals {
+        hosts: 9,
+        online: [2, 2, 2, 2],
+        quality_score: scores.iter().sum::<f64>() / 8.0,
+        zones: 2,
+        zones_for_peers: 1,
+        sessions: 4,
+        active_sessions: 2,
+        players: 3,
+        latency_ms: 85.0,
+    };
+    ensure_eq!(store.totals().await?, expected, "all there is");
+    Ok(())
 }

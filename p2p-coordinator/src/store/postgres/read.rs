@@ -15,8 +15,8 @@ use crate::domain::zone::ZoneCounts;
 use crate::domain::{HostRecord, HostView, Load, Row, SessionRecord, ZoneRecord};
 use crate::security::GrantRecord;
 use crate::store::{
-    CANDIDATES, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey,
-    SessionQuery, StoreError, ZoneQuery, limit,
+    CANDIDATES, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
+    SessionQuery, StoreError, Totals, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -67,6 +67,40 @@ pub(super) async fn hosts(sql: &Readers, query: &HostQuery) -> Result<Vec<HostVi
     let text =
         format!("SELECT {HOST} FROM hosts h{} ORDER BY h.rank DESC, h.host_id{page}", filter.text);
     all(sql.rows(&text, &filter.params()).await?, host_view)
+}
+
+/// Sessions are counted by their zones' counters: only active ones are looked at one by one.
+pub(super) async fn totals(sql: &Readers) -> Result<Totals> {
+    let [fair, good, excellent] = RANKS;
+    let text = format!(
+        "SELECT (SELECT COUNT(*) FROM hosts), h.*, z.*, s.* FROM
+            (SELECT COUNT(*) FILTER (WHERE rank < {fair}),
+                COUNT(*) FILTER (WHERE rank >= {fair} AND rank < {good}),
+                COUNT(*) FILTER (WHERE rank >= {good} AND rank < {excellent}),
+                COUNT(*) FILTER (WHERE rank >= {excellent}), COALESCE(AVG(rank), 0)
+                FROM hosts WHERE status = 'ONLINE') h(p, f, g, e, q),
+            (SELECT COUNT(*), COUNT(*) FILTER (WHERE p2p_enabled),
+                COALESCE(SUM(total_sessions), 0)::bigint, COALESCE(SUM(active_sessions), 0)::bigint
+                FROM zones) z(n, p, t, a),
+            (SELECT COALESCE(SUM(s.current_players), 0)::bigint, COALESCE(AVG(h.latency_ms), 0)
+                FROM p2p_sessions s LEFT JOIN hosts h ON h.id = s.host_id
+                WHERE s.status = 'ACTIVE') s(p, l)"
+    );
+    let totals = one(sql.rows(&text, &[]).await?, |row| {
+        let count = |column| get::<i64>(row, column).map(|count| u64::try_from(count).unwrap_or(0));
+        Ok(Totals {
+            hosts: count(0)?,
+            online: [count(1)?, count(2)?, count(3)?, count(4)?],
+            quality_score: get(row, 5)?,
+            zones: count(6)?,
+            zones_for_peers: count(7)?,
+            sessions: count(8)?,
+            active_sessions: count(9)?,
+            players: count(10)?,
+            latency_ms: get(row, 11)?,
+        })
+    });
+    Ok(totals?.unwrap_or_default())
 }
 
 pub(super) async fn zone(

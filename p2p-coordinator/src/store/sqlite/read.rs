@@ -12,8 +12,8 @@ use crate::domain::zone::ZoneCounts;
 use crate::domain::{HostRecord, HostView, Load, Row, RowId, SessionRecord, ZoneRecord};
 use crate::store::tally::Weight;
 use crate::store::{
-    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, ROUNDING, SessionKey, SessionQuery,
-    StoreError, ZoneQuery, limit,
+    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
+    SessionQuery, StoreError, Totals, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -91,6 +91,40 @@ pub(super) fn hosts(sql: &Connection, query: &HostQuery) -> Result<Vec<HostView>
 /// What a host carries.
 const PLAYERS: &str = "MAX(h.reported_players, h.placed_players)";
 const ZONES: &str = "MAX(h.reported_zones, h.placed_zones)";
+
+/// Sessions are counted by their zones' counters: only active ones are looked at one by one.
+pub(super) fn totals(sql: &Connection) -> Result<Totals> {
+    let [fair, good, excellent] = RANKS;
+    let statement = format!(
+        "SELECT (SELECT COUNT(*) FROM hosts), h.*, z.*, s.* FROM
+            (SELECT COUNT(*) FILTER (WHERE rank < {fair}),
+                COUNT(*) FILTER (WHERE rank >= {fair} AND rank < {good}),
+                COUNT(*) FILTER (WHERE rank >= {good} AND rank < {excellent}),
+                COUNT(*) FILTER (WHERE rank >= {excellent}), TOTAL(rank) / MAX(COUNT(*), 1)
+                FROM hosts WHERE status = 'online') h,
+            (SELECT COUNT(*), COUNT(*) FILTER (WHERE p2p_enabled),
+                COALESCE(SUM(total_sessions), 0), COALESCE(SUM(active_sessions), 0)
+                FROM zones) z,
+            (SELECT COALESCE(SUM(s.players), 0), COALESCE(AVG(h.latency), 0.0)
+                FROM zones z CROSS JOIN sessions s ON s.zone = z.id AND s.status = 'active'
+                LEFT JOIN hosts h ON h.id = s.host) s"
+    );
+    let totals = one(sql, &statement, [], |row| {
+        let count = |column| row.get::<_, i64>(column).map(|count| count.try_into().unwrap_or(0));
+        Ok(Ok(Totals {
+            hosts: count(0)?,
+            online: [count(1)?, count(2)?, count(3)?, count(4)?],
+            quality_score: row.get(5)?,
+            zones: count(6)?,
+            zones_for_peers: count(7)?,
+            sessions: count(8)?,
+            active_sessions: count(9)?,
+            players: count(10)?,
+            latency_ms: row.get(11)?,
+        }))
+    });
+    Ok(totals?.unwrap_or_default())
+}
 
 pub(super) fn zone(
     sql: &Connection,
