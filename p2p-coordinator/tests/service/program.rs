@@ -4,6 +4,7 @@ mod config;
 mod crowd;
 mod database;
 mod ending;
+mod logs;
 pub(crate) mod process;
 mod start;
 mod trouble;

@@ -26,12 +26,22 @@ async fn requests_fail_while_the_database_is_away_and_go_on_when_it_is_back() {
         served.ask("GET", "/api/v1/hosts/h", None).await.says(503, away);
         served.ask("GET", "/ready", None).await.is(503);
         assert_eq!(served.get("/health").await["database"]["postgres"], "unavailable");
+        let metrics = served.ask("GET", "/metrics", None).await;
+        assert_eq!(metrics.status, 200);
+        assert!(metrics.text.ends_with("\np2p_coordinator_up 0\n"), "{metrics:?}");
+        assert_eq!(metrics.text.lines().filter(|line| !line.starts_with('#')).count(), 1);
     }
 
     server.start_again();
     while served.ask("GET", "/ready", None).await.status != 200 {}
     served.get("/api/v1/hosts/h").await;
     served.post("/zones/", zone("other")).await.is(201);
+    let metrics = served.ask("GET", "/metrics", None).await.text;
+    let errors = metrics.lines().find_map(|line| {
+        line.strip_prefix("p2p_store_errors_total{kind=\"unavailable\"} ")?.parse::<u64>().ok()
+    });
+    // Two requests, the look whether it is ready, and the metrics, each twice.
+    assert!(errors >= Some(8), "{metrics}");
     served.signal("TERM");
     let (status, said) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{said}");

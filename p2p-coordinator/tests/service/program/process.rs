@@ -30,7 +30,9 @@ pub(crate) fn prepared(mut command: Command, folder: &Path) -> Command {
         "P2P_COORDINATOR_DATABASE",
         "DATABASE_URL",
         "DATABASE_POOL_SIZE",
+        "LOG_FORMAT",
         "LOG_LEVEL",
+        "PROMETHEUS_ENABLED",
         "ENVIRONMENT",
         "P2P_SERVICE_ENV",
         "COORDINATOR_API_KEY",
@@ -81,9 +83,14 @@ impl Served {
     }
 
     pub(crate) async fn spawn(command: Command) -> Self {
+        Self::spawn_logging(command, Stdio::null()).await
+    }
+
+    /// With somewhere for its log.
+    pub(crate) async fn spawn_logging(command: Command, log: impl Into<Stdio>) -> Self {
         let mut child = tokio::process::Command::from(command)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the program starts");
         let mut out = BufReader::new(child.stdout.take().expect("its output"));
