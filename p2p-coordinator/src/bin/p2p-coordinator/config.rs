@@ -1,30 +1,42 @@
-//! What may be configured, by file, environment and flags; later ones win.
+//! What may be configured. From the weakest to the strongest: defaults, the TOML file, the `.env`
+//! file, the environment, flags.
+//!
+//! - `names`: every name in the environment, and what becomes of it;
+//! - `dotenv`: the form of `.env` files;
+//! - `sources`: which of several values counts, and where it is from;
+//! - `secrets`, `security`, `signaling`: sections.
 
-mod environment;
+mod dotenv;
+mod names;
 mod secrets;
 mod security;
 mod signaling;
+mod sources;
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use p2p_coordinator::domain::Terms;
 use p2p_coordinator::door::Limits;
 use p2p_coordinator::security::SecuritySettings;
-use p2p_coordinator::service::Settings;
+use p2p_coordinator::service::{PeerPlay, Settings};
 use p2p_coordinator::store::postgres::PostgresConfig;
 use p2p_coordinator::store::sqlite::Durability;
+use p2p_coordinator_api::ZoneId;
 use serde::{Deserialize, Serialize};
 use signaling::SignalingConfig;
 
 use crate::Failure;
 use crate::arguments::Arguments;
-use environment::Environment;
+use security::RateConfig;
 pub(crate) use security::{Place, SecurityConfig};
+pub(crate) use sources::Findings;
+use sources::Layer;
 
 /// Everything, with its defaults.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     /// What the service calls itself.
@@ -38,6 +50,11 @@ pub(crate) struct Config {
     /// Where peers are served; nowhere if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p2p: Option<SocketAddr>,
+    /// Whether players play by peers. If not, servers run all zones.
+    pub(crate) p2p_enabled: bool,
+    /// The zones where they do; all if not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p2p_enabled_zones: Option<Vec<String>>,
     /// What is logged.
     pub(crate) log: String,
     /// File with the signing key; made if it is not there. Beside the database if not set.
@@ -52,7 +69,7 @@ pub(crate) struct Config {
 }
 
 /// Both files, or neither: then HTTP is served as it is.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TlsConfig {
     /// PEM file with the certificates, the server's first.
@@ -63,7 +80,7 @@ pub(crate) struct TlsConfig {
     pub(crate) key_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreConfig {
     /// `sqlite`, `postgres` or `memory`.
@@ -115,7 +132,7 @@ pub(crate) enum StoreKind {
     Sqlite,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DurabilityConfig {
     Power,
@@ -131,7 +148,7 @@ impl From<DurabilityConfig> for Durability {
     }
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TermsConfig {
     pub(crate) lease_seconds: u32,
@@ -148,7 +165,7 @@ pub(crate) struct TermsConfig {
     pub(crate) session_history_max: u32,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsConfig {
     pub(crate) connections: usize,
@@ -171,6 +188,8 @@ impl Default for Config {
             environment: Place::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8001)),
             p2p: None,
+            p2p_enabled: true,
+            p2p_enabled_zones: None,
             log: "info".into(),
             key_file: None,
             store: StoreConfig::default(),
@@ -243,111 +262,93 @@ fn seconds(duration: Duration) -> u32 {
 }
 
 impl Config {
-    /// The file that the flags name, then the environment, then the flags.
+    /// What all sources together say, and where each value is from.
     pub(crate) fn load(
         arguments: &Arguments,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, Failure> {
+        environment: BTreeMap<String, String>,
+    ) -> Result<(Self, Findings), Failure> {
+        let mut findings = Findings::default();
         let mut config = match &arguments.config {
-            Some(path) => {
-                let name = path.display();
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::new(format!("cannot read the configuration '{name}': {error}"))
-                })?;
-                toml::from_str(&text).map_err(|error| {
-                    Failure::new(format!("the configuration '{name}' is wrong: {error}"))
-                })?
-            }
+            Some(path) => Self::from_file(path, &mut findings),
             None => Self::default(),
         };
-        config.take_environment(environment)?;
-        config.take_flags(arguments);
-        config.check()?;
-        Ok(config)
+        let mut layers = Vec::new();
+        match dot_env(arguments.env_file.as_deref()) {
+            Ok(layer) => layers.extend(layer),
+            Err(Failure(problem)) => findings.problems.push(problem),
+        }
+        layers.push(Layer { place: "the environment".into(), values: environment });
+        config.take_layers(&layers, &mut findings);
+        config.take_flags(arguments, &mut findings);
+        // What a file that cannot be read leaves open is no mistake of its own.
+        if findings.problems.is_empty() {
+            findings.problems = config.problems();
+        }
+        match findings.problems.as_slice() {
+            [] => Ok((config, findings)),
+            [problem] => Err(Failure::new(problem)),
+            problems => Err(Failure::new(format!(
+                "{} things are wrong\n  {}",
+                problems.len(),
+                problems.join("\n  ")
+            ))),
+        }
     }
 
-    fn take_environment(
-        &mut self,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<(), Failure> {
-        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let wrong = |name: &str, value: &str, what: &str| {
-            Failure::new(format!("{name} is '{value}' in the environment: it has to be {what}"))
-        };
-        if let Some(host) = set("P2P_SERVICE_HOST") {
-            let ip: IpAddr =
-                host.parse().map_err(|_| wrong("P2P_SERVICE_HOST", &host, "an IP address"))?;
-            self.listen.set_ip(ip);
-        }
-        if let Some(port) = set("P2P_SERVICE_PORT") {
-            let number =
-                port.parse().map_err(|_| wrong("P2P_SERVICE_PORT", &port, "a port, 0 to 65535"))?;
-            self.listen.set_port(number);
-        }
-        if let Some(name) = set("P2P_SERVICE_NAME") {
-            self.name = name;
-        }
-        if let Some(version) = set("P2P_SERVICE_VERSION") {
-            self.version = version;
-        }
-        if let Some(path) = set("P2P_COORDINATOR_DATABASE") {
-            self.store.path = path.into();
-            self.store.kind = StoreKind::Sqlite;
-        }
-        if let Some(url) = set("DATABASE_URL") {
-            self.store.take_url(url).map_err(|url| {
-                wrong("DATABASE_URL", &hidden(&url), "postgresql://... or sqlite://PATH")
-            })?;
-        }
-        if let Some(size) = set("DATABASE_POOL_SIZE") {
-            self.store.pool_size =
-                size.parse().map_err(|_| wrong("DATABASE_POOL_SIZE", &size, "a number"))?;
-        }
-        if let Some(level) = set("LOG_LEVEL") {
-            self.log = level;
-        }
-        for name in ["P2P_SERVICE_ENV", "ENVIRONMENT"] {
-            match set(name).map(|place| place.to_ascii_lowercase()).as_deref() {
-                None => {}
-                Some("development") => self.environment = Place::Development,
-                Some("production") => self.environment = Place::Production,
-                Some(other) => return Err(wrong(name, other, "development or production")),
+    fn from_file(path: &Path, findings: &mut Findings) -> Self {
+        let name = path.display();
+        let read = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the configuration '{name}': {error}"));
+        let parsed = read.and_then(|text| {
+            let wrong = |error| format!("the configuration '{name}' is wrong: {error}");
+            let table: toml::Table = toml::from_str(&text).map_err(wrong)?;
+            Ok((table, toml::from_str(&text).map_err(wrong)?))
+        });
+        match parsed {
+            Ok((table, config)) => {
+                mark(&table, "", &name.to_string(), findings);
+                config
+            }
+            Err(problem) => {
+                findings.problems.push(problem);
+                Self::default()
             }
         }
-        for (name, file) in
-            [("TLS_CERT_FILE", &mut self.tls.cert_file), ("TLS_KEY_FILE", &mut self.tls.key_file)]
-        {
-            if let Some(path) = set(name) {
-                *file = Some(path.into());
-            }
-        }
-        self.security.take_environment(&Environment(&environment))
     }
 
-    fn take_flags(&mut self, arguments: &Arguments) {
+    fn take_flags(&mut self, arguments: &Arguments, findings: &mut Findings) {
         if let Some(listen) = arguments.listen {
             self.listen = listen;
+            findings.from("listen", "--listen");
         }
         if let Some(p2p) = arguments.p2p {
             self.p2p = Some(p2p);
+            findings.from("p2p", "--p2p");
         }
-        match arguments.database.as_ref().map(|given| (given, given.to_str())) {
-            Some((_, Some(url))) if self.store.take_url(url.to_owned()).is_ok() => {}
-            Some((path, _)) => {
-                self.store.path.clone_from(path);
+        if let Some(given) = &arguments.database {
+            let url = given.to_str().map(str::to_owned);
+            if url.is_none_or(|url| self.store.take_url(url).is_err()) {
+                self.store.path.clone_from(given);
                 self.store.kind = StoreKind::Sqlite;
             }
-            None => {}
+            findings.from("store.url", "--database");
         }
         if arguments.memory {
             self.store.kind = StoreKind::Memory;
+            findings.from("store.kind", "--memory");
+        }
+        if arguments.disable_p2p {
+            self.p2p_enabled = false;
+            findings.from("p2p_enabled", "--disable-p2p");
         }
         if let Some(level) = &arguments.log {
             self.log.clone_from(level);
+            findings.from("log", "--log");
         }
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    /// All that cannot be.
+    fn problems(&self) -> Vec<String> {
         let (terms, limits) = (&self.terms, &self.limits);
         let at_least_one = [
             ("terms.lease_seconds", u64::from(terms.lease_seconds)),
@@ -367,18 +368,33 @@ impl Config {
             ("limits.answer_seconds", u64::from(limits.answer_seconds)),
         ];
         let at_least_one = at_least_one.into_iter().chain(self.signaling.at_least_one());
-        if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
-            return Err(Failure::new(format!("{name} has to be at least 1")));
-        }
+        let mut problems: Vec<String> = at_least_one
+            .filter(|(_, value)| *value == 0)
+            .map(|(name, _)| format!("{name} has to be at least 1"))
+            .collect();
+        let mut failed = |failure: Option<Failure>| problems.extend(failure.map(|why| why.0));
         if self.store.kind == StoreKind::Postgres {
-            self.store.postgres()?;
+            failed(self.store.postgres().err());
         }
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
             let what = "TLS needs two files: set TLS_CERT_FILE and TLS_KEY_FILE, or neither";
-            return Err(Failure::new(what));
+            failed(Some(Failure::new(what)));
         }
-        self.security()?;
-        self.log_level().map(|_| ())
+        failed(self.log_level().err());
+        failed(self.peer_play().err());
+        problems.extend(self.security.problems(self.environment, self.is_exposed()));
+        problems
+    }
+
+    /// Where players play by peers.
+    pub(crate) fn peer_play(&self) -> Result<PeerPlay, Failure> {
+        let zone = |text: &String| {
+            ZoneId::new(text.as_str())
+                .map_err(|error| Failure::new(format!("p2p_enabled_zones: '{text}': {error}")))
+        };
+        let zones = self.p2p_enabled_zones.as_ref();
+        let zones = zones.map(|zones| zones.iter().map(zone).collect::<Result<_, _>>());
+        Ok(PeerPlay { enabled: self.p2p_enabled, zones: zones.transpose()? })
     }
 
     /// Whether others than this machine reach a door.
@@ -396,6 +412,32 @@ impl Config {
             let levels = "error, warn, info, debug or trace";
             Failure::new(format!("the log level is '{}': it has to be {levels}", self.log))
         })
+    }
+
+    /// This one, with what can change at run time from another.
+    pub(crate) fn with_live(&self, new: &Self) -> Self {
+        let mut taken = self.clone();
+        taken.p2p_enabled = new.p2p_enabled;
+        taken.p2p_enabled_zones.clone_from(&new.p2p_enabled_zones);
+        taken.log.clone_from(&new.log);
+        let max_buckets = self.security.rate_limit.max_buckets;
+        taken.security.rate_limit = RateConfig { max_buckets, ..new.security.rate_limit.clone() };
+        taken
+    }
+
+    /// The settings that another has differently, by their names in a file.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        if self == other {
+            return Vec::new();
+        }
+        let table = |config: &Self| toml::Table::try_from(config).unwrap_or_default();
+        let mut names = Vec::new();
+        differing(&table(self), &table(other), "", &mut names);
+        if names.is_empty() {
+            // What is not shown is all that is left.
+            names.push("a secret".into());
+        }
+        names
     }
 
     /// All of it as a file would have it.
@@ -428,6 +470,7 @@ impl Config {
         settings.session_check = whole(self.terms.session_check_seconds);
         settings.session_history = whole(self.terms.session_history_seconds);
         settings.session_history_max = self.terms.session_history_max;
+        settings.peer_play = self.peer_play()?;
         settings.security = self.security()?;
         let guarded = self.is_exposed() || settings.security.check_api_keys;
         settings.signaling = self.signaling.settings(guarded);
@@ -482,4 +525,43 @@ impl StoreConfig {
 
 fn whole(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
+}
+
+/// Each value of the table is from the file of this name.
+fn mark(table: &toml::Table, section: &str, file: &str, findings: &mut Findings) {
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(table) => mark(table, &format!("{section}{name}."), file, findings),
+            _ => findings.from(&format!("{section}{name}"), file),
+        }
+    }
+}
+
+fn differing(one: &toml::Table, other: &toml::Table, section: &str, names: &mut Vec<String>) {
+    let all: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    for name in all {
+        match (one.get(name), other.get(name)) {
+            (Some(toml::Value::Table(one)), Some(toml::Value::Table(other))) => {
+                differing(one, other, &format!("{section}{name}."), names);
+            }
+            (one, other) if one != other => names.push(format!("{section}{name}")),
+            _ => {}
+        }
+    }
+}
+
+/// The file that is named; else the one of the working folder, if there is one.
+fn dot_env(named: Option<&Path>) -> Result<Option<Layer>, Failure> {
+    let path = named.unwrap_or_else(|| Path::new(".env"));
+    let place = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Failure::new(format!("cannot read '{place}': {error}"))),
+    };
+    let values =
+        dotenv::parse(&text).map_err(|what| Failure::new(format!("'{place}' is wrong: {what}")))?;
+    Ok(Some(Layer { place, values }))
 }
