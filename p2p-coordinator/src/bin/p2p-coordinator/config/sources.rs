@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::names::{Apply, Meaning, meaning, nearest};
 use super::{Config, hidden};
@@ -154,6 +154,9 @@ impl Findings {
     }
 }
 
+/// What has to be escaped in a part of a URL (RFC 3986, section 2.3).
+const UNSAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The URL that the parts make, if the last layer has one of them.
 fn postgres(layers: &[Layer]) -> Option<String> {
     let own = ["POSTGRES_HOST", "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD"];
@@ -166,7 +169,7 @@ fn postgres(layers: &[Layer]) -> Option<String> {
     }
     let part = |name: &str| layers.iter().rev().find_map(|layer| set(layer, name));
     let part_or = |name: &str, default: &str| part(name).unwrap_or_else(|| default.to_owned());
-    let safe = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let safe = |text: &str| utf8_percent_encode(text, UNSAFE).to_string();
     let user = safe(&part_or("POSTGRES_USER", "p2p_user"));
     let password =
         part("POSTGRES_PASSWORD").map_or(String::new(), |text| format!(":{}", safe(&text)));
