@@ -40,9 +40,7 @@ pub(crate) async fn serve(
         .with_target(false);
     tracing_subscriber::registry().with(level).with(lines).init();
     let stop = Stop::catch()?;
-    for note in notes {
-        say(&format!("note: {note}"));
-    }
+    let told = (&config, notes);
     let again = Reload::catch(arguments, log)?;
     let certificates = certificates(&config)?;
     // The door first: who finds it taken has touched no file.
@@ -55,7 +53,7 @@ pub(crate) async fn serve(
         StoreKind::Memory => {
             let records = "in memory: they end with the process";
             let store = MemoryStore::new();
-            run(&config, again, key, store, records, (listener, certificates), stop).await
+            run(told, again, key, store, records, (listener, certificates), stop).await
         }
         StoreKind::Postgres => {
             let database = config.store.postgres()?;
@@ -70,14 +68,14 @@ pub(crate) async fn serve(
                 store = PostgresStore::open(database) => store,
             };
             let store = store.map_err(|error| Failure::of(&error))?;
-            run(&config, again, key, store, &records, (listener, certificates), stop).await
+            run(told, again, key, store, &records, (listener, certificates), stop).await
         }
         StoreKind::Sqlite => {
             let path = &config.store.path;
             let store = SqliteStore::open(path, config.store.durability.into())
                 .map_err(|error| Failure::of(&error))?;
             let records = format!("in {}", path.display());
-            run(&config, again, key, store, &records, (listener, certificates), stop).await
+            run(told, again, key, store, &records, (listener, certificates), stop).await
         }
     }
 }
@@ -103,7 +101,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 async fn run<S: Store>(
-    config: &Config,
+    (config, notes): (&Config, &[String]),
     again: Reload,
     key: SecretKey,
     store: S,
@@ -123,6 +121,10 @@ async fn run<S: Store>(
     let bound = listener.local_addr().map_err(|error| Failure::of(&error))?;
     let scheme = if certificates.is_some() { "https" } else { "http" };
     announce(config, &coordinator, &format!("{scheme}://{bound}"), records, peers.as_ref());
+    for note in notes {
+        say(&format!("note: {note}"));
+    }
+    say("Ctrl-C stops it");
 
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
@@ -220,7 +222,6 @@ fn announce<S: Store>(
     for warning in config.security.warnings(security, config.is_exposed()) {
         say(&format!("note: {warning}"));
     }
-    say("Ctrl-C stops it");
 }
 
 /// Forgets peers who stayed away, and sends out of rooms who has no place there any more.
