@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::names::{Apply, Meaning, meaning, nearest};
+use super::names::{Apply, Meaning, meaning};
+use super::nearest::nearest;
 use super::{Config, hidden};
 
 /// Names and values from one place.
