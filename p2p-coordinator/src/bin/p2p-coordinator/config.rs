@@ -331,6 +331,18 @@ impl Config {
         })
     }
 
+    /// What the place and the doors make of settings that are left open.
+    pub(crate) fn consequences(&self) -> Result<String, Failure> {
+        let security = self.security()?;
+        let yes_or_no = |on| if on { "yes" } else { "no" };
+        Ok(format!(
+            "keys are asked for: {}; tokens are looked at: {}; requests are counted: {}",
+            yes_or_no(security.check_api_keys),
+            yes_or_no(security.check_tokens),
+            yes_or_no(security.rates.enabled),
+        ))
+    }
+
     /// All of it as a file would have it.
     pub(crate) fn describe(&self) -> String {
         toml::to_string(self).unwrap_or_else(|error| error.to_string())

@@ -64,6 +64,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (config, findings) = Config::load(arguments, environment())?;
     if arguments.check_config {
         say(&findings.annotate(&config.describe()));
+        say(&format!("# {}", config.consequences()?));
         for note in &findings.notes {
             say(&format!("# note: {note}"));
         }

@@ -16,6 +16,7 @@ fn an_env_file_counts_before_the_configuration_and_after_the_environment() {
         "version = \"2\"  # P2P_SERVICE_VERSION in .env\n",
         "listen = \"127.0.0.1:2\"  # default; PORT in .env\n",
         "log = \"warn\"  # some.toml\n",
+        "\n# keys are asked for: no; tokens are looked at: yes; requests are counted: no\n",
     ] {
         assert!(shown.contains(line), "{line} in {shown}");
     }

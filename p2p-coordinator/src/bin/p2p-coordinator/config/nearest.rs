@@ -30,7 +30,8 @@ const PREFIXES: [&str; 22] = [
 
 /// For a name that looks like ours and is none: the one that is most like it.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    if !PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+    // Of desktops.
+    if name == "SESSION_MANAGER" || !PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return None;
     }
     NAMES.iter().map(|(known, _)| *known).min_by_key(|known| distance(name, known))
@@ -65,7 +66,8 @@ mod tests {
     fn a_name_that_looks_like_ours_is_told_with_the_nearest() {
         assert_eq!(nearest("P2P_ENABLED_ZONE"), Some("P2P_ENABLED_ZONES"));
         assert_eq!(nearest("RATE_LIMIT_REQUEST"), Some("RATE_LIMIT_REQUESTS"));
-        assert_eq!(nearest("PATH"), None);
+        assert_eq!(nearest("SESSION_TIMEOUT_MINUTE"), Some("SESSION_TIMEOUT_MINUTES"));
+        assert_eq!(nearest("PATH").or(nearest("SESSION_MANAGER")), None);
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }
