@@ -89,6 +89,6 @@ async fn on_a_hangup_p2p_is_switched_as_the_files_say_and_what_waits_is_told() {
 #[test]
 fn a_zone_that_cannot_be_is_refused() {
     let folder = Folder::new();
-    folder.write(".env", &format!("P2P_ENABLED_ZONES=meadow,{}\n", "x".repeat(300)));
+    folder.write(".env", format!("P2P_ENABLED_ZONES=meadow,{}\n", "x".repeat(300)));
     super::process::fails(&run(&folder, &["--check-config"]), &["p2p_enabled_zones"]);
 }
