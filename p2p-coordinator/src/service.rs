@@ -8,6 +8,7 @@
 mod auth;
 mod claims;
 mod hosts;
+mod in_force;
 mod joins;
 pub mod monitoring;
 mod pulse;
@@ -18,11 +19,11 @@ mod zones;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex};
+use std::sync::{Arc, Mutex as SyncMutex, RwLock};
 use std::time::Duration;
 
 use p2p_coordinator_api::service::{Health, Readiness, ServiceInfo};
-use p2p_coordinator_api::{Timestamp, TokenError, ZoneId, ZoneStatus};
+use p2p_coordinator_api::{Timestamp, TokenError, ZoneId};
 use p2p_core::{PeerId, SecretKey};
 use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
@@ -32,9 +33,10 @@ use crate::domain::{Changes, Refusal, Terms};
 use crate::monitoring::Tally;
 use crate::security::grants::Revoked;
 use crate::security::{Caller, Denied, SecuritySettings, TokenRefusal, Tokens};
-use crate::store::{Committed, Store, StoreError, ZoneQuery};
+use crate::store::{Committed, Store, StoreError};
 use crate::world::{Clock, Randomness};
 use claims::Claims;
+pub use in_force::{InForce, PeerPlay};
 use pulse::{Pulse, touched};
 
 /// How often a decision is made again because the records had changed.
@@ -63,6 +65,8 @@ pub struct Settings {
     pub session_history: Duration,
     /// The most of them; those over for longest are forgotten first. Default 100 000.
     pub session_history_max: u32,
+    /// Where players play by peers, until [`put_in_force`](Coordinator::put_in_force) changes it.
+    pub peer_play: PeerPlay,
     /// How it tells who asks.
     pub security: SecuritySettings,
     /// How peers reach each other through it.
@@ -82,6 +86,7 @@ impl Default for Settings {
             session_check: Duration::from_secs(30),
             session_history: Duration::from_secs(7 * 24 * 3600),
             session_history_max: 100_000,
+            peer_play: PeerPlay::default(),
             security: SecuritySettings::default(),
             signaling: SignalingSettings::default(),
             prometheus: true,
@@ -105,6 +110,7 @@ struct Inner<S> {
     revoked: SyncMutex<Revoked>,
     /// Held from writing or reading what was taken back until it is known here.
     revoking: Mutex<()>,
+    in_force: RwLock<Arc<InForce>>,
     settings: Settings,
     started: Timestamp,
     turns: [Mutex<()>; TURNS],
@@ -184,6 +190,7 @@ impl<S: Store> Coordinator<S> {
         random: Randomness,
         settings: Settings,
     ) -> Self {
+        let (peer_play, rates) = (settings.peer_play.clone(), settings.security.rates);
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -195,6 +202,7 @@ impl<S: Store> Coordinator<S> {
                 revoking: Mutex::new(()),
                 key,
                 signaling: signaling::Switch::new(&settings.signaling),
+                in_force: RwLock::new(Arc::new(InForce { peer_play, rates })),
                 settings,
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),
@@ -229,20 +237,15 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`ServiceError::Store`].
     pub async fn info(&self) -> Result<ServiceInfo> {
-        let query = ZoneQuery {
-            status: Some(ZoneStatus::Enabled),
-            p2p_enabled: Some(true),
-            ..ZoneQuery::default()
-        };
-        let zones = self.store().zones(&query).await?;
+        let zones = self.zones_open_to_peers(0, None).await?;
         let enabled_zones: Vec<ZoneId> =
-            zones.into_iter().map(|(row, _)| row.value.definition.zone_id).collect();
+            zones.into_iter().map(|zone| zone.definition.zone_id).collect();
         let Settings { name, version, .. } = self.settings().clone();
         Ok(ServiceInfo {
             service: name,
             version,
             status: "running".into(),
-            p2p_enabled: true,
+            p2p_enabled: self.in_force().peer_play.enabled,
             enabled_zones,
         })
     }

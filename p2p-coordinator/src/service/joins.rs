@@ -21,6 +21,7 @@ impl<S: Store> Coordinator<S> {
     /// [`ServiceError`].
     pub async fn join(&self, request: &JoinRequest) -> Result<JoinReply> {
         self.caller.may_act_for(&request.player_id)?;
+        self.in_force().peer_play.allows(&request.zone_id)?;
         let _turn = self.turn(&request.zone_id).await;
         let name = SessionName::from_bits(self.inner.random.bits());
         let nonce = Nonce(self.inner.random.bytes());

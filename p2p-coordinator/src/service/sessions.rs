@@ -21,6 +21,7 @@ impl<S: Store> Coordinator<S> {
     /// [`ServiceError`].
     pub async fn create_session(&self, request: &CreateSession) -> Result<Session> {
         self.caller.may_rule()?;
+        self.in_force().peer_play.allows(&request.zone_id)?;
         let players: Vec<PlayerId> = {
             let mut seen = BTreeSet::new();
             let new = |player: &&PlayerId| seen.insert((*player).clone());
@@ -144,8 +145,8 @@ impl<S: Store> Coordinator<S> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::UnknownSession`], [`Refusal::Full`], [`Refusal::State`]; otherwise
-    /// [`ServiceError`].
+    /// [`Refusal::UnknownSession`], [`Refusal::Full`], [`Refusal::State`], [`Refusal::ZoneClosed`];
+    /// otherwise [`ServiceError`].
     pub async fn add_player(&self, key: &SessionKey, player: &PlayerId) -> Result<()> {
         self.caller.may_act_for(player)?;
         self.settle().await?;
@@ -157,6 +158,7 @@ impl<S: Store> Coordinator<S> {
             if !session.value.add(player.clone(), now)? {
                 return Ok(());
             }
+            self.in_force().peer_play.allows(&session.value.zone_id)?;
             let host = self.store().host(&session.value.host_id).await?;
             let mut changes = Changes::default();
             let mut former = Former::default();

@@ -8,14 +8,18 @@ use clap::Parser;
 /// Who hosts, who plays where, who may connect to whom: hosts register, players join, peers meet
 ///
 /// Without arguments it serves on 127.0.0.1:8001 and keeps its records in ./data/coordinator.db.
-/// Flags go before the environment, and that before the file.
-#[derive(Debug, Parser)]
+/// A flag counts before the environment, that before the .env file, that before the TOML file, and
+/// that before defaults.
+#[derive(Clone, Debug, Parser)]
 #[command(name = "p2p-coordinator", version)]
 pub(crate) struct Arguments {
     /// File with the configuration, in TOML; --check-config prints what it comes to
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Reads the configuration, prints what it comes to, and ends
+    /// File with names and values as in the environment [default: .env in this folder, if there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// Reads the configuration, prints each value and where it is from, and ends
     #[arg(long)]
     pub(crate) check_config: bool,
     /// Asks the coordinator at the configured address how it is, and ends: 0 if it is ready
@@ -34,6 +38,9 @@ pub(crate) struct Arguments {
     /// Keeps records in memory: they end with the process
     #[arg(long, conflicts_with = "database")]
     pub(crate) memory: bool,
+    /// Lets servers run all zones: joins and sessions by peers are refused [env: P2P_ENABLED]
+    #[arg(long)]
+    pub(crate) disable_p2p: bool,
     /// What is logged: error, warn, info, debug, trace [default: info] [env: LOG_LEVEL]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log: Option<String>,

@@ -1,33 +1,47 @@
-//! What may be configured, by file, environment and flags; later ones win.
+//! What may be configured. From the weakest to the strongest: defaults, the TOML file, the `.env`
+//! file, the environment, flags.
+//!
+//! - `names`: every name in the environment, and what becomes of it;
+//! - `nearest`: for names that nobody knows, which one is meant;
+//! - `dotenv`: the form of `.env` files;
+//! - `load`: reads all sources;
+//! - `running`: what of another one counts while the program runs;
+//! - `sources`: which of several values counts, and where it is from;
+//! - `secrets`, `security`, `signaling`: sections.
 
-mod environment;
+mod dotenv;
+mod load;
 mod monitoring;
+mod names;
+mod nearest;
+mod running;
 mod secrets;
 mod security;
 mod signaling;
+mod sources;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use p2p_coordinator::domain::Terms;
 use p2p_coordinator::door::Limits;
 use p2p_coordinator::security::SecuritySettings;
-use p2p_coordinator::service::Settings;
+use p2p_coordinator::service::{PeerPlay, Settings};
 use p2p_coordinator::store::postgres::PostgresConfig;
 use p2p_coordinator::store::sqlite::Durability;
+use p2p_coordinator_api::ZoneId;
 use serde::{Deserialize, Serialize};
 use signaling::SignalingConfig;
 
 use crate::Failure;
-use crate::arguments::Arguments;
-use environment::Environment;
 pub(crate) use monitoring::LogFormat;
 use monitoring::MonitoringConfig;
 pub(crate) use security::{Place, SecurityConfig};
+pub(crate) use sources::Findings;
 
 /// Everything, with its defaults.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     /// What the service calls itself.
@@ -41,6 +55,11 @@ pub(crate) struct Config {
     /// Where peers are served; nowhere if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p2p: Option<SocketAddr>,
+    /// Whether players play by peers. If not, servers run all zones.
+    pub(crate) p2p_enabled: bool,
+    /// The zones where they do; all if not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p2p_enabled_zones: Option<Vec<String>>,
     /// What is logged.
     pub(crate) log: String,
     /// File with the signing key; made if it is not there. Beside the database if not set.
@@ -56,7 +75,7 @@ pub(crate) struct Config {
 }
 
 /// Both files, or neither: then HTTP is served as it is.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TlsConfig {
     /// PEM file with the certificates, the server's first.
@@ -67,7 +86,7 @@ pub(crate) struct TlsConfig {
     pub(crate) key_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreConfig {
     /// `sqlite`, `postgres` or `memory`.
@@ -119,7 +138,7 @@ pub(crate) enum StoreKind {
     Sqlite,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DurabilityConfig {
     Power,
@@ -135,7 +154,7 @@ impl From<DurabilityConfig> for Durability {
     }
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TermsConfig {
     pub(crate) lease_seconds: u32,
@@ -152,7 +171,7 @@ pub(crate) struct TermsConfig {
     pub(crate) session_history_max: u32,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsConfig {
     pub(crate) connections: usize,
@@ -175,6 +194,8 @@ impl Default for Config {
             environment: Place::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8001)),
             p2p: None,
+            p2p_enabled: true,
+            p2p_enabled_zones: None,
             log: "info".into(),
             key_file: None,
             store: StoreConfig::default(),
@@ -248,112 +269,8 @@ fn seconds(duration: Duration) -> u32 {
 }
 
 impl Config {
-    /// The file that the flags name, then the environment, then the flags.
-    pub(crate) fn load(
-        arguments: &Arguments,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, Failure> {
-        let mut config = match &arguments.config {
-            Some(path) => {
-                let name = path.display();
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::new(format!("cannot read the configuration '{name}': {error}"))
-                })?;
-                toml::from_str(&text).map_err(|error| {
-                    Failure::new(format!("the configuration '{name}' is wrong: {error}"))
-                })?
-            }
-            None => Self::default(),
-        };
-        config.take_environment(environment)?;
-        config.take_flags(arguments);
-        config.check()?;
-        Ok(config)
-    }
-
-    fn take_environment(
-        &mut self,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<(), Failure> {
-        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let wrong = |name: &str, value: &str, what: &str| {
-            Failure::new(format!("{name} is '{value}' in the environment: it has to be {what}"))
-        };
-        if let Some(host) = set("P2P_SERVICE_HOST") {
-            let ip: IpAddr =
-                host.parse().map_err(|_| wrong("P2P_SERVICE_HOST", &host, "an IP address"))?;
-            self.listen.set_ip(ip);
-        }
-        if let Some(port) = set("P2P_SERVICE_PORT") {
-            let number =
-                port.parse().map_err(|_| wrong("P2P_SERVICE_PORT", &port, "a port, 0 to 65535"))?;
-            self.listen.set_port(number);
-        }
-        if let Some(name) = set("P2P_SERVICE_NAME") {
-            self.name = name;
-        }
-        if let Some(version) = set("P2P_SERVICE_VERSION") {
-            self.version = version;
-        }
-        if let Some(path) = set("P2P_COORDINATOR_DATABASE") {
-            self.store.path = path.into();
-            self.store.kind = StoreKind::Sqlite;
-        }
-        if let Some(url) = set("DATABASE_URL") {
-            self.store.take_url(url).map_err(|url| {
-                wrong("DATABASE_URL", &hidden(&url), "postgresql://... or sqlite://PATH")
-            })?;
-        }
-        if let Some(size) = set("DATABASE_POOL_SIZE") {
-            self.store.pool_size =
-                size.parse().map_err(|_| wrong("DATABASE_POOL_SIZE", &size, "a number"))?;
-        }
-        if let Some(level) = set("LOG_LEVEL") {
-            self.log = level;
-        }
-        for name in ["P2P_SERVICE_ENV", "ENVIRONMENT"] {
-            match set(name).map(|place| place.to_ascii_lowercase()).as_deref() {
-                None => {}
-                Some("development") => self.environment = Place::Development,
-                Some("production") => self.environment = Place::Production,
-                Some(other) => return Err(wrong(name, other, "development or production")),
-            }
-        }
-        for (name, file) in
-            [("TLS_CERT_FILE", &mut self.tls.cert_file), ("TLS_KEY_FILE", &mut self.tls.key_file)]
-        {
-            if let Some(path) = set(name) {
-                *file = Some(path.into());
-            }
-        }
-        self.monitoring.take_environment(&Environment(&environment))?;
-        self.security.take_environment(&Environment(&environment))
-    }
-
-    fn take_flags(&mut self, arguments: &Arguments) {
-        if let Some(listen) = arguments.listen {
-            self.listen = listen;
-        }
-        if let Some(p2p) = arguments.p2p {
-            self.p2p = Some(p2p);
-        }
-        match arguments.database.as_ref().map(|given| (given, given.to_str())) {
-            Some((_, Some(url))) if self.store.take_url(url.to_owned()).is_ok() => {}
-            Some((path, _)) => {
-                self.store.path.clone_from(path);
-                self.store.kind = StoreKind::Sqlite;
-            }
-            None => {}
-        }
-        if arguments.memory {
-            self.store.kind = StoreKind::Memory;
-        }
-        if let Some(level) = &arguments.log {
-            self.log.clone_from(level);
-        }
-    }
-
-    fn check(&self) -> Result<(), Failure> {
+    /// All that cannot be.
+    fn problems(&self) -> Vec<String> {
         let (terms, limits) = (&self.terms, &self.limits);
         let at_least_one = [
             ("terms.lease_seconds", u64::from(terms.lease_seconds)),
@@ -373,18 +290,33 @@ impl Config {
             ("limits.answer_seconds", u64::from(limits.answer_seconds)),
         ];
         let at_least_one = at_least_one.into_iter().chain(self.signaling.at_least_one());
-        if let Some((name, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
-            return Err(Failure::new(format!("{name} has to be at least 1")));
-        }
+        let mut problems: Vec<String> = at_least_one
+            .filter(|(_, value)| *value == 0)
+            .map(|(name, _)| format!("{name} has to be at least 1"))
+            .collect();
+        let mut failed = |failure: Option<Failure>| problems.extend(failure.map(|why| why.0));
         if self.store.kind == StoreKind::Postgres {
-            self.store.postgres()?;
+            failed(self.store.postgres().err());
         }
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
             let what = "TLS needs two files: set TLS_CERT_FILE and TLS_KEY_FILE, or neither";
-            return Err(Failure::new(what));
+            failed(Some(Failure::new(what)));
         }
-        self.security()?;
-        self.log_level().map(|_| ())
+        failed(self.log_level().err());
+        failed(self.peer_play().err());
+        problems.extend(self.security.problems(self.environment, self.is_exposed()));
+        problems
+    }
+
+    /// Where players play by peers.
+    pub(crate) fn peer_play(&self) -> Result<PeerPlay, Failure> {
+        let zone = |text: &String| {
+            ZoneId::new(text.as_str())
+                .map_err(|error| Failure::new(format!("p2p_enabled_zones: '{text}': {error}")))
+        };
+        let zones = self.p2p_enabled_zones.as_ref();
+        let zones = zones.map(|zones| zones.iter().map(zone).collect::<Result<_, _>>());
+        Ok(PeerPlay { enabled: self.p2p_enabled, zones: zones.transpose()? })
     }
 
     /// Whether others than this machine reach a door.
@@ -402,6 +334,18 @@ impl Config {
             let levels = "error, warn, info, debug or trace";
             Failure::new(format!("the log level is '{}': it has to be {levels}", self.log))
         })
+    }
+
+    /// What the place and the doors make of settings that are left open.
+    pub(crate) fn consequences(&self) -> Result<String, Failure> {
+        let security = self.security()?;
+        let yes_or_no = |on| if on { "yes" } else { "no" };
+        Ok(format!(
+            "keys are asked for: {}; tokens are looked at: {}; requests are counted: {}",
+            yes_or_no(security.check_api_keys),
+            yes_or_no(security.check_tokens),
+            yes_or_no(security.rates.enabled),
+        ))
     }
 
     /// All of it as a file would have it.
@@ -435,6 +379,7 @@ impl Config {
         settings.session_history = whole(self.terms.session_history_seconds);
         settings.session_history_max = self.terms.session_history_max;
         settings.prometheus = self.monitoring.prometheus;
+        settings.peer_play = self.peer_play()?;
         settings.security = self.security()?;
         let guarded = self.is_exposed() || settings.security.check_api_keys;
         settings.signaling = self.signaling.settings(guarded);

@@ -2,18 +2,22 @@
 //! told to stop.
 //!
 //! - `arguments`: the command line;
-//! - `config`: what may be configured, by file, environment and flags;
+//! - `config`: what may be configured, by files, environment and flags;
 //! - `files`: the signing key;
+//! - `reload`: takes what changed in the configuration while it runs;
 //! - `serve`: from the configuration to a running service, and back;
 //! - `status`: asks a running one how it is.
 
 mod arguments;
 mod config;
 mod files;
+mod reload;
 mod serve;
 mod status;
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -57,9 +61,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let config = Config::load(arguments, |name| std::env::var(name).ok())?;
+    let (config, findings) = Config::load(arguments, environment())?;
     if arguments.check_config {
-        say(&config.describe());
+        say(&findings.annotate(&config.describe()));
+        say(&format!("# {}", config.consequences()?));
+        for note in &findings.notes {
+            say(&format!("# note: {note}"));
+        }
         say("the configuration is fine");
         return Ok(ExitCode::SUCCESS);
     }
@@ -70,10 +78,18 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.status {
         return runtime.block_on(status::ask(&config));
     }
-    let ended = runtime.block_on(serve::serve(config));
+    let ended = runtime.block_on(serve::serve(arguments, config, &findings.notes));
     // What did not end by itself has had its time.
     runtime.shutdown_background();
     ended
+}
+
+/// The names and values of the environment that are text.
+fn environment() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// Prints a line. A reader that has gone away is no reason to stop.

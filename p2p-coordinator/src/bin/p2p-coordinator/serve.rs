@@ -17,21 +17,33 @@ use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::arguments::Arguments;
 use crate::config::{Config, LogFormat, StoreKind, hidden};
+use crate::reload::Reload;
 use crate::{Failure, files, say};
 
 /// Serves until it is told to stop.
-pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
-    let logs = tracing_subscriber::fmt()
-        .with_max_level(config.log_level()?)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    match config.monitoring.log_format {
-        LogFormat::Json => logs.json().init(),
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
-    }
+pub(crate) async fn serve(
+    arguments: &Arguments,
+    config: Config,
+    notes: &[String],
+) -> Result<ExitCode, Failure> {
+    let (level, log) = reload::Layer::new(LevelFilter::from_level(config.log_level()?));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match config.monitoring.log_format {
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+    };
+    tracing_subscriber::registry().with(level).with(lines).init();
     let stop = Stop::catch()?;
+    let told = (&config, notes);
+    let again = Reload::catch(arguments, log)?;
     let certificates = certificates(&config)?;
     // The door first: who finds it taken has touched no file.
     let listener = bind(config.listen).await?;
@@ -42,7 +54,8 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
     match config.store.kind {
         StoreKind::Memory => {
             let records = "in memory: they end with the process";
-            run(&config, key, MemoryStore::new(), records, (listener, certificates), stop).await
+            let store = MemoryStore::new();
+            run(told, again, key, store, records, (listener, certificates), stop).await
         }
         StoreKind::Postgres => {
             let database = config.store.postgres()?;
@@ -57,14 +70,14 @@ pub(crate) async fn serve(config: Config) -> Result<ExitCode, Failure> {
                 store = PostgresStore::open(database) => store,
             };
             let store = store.map_err(|error| Failure::of(&error))?;
-            run(&config, key, store, &records, (listener, certificates), stop).await
+            run(told, again, key, store, &records, (listener, certificates), stop).await
         }
         StoreKind::Sqlite => {
             let path = &config.store.path;
             let store = SqliteStore::open(path, config.store.durability.into())
                 .map_err(|error| Failure::of(&error))?;
             let records = format!("in {}", path.display());
-            run(&config, key, store, &records, (listener, certificates), stop).await
+            run(told, again, key, store, &records, (listener, certificates), stop).await
         }
     }
 }
@@ -90,7 +103,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 async fn run<S: Store>(
-    config: &Config,
+    (config, notes): (&Config, &[String]),
+    again: Reload,
     key: SecretKey,
     store: S,
     records: &str,
@@ -109,6 +123,10 @@ async fn run<S: Store>(
     let bound = listener.local_addr().map_err(|error| Failure::of(&error))?;
     let scheme = if certificates.is_some() { "https" } else { "http" };
     announce(config, &coordinator, &format!("{scheme}://{bound}"), records, peers.as_ref());
+    for note in notes {
+        say(&format!("note: {note}"));
+    }
+    say("Ctrl-C stops it");
 
     let closing = Closing::new();
     let (router, limits) = (http::router(coordinator.clone()), config.limits());
@@ -117,6 +135,7 @@ async fn run<S: Store>(
     let heartbeats = coordinator.clone();
     let heartbeats = tokio::spawn(async move { heartbeats.write_heartbeats().await });
     let tending = tokio::spawn(tend(coordinator.clone()));
+    let again = tokio::spawn(again.run(config.clone(), coordinator.clone()));
     let (served, door) = (router.clone(), closing.clone());
     let tcp = match certificates {
         Some(secure) => tokio::spawn(tls::run(listener, secure, served, limits, door)),
@@ -142,6 +161,7 @@ async fn run<S: Store>(
         upkeep.abort();
         heartbeats.abort();
         tending.abort();
+        again.abort();
         if let Err(error) = coordinator.settle().await {
             tracing::error!(%error, "cannot write the last heartbeats");
         }
@@ -204,7 +224,6 @@ fn announce<S: Store>(
     for warning in config.security.warnings(security, config.is_exposed()) {
         say(&format!("note: {warning}"));
     }
-    say("Ctrl-C stops it");
 }
 
 /// Forgets peers who stayed away, and sends out of rooms who has no place there any more.

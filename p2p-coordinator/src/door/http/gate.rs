@@ -103,7 +103,7 @@ impl<S: Store> Gate<S> {
     }
 
     fn take(&self, now: Timestamp, class: Class, source: Source) -> Result<Left, Left> {
-        let rates = &self.security().rates;
+        let rates = self.coordinator.in_force().rates;
         let rate = match (&source, class) {
             (Source::Key(_), _) => rates.service,
             (_, Class::Auth) => rates.auth,
@@ -117,7 +117,7 @@ impl<S: Store> Gate<S> {
 
     fn has_guesses(&self, now: Timestamp, source: &Source) -> Result<(), Left> {
         let limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        limiter.look(now, Class::Wrong, source.clone(), self.security().rates.wrong)
+        limiter.look(now, Class::Wrong, source.clone(), self.coordinator.in_force().rates.wrong)
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn gate<S: Store>(
     if EXEMPT.contains(&path) {
         return next.run(request).await;
     }
-    let (now, limited) = (gate.coordinator.now(), gate.security().rates.enabled);
+    let (now, limited) = (gate.coordinator.now(), gate.coordinator.in_force().rates.enabled);
     let (class, source) = (class(path), gate.source(&request));
     let open = OPEN.contains(&path);
     let peer = request.extensions().get::<Remote>().and_then(|remote| match remote {

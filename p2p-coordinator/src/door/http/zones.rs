@@ -90,9 +90,7 @@ pub(super) async fn enabled<S: Store>(
     let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
     let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
     fields.finish()?;
-    let (status, p2p_enabled) = (Some(ZoneStatus::Enabled), Some(true));
-    let query = ZoneQuery { status, p2p_enabled, offset, limit };
-    Ok(Json(coordinator.zones(&query).await?))
+    Ok(Json(coordinator.zones_open_to_peers(offset, limit).await?))
 }
 
 pub(super) async fn set_status<S: Store>(

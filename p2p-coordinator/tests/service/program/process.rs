@@ -27,6 +27,15 @@ pub(crate) fn prepared(mut command: Command, folder: &Path) -> Command {
         command.env_remove(format!("P2P_SERVICE_{name}"));
     }
     for name in [
+        "HOST",
+        "PORT",
+        "P2P_ENABLED",
+        "ENABLE_P2P",
+        "P2P_ENABLED_ZONES",
+        "POSTGRES_HOST",
+        "POSTGRES_DB",
+        "POSTGRES_USER",
+        "POSTGRES_PASSWORD",
         "P2P_COORDINATOR_DATABASE",
         "DATABASE_URL",
         "DATABASE_POOL_SIZE",

@@ -30,7 +30,7 @@ impl fmt::Debug for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str("(hidden)")
+        to.serialize_str(&format!("(set, {} characters)", self.0.chars().count()))
     }
 }
 

@@ -13,7 +13,6 @@ use p2p_coordinator::security::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::environment::Environment;
 use super::secrets::{LEAST, Secret, weakness};
 use crate::Failure;
 
@@ -28,7 +27,7 @@ pub(crate) enum Place {
     Production,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SecurityConfig {
     /// Whether a key or a token is asked for. If not set: not in development on loopback without keys.
@@ -63,7 +62,7 @@ pub(crate) struct SecurityConfig {
     pub(crate) rate_limit: RateConfig,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RateConfig {
     /// If not set: not in development on loopback.
@@ -120,38 +119,23 @@ impl Default for RateConfig {
 }
 
 impl SecurityConfig {
-    pub(super) fn take_environment(&mut self, from: &Environment<'_>) -> Result<(), Failure> {
-        from.maybe("API_KEY_VALIDATION_ENABLED", &mut self.api_key_validation, "true or false")?;
-        from.text("API_KEY_HEADER", &mut self.api_key_header);
-        from.secret("COORDINATOR_API_KEY", &mut self.coordinator_api_key);
-        from.secrets("API_KEYS", &mut self.api_keys);
-        from.value("JWT_VALIDATION_ENABLED", &mut self.jwt_validation, "true or false")?;
-        from.secret("JWT_SECRET_KEY", &mut self.jwt_secret_key);
-        from.secrets("JWT_PREVIOUS_SECRET_KEYS", &mut self.jwt_previous_secret_keys);
-        from.text("JWT_ISSUER", &mut self.jwt_issuer);
-        from.text("JWT_AUDIENCE", &mut self.jwt_audience);
-        let number = "a whole number";
-        from.value("JWT_EXPIRATION_SECONDS", &mut self.jwt_expiration_seconds, number)?;
-        let refresh = &mut self.jwt_refresh_expiration_seconds;
-        from.value("JWT_REFRESH_EXPIRATION_SECONDS", refresh, number)?;
-        from.text("CORS_ORIGINS", &mut self.cors_origins);
-        from.list("TRUSTED_PROXIES", &mut self.trusted_proxies);
-        from.text("TRUSTED_PROXY_HEADER", &mut self.trusted_proxy_header);
-        let rate = &mut self.rate_limit;
-        from.maybe("RATE_LIMIT_ENABLED", &mut rate.enabled, "true or false")?;
-        from.value("RATE_LIMIT_WINDOW_SECONDS", &mut rate.window_seconds, number)?;
-        from.value("RATE_LIMIT_REQUESTS", &mut rate.requests, number)?;
-        from.value("RATE_LIMIT_AUTH_REQUESTS", &mut rate.auth_requests, number)?;
-        from.value("RATE_LIMIT_SIGNALING_REQUESTS", &mut rate.signaling_requests, number)?;
-        from.value("RATE_LIMIT_SERVICE_REQUESTS", &mut rate.service_requests, number)?;
-        from.value("RATE_LIMIT_WRONG_KEYS", &mut rate.wrong_keys, number)?;
-        from.value("RATE_LIMIT_MAX_BUCKETS", &mut rate.max_buckets, number)?;
-        match from.get("JWT_ALGORITHM").as_deref() {
-            None | Some("HS256") => Ok(()),
-            Some(other) => Err(Failure::new(format!(
-                "JWT_ALGORITHM is '{other}': tokens are signed with HS256, leave it out"
-            ))),
+    /// All that cannot be at this place.
+    pub(super) fn problems(&self, place: Place, exposed: bool) -> Vec<String> {
+        let weak = if place == Place::Production { self.weak() } else { Vec::new() };
+        let others = [
+            self.check().err(),
+            self.keys().err(),
+            self.proxies().err(),
+            self.origins().err(),
+            self.settings(place, exposed).err(),
+        ];
+        let mut problems = Vec::new();
+        for problem in weak.into_iter().chain(others.into_iter().flatten().map(|why| why.0)) {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
         }
+        problems
     }
 
     /// What comes of it at this place; `exposed` if others than this machine reach a door.
@@ -163,8 +147,10 @@ impl SecurityConfig {
         self.check()?;
         let guarded = place == Place::Production || exposed;
         let keys = self.keys()?;
-        if place == Place::Production {
-            self.refuse_weak()?;
+        if place == Place::Production
+            && let Some(why) = self.weak().into_iter().next()
+        {
+            return Err(Failure::new(why));
         }
         let mut settings = SecuritySettings::default();
         settings.check_api_keys = self.api_key_validation.unwrap_or(guarded || !keys.is_empty());
@@ -322,18 +308,19 @@ impl SecurityConfig {
         secrets
     }
 
-    fn refuse_weak(&self) -> Result<(), Failure> {
+    /// What somebody could guess.
+    fn weak(&self) -> Vec<String> {
         let how = format!("set it to at least {LEAST} random characters (openssl rand -hex 32)");
+        let mut weak = Vec::new();
         if self.jwt_secret_key.is_none() {
-            let what = "in production JWT_SECRET_KEY has to be set";
-            return Err(Failure::new(format!("{what}: {how}")));
+            weak.push(format!("in production JWT_SECRET_KEY has to be set: {how}"));
         }
         for (name, secret) in self.secrets() {
             if let Some(why) = weakness(secret) {
-                return Err(Failure::new(format!("in production {name} may not {why}: {how}")));
+                weak.push(format!("in production {name} may not {why}: {how}"));
             }
         }
-        Ok(())
+        weak
     }
 
     /// What an operator should know.

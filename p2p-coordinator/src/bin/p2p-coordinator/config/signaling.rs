@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{seconds, whole};
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SignalingConfig {
     /// `required` or `ignored`; if not set, ignored on loopback only, and only if no
@@ -32,14 +32,14 @@ pub(crate) struct SignalingConfig {
     idle_seconds: u32,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum TokensConfig {
     Ignored,
     Required,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum RoomsConfig {
     Open,
