@@ -66,6 +66,13 @@ pub struct ConnectionConfig {
     /// Inbound connections that may be between their first packet and admission at once; further
     /// ones wait in the transport. Default 256.
     pub max_handshakes: usize,
+    /// How many of these may come from one network address, where the transport knows it (of IPv6,
+    /// from one network of 64 bits; over a relay, from one peer); further ones are refused. Peers
+    /// behind one NAT share it. Default 128.
+    pub max_handshakes_per_address: usize,
+    /// How many of these may be with one peer, once it has proven who it is; further ones are refused
+    /// as [`Busy`](crate::CloseCause::Busy), with the limit in the words. Default 32.
+    pub max_handshakes_per_peer: usize,
     /// Listeners, and so protocol names, of one node. At most [`ConnectionConfig::MAX_LISTENERS`],
     /// because the names travel in the hello. Default that.
     pub max_listeners: usize,
@@ -130,6 +137,8 @@ impl ConnectionConfig {
             return Err(ConfigError::zero("max_streams"));
         }
         ConfigError::check_size("max_handshakes", self.max_handshakes)?;
+        ConfigError::check_size("max_handshakes_per_address", self.max_handshakes_per_address)?;
+        ConfigError::check_size("max_handshakes_per_peer", self.max_handshakes_per_peer)?;
         if self.max_listeners > Self::MAX_LISTENERS {
             let value = self.max_listeners.to_string();
             return Err(ConfigError::new("max_listeners", value, "it must be at most 16"));
@@ -224,6 +233,16 @@ impl ConnectionConfig {
         }
     }
 
+    /// Sets how many inbound connections may be unfinished at once: in all, from one address, and
+    /// with one peer.
+    #[must_use]
+    pub const fn with_max_handshakes(mut self, all: usize, address: usize, peer: usize) -> Self {
+        self.max_handshakes = all;
+        self.max_handshakes_per_address = address;
+        self.max_handshakes_per_peer = peer;
+        self
+    }
+
     /// Sets how many streams a peer may have open at once.
     #[must_use]
     pub const fn with_max_streams(mut self, streams: u32) -> Self {
@@ -251,6 +270,8 @@ impl Default for ConnectionConfig {
             failover: FailoverPolicy::Off,
             max_streams: 128,
             max_handshakes: 256,
+            max_handshakes_per_address: 128,
+            max_handshakes_per_peer: 32,
             max_listeners: Self::MAX_LISTENERS,
         }
     }
@@ -309,6 +330,8 @@ mod tests {
         check("datagram_queue", "0", |config| config.datagram_queue = 0);
         check("max_streams", "0", |config| config.max_streams = 0);
         check("max_handshakes", "0", |config| config.max_handshakes = 0);
+        check("max_handshakes_per_address", "0", |config| config.max_handshakes_per_address = 0);
+        check("max_handshakes_per_peer", "0", |config| config.max_handshakes_per_peer = 0);
         check("max_listeners", "17", |config| config.max_listeners = 17);
     }
 

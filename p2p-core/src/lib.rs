@@ -76,7 +76,7 @@ pub use observe::Health;
 pub use observe::Metrics;
 pub use options::{
     Admission, AdmitAll, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions,
-    MAX_CREDENTIAL, admission_fn,
+    MAX_CREDENTIAL, Refusal, admission_fn,
 };
 pub use path::{PathAddr, PathEvents, PathInfo, PathKind, PathPolicy};
 pub use permit::{ReservedPlace, SendPermit};

@@ -4,6 +4,7 @@
 mod endpoints;
 
 mod fire {
+    mod quic;
     pub(crate) mod stranger;
 }
 

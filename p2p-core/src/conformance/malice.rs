@@ -14,7 +14,7 @@ mod lanes;
 mod returning;
 mod siege;
 
-pub use siege::Hostile;
+pub use siege::{Hostile, Siege};
 
 const VIOLATION: CloseCause = CloseCause::ProtocolViolation;
 
@@ -37,6 +37,7 @@ super::suite! { $ malice_suite Hostile (conformance::malice)
     hellos {
         what_is_no_hello_is_named,
         a_hello_that_cannot_be_meant_is_named,
+        slow_ones_of_one_peer_leave_room_for_others,
         one_that_never_ends_takes_a_place_only_until_its_time_is_over,
     }
     lanes {

@@ -1,11 +1,14 @@
 //! A peer of version 1, which knew one lane, no resuming and no probes: its bytes, kept as they were.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use p2p_core::conformance::raw::{NORMAL, Raw, TAKEN, Words, count, frame, read};
 use p2p_core::transport::{Incoming, Link, LinkClosed, Transport};
 use p2p_core::{
-    CloseCause, ClosedBy, ConnectionConfig, FailoverPolicy, ListenOptions, P2PConnection,
-    P2PListener, P2PProvider, PeerAddr, Priority, ReconnectPolicy, SendStream,
+    CloseCause, ClosedBy, ConnectionConfig, FailoverPolicy, Limited, Limits, ListenOptions,
+    P2PConnection, P2PListener, P2PProvider, PeerAddr, Priority, RateLimit, ReconnectPolicy,
+    ScopeLimits, SendStream,
 };
 use p2p_simulator::{SimLink, SimTransport, Simulation, SimulatorConnection};
 
@@ -90,6 +93,29 @@ fn a_dialler_of_version_1_is_served() {
         let listener = node.listen(ListenOptions::new(protocol())).await.expect("listening");
         let raw = dial(&transport, &node.local_addr()).await;
         talk_as_version_1(raw, listener.accept().await.expect("a connection")).await;
+    });
+    run.expect("a run");
+}
+
+/// The code was none of its time's, so it took the refusal for a failure after which it may try again.
+#[test]
+fn a_dialler_of_version_1_that_is_refused_for_now_is_told_in_words() {
+    let run = Simulation::new(1).run(async |network| {
+        let [old, new] = [network.host("old"), network.host("new")];
+        let transport = old.transport(&ConnectionConfig::default()).expect("an endpoint");
+        let once = RateLimit::new(1, Duration::from_secs(60)).expect("a rate");
+        let limits =
+            Limits::default().with_per_peer(ScopeLimits::default().with_admissions(once));
+        let node = Limited::new(new.provider(today()).expect("an endpoint"), limits);
+        let node = node.expect("limits");
+        let _listener = node.listen(ListenOptions::new(protocol())).await.expect("listening");
+        let _first = dial(&transport, &node.local_addr()).await;
+        let second = dial(&transport, &node.local_addr()).await;
+        let LinkClosed::Peer { code, message } = second.wire.closed().await else { panic!() };
+        // Codes up to here had a meaning then.
+        assert!(code > (1 << 32) + 13, "{code}");
+        assert!(message.contains("admissions of peer"), "{message}");
+        assert!(message.contains("at most 1 per 60s; retry after 59."), "{message}");
     });
     run.expect("a run");
 }

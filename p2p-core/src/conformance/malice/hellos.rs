@@ -1,7 +1,7 @@
 //! Hellos that are none, contradict themselves, or never end.
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::super::Outcome;
 use super::super::raw::{Wire, Words, length};
@@ -53,6 +53,26 @@ pub(super) async fn a_hello_that_cannot_be_meant_is_named<W: Hostile>(world: &W)
     ];
     let bytes = refusals.map(|(hello, cause, words)| (hello.encode(), cause, words));
     refused(world, bytes).await
+}
+
+pub(super) async fn slow_ones_of_one_peer_leave_room_for_others<W: Hostile>(world: &W) -> Outcome {
+    // Longer than anybody waits to be let in: room has to be there, not to come about.
+    let patient = super::siege::config()
+        .with_handshake_timeout(Duration::from_secs(600))
+        .with_max_handshakes(8, 8, 3);
+    let siege = Siege::with(world, patient).await?;
+    let mut silent = Vec::new();
+    for number in 0..12 {
+        let wire = siege.silent(0).await?;
+        if number >= 3 {
+            let words = "unfinished handshakes with one peer: at most 3, not 4";
+            closed_for(&wire, CloseCause::Busy, words).await?;
+        }
+        silent.push(wire);
+    }
+    siege.lets_in().await?;
+    ensure!(silent[0].end().is_none(), "the first was closed");
+    siege.withstood().await
 }
 
 /// One that says nothing at all, and one byte by byte.

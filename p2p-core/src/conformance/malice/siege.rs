@@ -59,9 +59,10 @@ pub(super) fn config() -> ConnectionConfig {
 
 /// A node that sends back what it receives, and an honest peer that has a message echoed every 10 ms
 /// while the attack goes on.
-pub(super) struct Siege<'a, W: Hostile> {
+#[expect(missing_debug_implementations, reason = "what it is made of need not have one")]
+pub struct Siege<'a, W: Hostile> {
     world: &'a W,
-    pub(super) node: PeerAddr,
+    node: PeerAddr,
     honest: W::Provider,
     connection: <W::Provider as P2PProvider>::Connection,
     peer: Honest,
@@ -71,15 +72,26 @@ pub(super) struct Siege<'a, W: Hostile> {
 struct Honest {
     stop: Arc<AtomicBool>,
     echoes: Arc<AtomicU64>,
-    task: Task<()>,
+    /// Until its end was awaited.
+    task: Option<Task<()>>,
 }
 
 impl<'a, W: Hostile> Siege<'a, W> {
-    pub(super) async fn lay(world: &'a W) -> Outcome<Self> {
+    /// With timers and bounds under which all that can be attacked is on.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], if the peers do not meet.
+    pub async fn lay(world: &'a W) -> Outcome<Self> {
         Self::with(world, config()).await
     }
 
-    pub(super) async fn with(world: &'a W, config: ConnectionConfig) -> Outcome<Self> {
+    /// With timers and bounds of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], if the peers do not meet.
+    pub async fn with(world: &'a W, config: ConnectionConfig) -> Outcome<Self> {
         let node = done("to make a provider", world.provider(config.clone())).await?;
         let honest = done("to make a provider", world.provider(config)).await?;
         let listener = step("to listen", node.listen(ListenOptions::new(protocol(SPEECH)?))).await?;
@@ -91,6 +103,11 @@ impl<'a, W: Hostile> Siege<'a, W> {
             Self { world, node: addr, honest, connection, peer, _serving: (node, serving) };
         siege.peer.has_echoes(4).await?;
         Ok(siege)
+    }
+
+    /// Where the node is.
+    pub const fn node(&self) -> &PeerAddr {
+        &self.node
     }
 
     /// A link of the attacker's, and its first words on it.
@@ -116,8 +133,12 @@ impl<'a, W: Hostile> Siege<'a, W> {
         done("to dial", self.world.dial(stranger, &self.node)).await?
     }
 
-    /// Whether another peer of the honest kind is let in.
-    pub(super) async fn lets_in(&self) -> Outcome {
+    /// That the node lets in another connection of the honest peer.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], if it does not.
+    pub async fn lets_in(&self) -> Outcome {
         let again = step("to connect", self.honest.connect(&self.node, options()?)).await?;
         step("to send", again.send("still there?".into())).await?;
         let got = step("to have an echo", again.recv()).await?;
@@ -125,18 +146,20 @@ impl<'a, W: Hostile> Siege<'a, W> {
         Ok(())
     }
 
-    /// That the honest peer went on on the same link, lost nothing, and others are let in as before.
-    pub(super) async fn withstood(self) -> Outcome {
+    /// That the honest peer went on over the same link and lost nothing, and is let in once more.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], if it was disturbed.
+    pub async fn withstood(mut self) -> Outcome {
         self.peer.has_echoes(8).await?;
         self.peer.stop.store(true, Ordering::Relaxed);
-        self.peer.task.end("the honest peer").await?;
+        if let Some(task) = self.peer.task.take() {
+            task.end("the honest peer").await?;
+        }
         let links = self.connection.stats().links;
         ensure!(links == 1, "the honest peer's connection has had {links} links");
-        let again = step("to connect", self.honest.connect(&self.node, options()?)).await?;
-        step("to send", again.send("still there?".into())).await?;
-        let got = step("to have an echo", again.recv()).await?;
-        ensure!(got == "still there?", "another echo came: {got:.40?}");
-        Ok(())
+        self.lets_in().await
     }
 }
 
@@ -167,14 +190,18 @@ impl Honest {
             }
             Ok(())
         });
-        Self { stop, echoes, task }
+        Self { stop, echoes, task: Some(task) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.task.as_ref().is_none_or(Task::is_over)
     }
 
     /// Waits until so many further messages have come back.
     async fn has_echoes(&self, further: u64) -> Outcome {
         let enough = self.echoes.load(Ordering::Relaxed) + further;
         done("the honest peer's echoes", async {
-            while self.echoes.load(Ordering::Relaxed) < enough && !self.task.is_over() {
+            while self.echoes.load(Ordering::Relaxed) < enough && !self.is_over() {
                 sleep(PACE).await;
             }
         })
