@@ -131,7 +131,7 @@ fn an_acceptor_of_version_1_is_spoken_to() {
             (raw, transport)
         });
         let options = p2p_core::ConnectOptions::new(protocol());
-        let addr = p2p_core::PeerAddr::new(old.peer_id());
+        let addr = PeerAddr::new(old.peer_id());
         let connection = node.connect(&addr, options).await.expect("a connection");
         let (raw, _transport) = serve.await.expect("no panic");
         talk_as_version_1(raw, connection).await;
