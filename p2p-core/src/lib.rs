@@ -39,6 +39,9 @@ mod datagram;
 pub mod dynamic;
 mod engine;
 mod error;
+#[cfg(test)]
+#[path = "../fuzz/targets.rs"]
+mod fuzz;
 mod handshake;
 mod identity;
 mod limited;
