@@ -505,7 +505,12 @@ async fn judge<T: Transport>(
         return None;
     }
     let Applicant { protocol, credential, .. } = applicant;
-    control_out.write_all(ControlFrame::Admitted.encode()).await.ok()?;
+    if let Err(error) = control_out.write_all(ControlFrame::Admitted.encode()).await {
+        // Who does not want to hear it hears of that.
+        let (cause, message) = HandshakeError::from(error).refusal();
+        turn_away(shared, link, cause, message);
+        return None;
+    }
     let peer = peer_info(id, protocol, agreement, credential);
     let path_policy = slot.path_policy;
     let judged = Judged { control_in, peer, agreement, path_policy, place, entry, claim };

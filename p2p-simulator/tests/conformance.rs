@@ -2,6 +2,7 @@
 
 mod conformance {
     mod broken;
+    mod fuzz;
     mod pooled;
     mod repeated;
 }

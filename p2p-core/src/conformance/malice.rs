@@ -60,6 +60,7 @@ super::suite! { $ malice_suite Hostile (conformance::malice)
         a_report_of_more_than_was_sent_is_named,
         a_frame_too_large_is_named,
         a_control_stream_that_ends_is_named,
+        who_does_not_want_to_hear_of_its_admission_is_told_why,
         a_second_control_stream_is_named,
         a_programs_stream_in_one_direction_is_named,
     }

@@ -1,6 +1,7 @@
 //! What a peer says on its control stream, and streams that must not be.
 
-use super::super::Outcome;
+use super::super::step::done;
+use super::super::{Failure, Outcome};
 use super::super::raw::{BULK, NORMAL, PROGRAM, READ, TAKEN, Wire, Words, count, length};
 use super::siege::{Hostile, SPEECH, Siege};
 use super::VIOLATION;
@@ -37,6 +38,23 @@ pub(super) async fn a_control_stream_that_ends_is_named<W: Hostile>(world: &W) -
     attacker.admitted().await?;
     W::Wire::reset(&mut attacker.raw.control);
     attacker.closed_for(VIOLATION, "an engine's stream").await?;
+    siege.withstood().await
+}
+
+pub(super) async fn who_does_not_want_to_hear_of_its_admission_is_told_why<W: Hostile>(
+    world: &W,
+) -> Outcome {
+    let siege = Siege::lay(world).await?;
+    let hello = Words::new(SPEECH).encode();
+    let (first, rest) = hello.split_at(1);
+    let mut attacker = siege.attack_with(0, first).await?;
+    let control = done("the node's control stream", attacker.raw.wire.accept()).await?;
+    W::Wire::stop(&mut control.ok_or_else(|| Failure::new("no control stream"))?);
+    // So that the node has heard of it before it lets the attacker in.
+    let probe = siege.silent(0).await?;
+    drop(probe);
+    attacker.raw.say(rest).await;
+    attacker.closed_for(VIOLATION, "stopped").await?;
     siege.withstood().await
 }
 
