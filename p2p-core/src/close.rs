@@ -224,10 +224,14 @@ mod tests {
 
     #[test]
     fn a_wait_travels_in_whole_milliseconds_rounded_up() {
-        for (nanos, told) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2), (u64::MAX, u32::MAX)] {
+        for (nanos, told) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2), (u64::MAX, u32::MAX)]
+        {
             let cause = CloseCause::RateLimited { retry_after: Duration::from_nanos(nanos) };
             let retry_after = Duration::from_millis(told.into());
-            assert_eq!(CloseCause::from_wire(cause.to_wire()), CloseCause::RateLimited { retry_after });
+            assert_eq!(
+                CloseCause::from_wire(cause.to_wire()),
+                CloseCause::RateLimited { retry_after }
+            );
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::datagram::DatagramDrop;
-use crate::engine::frame;
+use crate::connection::{MAX_UNKNOWN, READ_UP_TO};
+use crate::datagram::{DatagramDrop, DatagramOptions};
+use crate::engine::hello::MAX_HELLO;
+use crate::engine::{credit, frame, packets};
 use crate::error::ConfigError;
+use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::reconnect::{FailoverPolicy, ReconnectPolicy};
 
@@ -144,6 +147,23 @@ impl ConnectionConfig {
             return Err(ConfigError::new("max_listeners", value, "it must be at most 16"));
         }
         Ok(())
+    }
+
+    /// The most memory, in bytes, that a peer can make the engine hold for one connection, whatever
+    /// it sends and does not take: for each lane what waits to be received, a frame that comes, what
+    /// was sent and is kept, and what waits to be sent; then datagrams, those that come on streams
+    /// among them. What the transport below holds comes on top. Programs hold what they hold.
+    pub const fn max_memory_per_connection(&self) -> usize {
+        let window = self.receive_window + credit::MIN_WINDOW as usize;
+        // What has come before, and the message that crosses the window.
+        let waiting = window + self.max_message_size;
+        // Packed, growing, and whole.
+        let coming = 3 * self.max_message_size + READ_UP_TO;
+        let kept = packets::MAX_KEPT + self.max_message_size;
+        let queued = self.send_queue + self.max_message_size;
+        let lanes = Priority::COUNT * (waiting + coming + kept + queued);
+        let on_streams = 2 * DatagramOptions::MAX_WAITING * DatagramOptions::MAX_ON_STREAM;
+        lanes + self.datagram_queue + on_streams + MAX_UNKNOWN * READ_UP_TO + MAX_HELLO
     }
 
     /// Sets how long `connect` may take.

@@ -4,10 +4,12 @@
 mod endpoints;
 
 mod fire {
+    mod memory;
     mod quic;
     pub(crate) mod stranger;
 }
 
+use std::alloc::System;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +23,10 @@ use tokio::sync::Mutex;
 
 use endpoints::Endpoints;
 use fire::stranger::{self, ALPN, Stranger};
+
+/// Counts what is allocated. No limit: a test that goes over the bound is to say so.
+#[global_allocator]
+static ALLOCATOR: cap::Cap<System> = cap::Cap::new(System, usize::MAX);
 
 /// Nodes of ours, and strangers.
 #[derive(Default)]
@@ -49,7 +55,9 @@ impl Hostile for Field {
             let mut strangers = self.strangers.lock().await;
             match strangers.get(&stranger) {
                 Some(endpoint) => endpoint.clone(),
-                None => strangers.entry(stranger).or_insert(Arc::new(stranger::bind().await)).clone(),
+                None => {
+                    strangers.entry(stranger).or_insert(Arc::new(stranger::bind().await)).clone()
+                }
             }
         };
         let dialled = endpoint.connect(stranger::addr_of(node), ALPN).await;

@@ -18,9 +18,7 @@ use p2p_core::transport::Transport;
 use p2p_core::{
     ConnectionConfig, Limited, Limits, PeerAddr, PeerId, RateLimit, ScopeLimits, TrafficLimits,
 };
-use p2p_simulator::{
-    Host, LinkProfile, Network, SimLink, SimTransport, Simulation, SimulatorP2P,
-};
+use p2p_simulator::{Host, LinkProfile, Network, SimLink, SimTransport, Simulation, SimulatorP2P};
 
 /// A simulated network with a host for each provider.
 struct Hosts {

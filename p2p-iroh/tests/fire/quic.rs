@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use iroh::{Endpoint, EndpointAddr};
+use p2p_core::ConnectionConfig;
 use p2p_core::conformance::malice::{Hostile, Siege};
 use p2p_core::conformance::raw::{PROGRAM, Raw, Wire, Words};
 use p2p_core::conformance::{Failure, Fixture, Outcome};
-use p2p_core::ConnectionConfig;
 use p2p_core::transport::LinkClosed;
 use tokio::time::timeout;
 
@@ -26,7 +26,12 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> Outcome<T> {
 
 /// Writes so many pieces of this size to a program's stream that nobody reads, each in a packet of its
 /// own, and returns how the connection has ended, if it has.
-async fn pieces(field: &Field, siege: &Siege<'_, Field>, count: u64, size: usize) -> Outcome<Raw<Stranger>> {
+async fn pieces(
+    field: &Field,
+    siege: &Siege<'_, Field>,
+    count: u64,
+    size: usize,
+) -> Outcome<Raw<Stranger>> {
     let wire = field.dial(0, siege.node()).await?;
     let hello = Words::new("conformance/1").encode();
     let raw = Raw::greet(wire, &hello).await.ok_or_else(|| Failure::new("refused"))?;

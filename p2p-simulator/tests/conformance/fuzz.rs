@@ -26,23 +26,40 @@ const SEQUENCES: usize = 150;
 #[derive(Clone, Debug, TypeGenerator)]
 enum Step {
     /// Another link, with these words first.
-    Dial { claim: Option<Claim>, old: bool, capabilities: u8, window: u16 },
+    Dial {
+        claim: Option<Claim>,
+        old: bool,
+        capabilities: u8,
+        window: u16,
+    },
     /// Another link, with any bytes first.
     DialWith(Vec<u8>),
     /// A stream whose first bytes make sense.
-    Open { kind: Kind, number: u8 },
+    Open {
+        kind: Kind,
+        number: u8,
+    },
     /// A stream whose first bytes need not.
     OpenWith(Vec<u8>),
     /// A frame on the last stream that was opened.
-    Frame { payload: Vec<u8>, packed: bool },
+    Frame {
+        payload: Vec<u8>,
+        packed: bool,
+    },
     /// A message of this size on it.
-    Message { size: u16 },
+    Message {
+        size: u16,
+    },
     /// Any bytes on it.
     Write(Vec<u8>),
     Finish,
     Reset,
     /// A control frame that makes sense.
-    Count { taken: bool, total: u16, lane: u8 },
+    Count {
+        taken: bool,
+        total: u16,
+        lane: u8,
+    },
     /// One that need not.
     Say(Vec<u8>),
     /// Any bytes on the control stream.
@@ -50,7 +67,9 @@ enum Step {
     Datagram(Vec<u8>),
     /// A stream of the node's is refused.
     Stop,
-    Wait { millis: u8 },
+    Wait {
+        millis: u8,
+    },
     /// The oldest link is dropped.
     Leave,
 }
@@ -86,8 +105,7 @@ impl Kind {
 }
 
 fn hello(claim: Option<&Claim>, old: bool, capabilities: u8, window: u16) -> Vec<u8> {
-    let mut words =
-        if old { Words::old("conformance/1") } else { Words::new("conformance/1") };
+    let mut words = if old { Words::old("conformance/1") } else { Words::new("conformance/1") };
     words.capabilities &= u64::from(capabilities);
     words.receive_window = u64::from(window) << 4;
     if let (Some(claim), false) = (claim, old) {

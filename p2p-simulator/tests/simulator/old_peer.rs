@@ -48,7 +48,11 @@ async fn talk_as_version_1(mut old: Raw<SimLink>, today: SimulatorConnection) {
     }
     // It is told how far its lane was read, the kind's byte counted in.
     let mut reports = old.wire.accept_uni().await.expect("a control stream");
-    assert_eq!(read::<SimLink>(&mut reports, 1).await, (vec![0]), "the control stream is the first");
+    assert_eq!(
+        read::<SimLink>(&mut reports, 1).await,
+        (vec![0]),
+        "the control stream is the first"
+    );
     let size = read::<SimLink>(&mut reports, 1).await[0];
     assert!(size < 0x40, "its length is one byte");
     let hello = read::<SimLink>(&mut reports, size.into()).await;
@@ -104,8 +108,7 @@ fn a_dialler_of_version_1_that_is_refused_for_now_is_told_in_words() {
         let [old, new] = [network.host("old"), network.host("new")];
         let transport = old.transport(&ConnectionConfig::default()).expect("an endpoint");
         let once = RateLimit::new(1, Duration::from_secs(60)).expect("a rate");
-        let limits =
-            Limits::default().with_per_peer(ScopeLimits::default().with_admissions(once));
+        let limits = Limits::default().with_per_peer(ScopeLimits::default().with_admissions(once));
         let node = Limited::new(new.provider(today()).expect("an endpoint"), limits);
         let node = node.expect("limits");
         let _listener = node.listen(ListenOptions::new(protocol())).await.expect("listening");

@@ -1,10 +1,10 @@
 //! What a peer says on its control stream, and streams that must not be.
 
+use super::super::raw::{BULK, NORMAL, PROGRAM, READ, TAKEN, Wire, Words, count, length};
 use super::super::step::done;
 use super::super::{Failure, Outcome};
-use super::super::raw::{BULK, NORMAL, PROGRAM, READ, TAKEN, Wire, Words, count, length};
-use super::siege::{Hostile, SPEECH, Siege};
 use super::VIOLATION;
+use super::siege::{Hostile, SPEECH, Siege};
 
 /// These words after the hello end the link, with these in the close.
 async fn named<W: Hostile>(world: &W, said: &[u8], words: &str) -> Outcome {

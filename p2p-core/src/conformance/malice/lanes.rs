@@ -72,9 +72,7 @@ pub(super) async fn one_that_is_opened_again_is_named<W: Hostile>(world: &W) -> 
 
 pub(super) async fn one_that_was_not_agreed_is_named<W: Hostile>(world: &W) -> Outcome {
     let without_lanes = Words { capabilities: EVERYTHING & !LANES, ..Words::new(SPEECH) };
-    for (hello, lane) in
-        [(without_lanes, preamble(BULK, 0)), (Words::old(SPEECH), vec![BULK])]
-    {
+    for (hello, lane) in [(without_lanes, preamble(BULK, 0)), (Words::old(SPEECH), vec![BULK])] {
         let siege = Siege::lay(world).await?;
         let attacker = siege.attack(&hello).await?;
         let _lane = attacker.open(&lane).await;

@@ -2,8 +2,8 @@
 
 use super::super::Outcome;
 use super::super::raw::{NORMAL, Words, marked, preamble};
-use super::siege::{Hostile, SPEECH, Siege};
 use super::VIOLATION;
+use super::siege::{Hostile, SPEECH, Siege};
 use crate::close::CloseCause;
 
 /// Claims the attacker's own connection.

@@ -94,13 +94,13 @@ impl<'a, W: Hostile> Siege<'a, W> {
     pub async fn with(world: &'a W, config: ConnectionConfig) -> Outcome<Self> {
         let node = done("to make a provider", world.provider(config.clone())).await?;
         let honest = done("to make a provider", world.provider(config)).await?;
-        let listener = step("to listen", node.listen(ListenOptions::new(protocol(SPEECH)?))).await?;
+        let listener =
+            step("to listen", node.listen(ListenOptions::new(protocol(SPEECH)?))).await?;
         let addr = node.local_addr();
         let serving = spawn(serve::<W>(listener));
         let connection = step("to connect", honest.connect(&addr, options()?)).await?;
         let peer = Honest::start(&connection, world.echo_within());
-        let siege =
-            Self { world, node: addr, honest, connection, peer, _serving: (node, serving) };
+        let siege = Self { world, node: addr, honest, connection, peer, _serving: (node, serving) };
         siege.peer.has_echoes(4).await?;
         Ok(siege)
     }
