@@ -1,6 +1,7 @@
 //! What strangers can make a node hold: counted by its allocator, in a process of its own, so that
 //! nothing of theirs is counted with it.
 
+use std::any::Any;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use iroh::Endpoint;
 use p2p_core::conformance::raw::{
     DATAGRAM, NORMAL, PROBE, PROGRAM, Raw, TAKEN, Wire, Words, length, marked, preamble, read,
 };
@@ -172,15 +174,29 @@ async fn fill(
     out
 }
 
+/// A stranger who has filled what it could.
+struct Filled {
+    endpoint: Endpoint,
+    held: Vec<Box<dyn Any + Send>>,
+}
+
+impl Filled {
+    /// Takes its leave, so that the node need not find out by itself.
+    async fn leave(self) {
+        drop(self.held);
+        timeout(STEP, self.endpoint.close()).await.expect("it hangs");
+    }
+}
+
 /// All that fills something, on one link, and what has to be held for it to stay full.
-async fn fill_all(node: &PeerAddr, number: usize) -> Vec<Box<dyn std::any::Any + Send>> {
+async fn fill_all(node: &PeerAddr, number: usize) -> Filled {
     let endpoint = stranger::bind().await;
     let connect = endpoint.connect(stranger::addr_of(node), ALPN);
     let wire = Stranger(timeout(STEP, connect).await.expect("it hangs").expect("a connection"));
     // It takes all that is ever sent, and reads none of it.
     let hello = Words { receive_window: 1 << 40, ..Words::new(SPEECH) };
     let raw = Raw::greet(wire, &hello.encode()).await.expect("it lives");
-    let mut held: Vec<Box<dyn std::any::Any + Send>> = vec![Box::new(endpoint)];
+    let mut held: Vec<Box<dyn Any + Send>> = Vec::new();
     // Datagrams that nobody takes, and those on streams that never end.
     for _ in 0..2000 {
         raw.wire.datagram(Bytes::from(vec![1; 1100]));
@@ -224,7 +240,7 @@ async fn fill_all(node: &PeerAddr, number: usize) -> Vec<Box<dyn std::any::Any +
     }
     assert!(raw.wire.end().is_none(), "it ended so: {:?}", raw.wire.end());
     held.push(Box::new(raw));
-    held
+    Filled { endpoint, held }
 }
 
 /// A block of LZ4 that unpacks to so many bytes: see the suite's.
@@ -244,7 +260,7 @@ fn what_strangers_make_a_node_hold_stays_below_the_stated_bound_and_is_given_bac
     runtime.block_on(async {
         let mut node = Node::start().await;
         // What is made once: the first connection's share is no peer's.
-        drop(timeout(STEP, fill_all(&node.addr, 0)).await.expect("it hangs"));
+        timeout(STEP, fill_all(&node.addr, 0)).await.expect("it hangs").leave().await;
         let (before, _) = node.held().await;
         let mut tasks = Vec::new();
         for number in 0..STRANGERS {
@@ -262,7 +278,9 @@ fn what_strangers_make_a_node_hold_stays_below_the_stated_bound_and_is_given_bac
         assert!(each <= bound, "{each} bytes for each of {STRANGERS}, at most {bound} are stated");
         // They did fill it: each alone has more open than a quarter of what QUIC takes of it.
         assert!(each >= 256 * 1024, "{each} bytes each: they were held off by something else");
-        drop(held);
+        for filled in held {
+            filled.leave().await;
+        }
         let given_back = async {
             while node.held().await.0 > before + (full - before) / 8 {
                 tokio::task::yield_now().await;
