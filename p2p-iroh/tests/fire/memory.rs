@@ -144,11 +144,11 @@ async fn hear(mut control: <Stranger as Wire>::In, taken: Taken) {
             _ => return,
         };
         let frame = read::<Stranger>(&mut control, length).await;
-        if let [TAKEN, total @ ..] = &frame[..] {
-            if let Some((total, lane)) = total.split_first_chunk() {
-                let lane = usize::from(lane.first().copied().unwrap_or(0));
-                taken[lane].store(u64::from_be_bytes(*total), Ordering::Relaxed);
-            }
+        if let [TAKEN, total @ ..] = &frame[..]
+            && let Some((total, lane)) = total.split_first_chunk()
+        {
+            let lane = usize::from(lane.first().copied().unwrap_or(0));
+            taken[lane].store(u64::from_be_bytes(*total), Ordering::Relaxed);
         }
     }
 }
