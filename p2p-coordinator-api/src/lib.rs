@@ -20,6 +20,9 @@
 //! No I/O, no clock, no randomness.
 
 pub mod auth;
+#[cfg(test)]
+#[path = "../fuzz/targets.rs"]
+mod fuzz;
 pub mod host;
 pub mod ids;
 pub mod join;

@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::ids::{HostId, PlayerId, SessionName, ZoneId};
 use crate::time::Timestamp;
 
-const CONTEXT: &[u8] = b"p2p-coordinator/join/1\0";
+pub(crate) const CONTEXT: &[u8] = b"p2p-coordinator/join/1\0";
 const VERSION: u8 = 1;
 
 /// What a token says.

@@ -47,7 +47,7 @@ mod error;
 mod options;
 mod reader;
 mod server;
-mod wire;
+pub(crate) mod wire;
 
 pub use client::call;
 pub use error::{CallError, Refusal};

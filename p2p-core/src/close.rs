@@ -1,10 +1,14 @@
 //! How a connection ends: who ended it, why, and in what words.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Where the engine's own codes begin on the wire: an application's codes are 32 bits, so the two
 /// never meet.
 const ENGINE: u64 = 1 << 32;
+/// Where the codes begin that carry how many milliseconds to wait: 32 bits of them. To a peer that
+/// knows nothing of them they are a transport's end, after which it may try again.
+const RATE_LIMITED: u64 = 2 << 32;
 
 /// The end of a connection: who, why, and what they said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +45,7 @@ impl CloseReason {
             | CloseCause::Dropped
             | CloseCause::Lost
             | CloseCause::NotResumable
+            | CloseCause::RateLimited { .. }
             | CloseCause::Shutdown
             | CloseCause::TimedOut
             | CloseCause::Transport => self.by != ClosedBy::Local,
@@ -98,6 +103,11 @@ pub enum CloseCause {
     PathPolicy,
     /// Something came that the protocol does not allow.
     ProtocolViolation,
+    /// The acceptor has a limit that leaves no room now: see [`Limited`](crate::Limited).
+    RateLimited {
+        /// When trying again may help, in whole milliseconds.
+        retry_after: Duration,
+    },
     /// Its provider was shut down.
     Shutdown,
     /// There is no such connection to go on with.
@@ -129,6 +139,11 @@ impl CloseCause {
             Self::NotResumable => ENGINE + 11,
             Self::Lost => ENGINE + 12,
             Self::PathPolicy => ENGINE + 13,
+            Self::RateLimited { retry_after } => {
+                // Rounded up: who comes too early is refused once more.
+                let millis = retry_after.as_nanos().div_ceil(1_000_000);
+                RATE_LIMITED + u64::from(u32::try_from(millis).unwrap_or(u32::MAX))
+            }
         }
     }
 
@@ -136,6 +151,11 @@ impl CloseCause {
     pub fn from_wire(code: u64) -> Self {
         if let Ok(code) = u32::try_from(code) {
             return Self::Application(code);
+        }
+        if let Some(millis) = code.checked_sub(RATE_LIMITED) {
+            return u32::try_from(millis).map_or(Self::Transport, |millis| Self::RateLimited {
+                retry_after: Duration::from_millis(millis.into()),
+            });
         }
         match code - ENGINE {
             1 => Self::Dropped,
@@ -168,6 +188,9 @@ impl fmt::Display for CloseCause {
             Self::LinkReplaced => f.write_str("another link took its place"),
             Self::Lost => f.write_str("lost"),
             Self::NotResumable => f.write_str("no such connection to resume"),
+            Self::RateLimited { retry_after } => {
+                write!(f, "no room now, retry after {retry_after:?}")
+            }
             Self::Shutdown => f.write_str("shutdown"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Transport => f.write_str("transport failed"),
@@ -186,7 +209,7 @@ mod tests {
         #[test]
         fn any_code_from_a_peer_reads_as_something(code in 0u64..1 << 62) {
             let cause = CloseCause::from_wire(code);
-            if code < 1 << 32 {
+            if code < ENGINE || code >= RATE_LIMITED && cause != CloseCause::Transport {
                 prop_assert_eq!(cause.to_wire(), code);
             }
         }
@@ -196,6 +219,19 @@ mod tests {
             let reason = CloseReason::new(ClosedBy::Local, CloseCause::Dropped, text.clone());
             prop_assert!(reason.message.len() <= CloseReason::MAX_MESSAGE);
             prop_assert!(text.starts_with(&reason.message));
+        }
+    }
+
+    #[test]
+    fn a_wait_travels_in_whole_milliseconds_rounded_up() {
+        for (nanos, told) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2), (u64::MAX, u32::MAX)]
+        {
+            let cause = CloseCause::RateLimited { retry_after: Duration::from_nanos(nanos) };
+            let retry_after = Duration::from_millis(told.into());
+            assert_eq!(
+                CloseCause::from_wire(cause.to_wire()),
+                CloseCause::RateLimited { retry_after }
+            );
         }
     }
 

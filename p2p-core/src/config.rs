@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::datagram::DatagramDrop;
-use crate::engine::frame;
+use crate::connection::{MAX_UNKNOWN, READ_UP_TO};
+use crate::datagram::{DatagramDrop, DatagramOptions};
+use crate::engine::hello::MAX_HELLO;
+use crate::engine::{credit, frame, packets};
 use crate::error::ConfigError;
+use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::reconnect::{FailoverPolicy, ReconnectPolicy};
 
@@ -66,6 +69,13 @@ pub struct ConnectionConfig {
     /// Inbound connections that may be between their first packet and admission at once; further
     /// ones wait in the transport. Default 256.
     pub max_handshakes: usize,
+    /// How many of these may come from one network address, where the transport knows it (of IPv6,
+    /// from one network of 64 bits; over a relay, from one peer); further ones are refused. Peers
+    /// behind one NAT share it. Default 128.
+    pub max_handshakes_per_address: usize,
+    /// How many of these may be with one peer, once it has proven who it is; further ones are refused
+    /// as [`Busy`](crate::CloseCause::Busy), with the limit in the words. Default 32.
+    pub max_handshakes_per_peer: usize,
     /// Listeners, and so protocol names, of one node. At most [`ConnectionConfig::MAX_LISTENERS`],
     /// because the names travel in the hello. Default that.
     pub max_listeners: usize,
@@ -130,11 +140,30 @@ impl ConnectionConfig {
             return Err(ConfigError::zero("max_streams"));
         }
         ConfigError::check_size("max_handshakes", self.max_handshakes)?;
+        ConfigError::check_size("max_handshakes_per_address", self.max_handshakes_per_address)?;
+        ConfigError::check_size("max_handshakes_per_peer", self.max_handshakes_per_peer)?;
         if self.max_listeners > Self::MAX_LISTENERS {
             let value = self.max_listeners.to_string();
             return Err(ConfigError::new("max_listeners", value, "it must be at most 16"));
         }
         Ok(())
+    }
+
+    /// The most memory, in bytes, that a peer can make the engine hold for one connection, whatever
+    /// it sends and does not take: for each lane what waits to be received, a frame that comes, what
+    /// was sent and is kept, and what waits to be sent; then datagrams, those that come on streams
+    /// among them. What the transport below holds comes on top. Programs hold what they hold.
+    pub const fn max_memory_per_connection(&self) -> usize {
+        let window = self.receive_window + credit::MIN_WINDOW as usize;
+        // What has come before, and the message that crosses the window.
+        let waiting = window + self.max_message_size;
+        // Packed, growing, and whole.
+        let coming = 3 * self.max_message_size + READ_UP_TO;
+        let kept = packets::MAX_KEPT + self.max_message_size;
+        let queued = self.send_queue + self.max_message_size;
+        let lanes = Priority::COUNT * (waiting + coming + kept + queued);
+        let on_streams = 2 * DatagramOptions::MAX_WAITING * DatagramOptions::MAX_ON_STREAM;
+        lanes + self.datagram_queue + on_streams + MAX_UNKNOWN * READ_UP_TO + MAX_HELLO
     }
 
     /// Sets how long `connect` may take.
@@ -224,6 +253,16 @@ impl ConnectionConfig {
         }
     }
 
+    /// Sets how many inbound connections may be unfinished at once: in all, from one address, and
+    /// with one peer.
+    #[must_use]
+    pub const fn with_max_handshakes(mut self, all: usize, address: usize, peer: usize) -> Self {
+        self.max_handshakes = all;
+        self.max_handshakes_per_address = address;
+        self.max_handshakes_per_peer = peer;
+        self
+    }
+
     /// Sets how many streams a peer may have open at once.
     #[must_use]
     pub const fn with_max_streams(mut self, streams: u32) -> Self {
@@ -251,6 +290,8 @@ impl Default for ConnectionConfig {
             failover: FailoverPolicy::Off,
             max_streams: 128,
             max_handshakes: 256,
+            max_handshakes_per_address: 128,
+            max_handshakes_per_peer: 32,
             max_listeners: Self::MAX_LISTENERS,
         }
     }
@@ -309,6 +350,8 @@ mod tests {
         check("datagram_queue", "0", |config| config.datagram_queue = 0);
         check("max_streams", "0", |config| config.max_streams = 0);
         check("max_handshakes", "0", |config| config.max_handshakes = 0);
+        check("max_handshakes_per_address", "0", |config| config.max_handshakes_per_address = 0);
+        check("max_handshakes_per_peer", "0", |config| config.max_handshakes_per_peer = 0);
         check("max_listeners", "17", |config| config.max_listeners = 17);
     }
 

@@ -61,7 +61,8 @@
 //! - `step`: bounded waiting, cancelled futures, and two peers that have met;
 //! - a file for each theme: `connecting`, `listening`, `admission`, `messages`, `backpressure`,
 //!   `datagrams`, `streams`, `stream_ends`, `closing`, `vanishing`, `shutdown`, `cancellation`,
-//!   `cancelled_transfers`, `lanes`, `resuming`, `paths`.
+//!   `cancelled_transfers`, `lanes`, `resuming`, `paths`;
+//! - [`malice`]: a second suite, of attacks; [`raw`]: the bytes that they are made of.
 
 use std::fmt;
 use std::future::Future;
@@ -79,8 +80,10 @@ mod fixture;
 mod health;
 mod lanes;
 mod listening;
+pub mod malice;
 mod messages;
 mod paths;
+pub mod raw;
 mod resuming;
 mod shutdown;
 mod step;
@@ -133,33 +136,51 @@ struct Check<W> {
 /// From the one list of checks: the table of them, and the macro that makes tests of them. (`$d` is
 /// a dollar sign, for the inner macro.)
 macro_rules! suite {
-    ($d:tt $($theme:ident { $($check:ident,)+ })+) => {
+    (
+        $d:tt $suite:ident $world:ident ($($at:tt)+)
+        $($theme:ident { $($check:ident,)+ })+
+    ) => {
         /// The names of all checks, in the order of the suite.
         pub const NAMES: &[&str] =
             &[$($(concat!(stringify!($theme), "::", stringify!($check)),)+)+];
 
-        fn checks<W: World>() -> Vec<Check<W>> {
-            vec![$($(Check {
+        fn checks<W: $world>() -> Vec<$crate::conformance::Check<W>> {
+            vec![$($($crate::conformance::Check {
                 name: concat!(stringify!($theme), "::", stringify!($check)),
                 run: |world| Box::pin($theme::$check(world)),
             },)+)+]
         }
 
-        /// Makes a `#[test]` of each check of the [conformance suite](crate::conformance), run on
-        /// the given [`Fixture`](crate::conformance::Fixture).
+        /// Runs one check.
+        ///
+        /// # Errors
+        ///
+        /// [`Failure`](crate::conformance::Failure), with the check's name and what went wrong; also
+        /// if there is no such check.
+        pub fn run_check<F>(
+            fixture: &F,
+            name: &str,
+        ) -> $crate::conformance::Outcome
+        where
+            F: $crate::conformance::Fixture<World: $world>,
+        {
+            $crate::conformance::run_one_of(checks(), fixture, name)
+        }
+
+        /// Makes a `#[test]` of each check of this suite, run on the given
+        /// [`Fixture`](crate::conformance::Fixture).
         #[macro_export]
-        macro_rules! conformance_suite {
+        macro_rules! $suite {
             ($d fixture:expr) => {
-                fn conformance_fixture() -> impl $d crate::conformance::Fixture {
-                    $d fixture
+                fn run_suites_check(name: &str) -> $d crate::conformance::Outcome {
+                    $d crate::$($at)+::run_check(&$d fixture, name)
                 }
 
                 $(mod $theme {
                     $(
                         #[test]
                         fn $check() -> $d crate::conformance::Outcome {
-                            $d crate::conformance::run_check(
-                                &super::conformance_fixture(),
+                            super::run_suites_check(
                                 concat!(stringify!($theme), "::", stringify!($check)),
                             )
                         }
@@ -170,7 +191,9 @@ macro_rules! suite {
     };
 }
 
-suite! { $
+pub(crate) use suite;
+
+suite! { $ conformance_suite World (conformance)
     connecting {
         both_sides_know_who_and_what,
         a_ticket_leads_to_the_peer,
@@ -337,13 +360,8 @@ suite! { $
     }
 }
 
-/// Runs one check.
-///
-/// # Errors
-///
-/// [`Failure`], with the check's name and what went wrong; also if there is no such check.
-pub fn run_check(fixture: &impl Fixture, name: &str) -> Outcome {
-    match checks().into_iter().find(|check| check.name == name) {
+fn run_one_of<F: Fixture>(checks: Vec<Check<F::World>>, fixture: &F, name: &str) -> Outcome {
+    match checks.into_iter().find(|check| check.name == name) {
         Some(check) => run(fixture, check),
         None => Err(Failure(format!("there is no check {name:?}"))),
     }
@@ -351,7 +369,7 @@ pub fn run_check(fixture: &impl Fixture, name: &str) -> Outcome {
 
 /// Runs all checks, one after the other: to look at all that breaks, as the tests of the suite do.
 pub fn run_all<F: Fixture>(fixture: &F) -> Vec<(&'static str, Outcome)> {
-    checks().into_iter().map(|check| (check.name, run(fixture, check))).collect()
+    checks::<F::World>().into_iter().map(|check| (check.name, run(fixture, check))).collect()
 }
 
 fn run<F: Fixture>(fixture: &F, check: Check<F::World>) -> Outcome {

@@ -44,6 +44,7 @@ pub(crate) mod state;
 mod turns;
 mod watch;
 
+pub(crate) use arrivals::{MAX_UNKNOWN, READ_UP_TO};
 pub(crate) use core::Core;
 use core::CoreTerms;
 pub(crate) use counters::Counters;

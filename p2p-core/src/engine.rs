@@ -24,7 +24,7 @@ pub(crate) mod recv_lane;
 pub(crate) mod send_lane;
 
 #[cfg(test)]
-mod lane_tests;
+pub(crate) mod lane_tests;
 
 use crate::priority::Priority;
 

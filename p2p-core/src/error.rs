@@ -91,6 +91,16 @@ pub enum P2PError {
         /// what is limited at once, nobody knows, and it is what the configuration says.
         retry_after: Duration,
     },
+    /// The peer has a limit that leaves no room for this side now, and said when it will.
+    #[error("peer {} has no room now: {reason}; retry after {retry_after:?}", peer.fmt_short())]
+    RefusedForNow {
+        /// The peer.
+        peer: PeerId,
+        /// Its words.
+        reason: String,
+        /// When trying again may help, counted from now.
+        retry_after: Duration,
+    },
     /// One stream ended, its connection may go on.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -113,6 +123,7 @@ impl P2PError {
             Self::ConnectionFailed { .. }
             | Self::Network { .. }
             | Self::RateLimited { .. }
+            | Self::RefusedForNow { .. }
             | Self::Timeout { .. } => true,
             // Somebody gives one back sooner or later.
             Self::LimitExceeded { limit, .. } => *limit == Limit::PooledConnections,
@@ -150,6 +161,11 @@ impl P2PError {
                 per: *per,
                 retry_after: *retry_after,
             },
+            Self::RefusedForNow { peer, reason, retry_after } => Self::RefusedForNow {
+                peer: *peer,
+                reason: reason.clone(),
+                retry_after: *retry_after,
+            },
             Self::Stream(error) => Self::Stream(error.clone()),
             Self::Timeout { what, after } => Self::Timeout { what: what.clone(), after: *after },
         }
@@ -166,6 +182,9 @@ impl P2PError {
             }
             CloseCause::IncompatibleVersion => {
                 ProtocolError::IncompatibleVersion { detail: reason.message }.into()
+            }
+            CloseCause::RateLimited { retry_after } => {
+                Self::RefusedForNow { peer, reason: reason.message, retry_after }
             }
             CloseCause::ProtocolViolation => {
                 ProtocolError::Violation { detail: reason.message }.into()
@@ -277,6 +296,10 @@ pub enum Limit {
     DatagramStreams,
     /// This side's attempts to connect.
     Dials,
+    /// Inbound connections from one network address that are not admitted yet.
+    HandshakesOfAddress,
+    /// Inbound connections from one peer that are not admitted yet.
+    HandshakesOfPeer,
     /// Listeners of a node.
     Listeners,
     /// Bytes of a message: the smaller of both sides' bounds.
@@ -306,6 +329,8 @@ impl fmt::Display for Limit {
             Self::Datagram => "bytes in a datagram",
             Self::DatagramStreams => "datagrams that wait for streams",
             Self::Dials => "dials",
+            Self::HandshakesOfAddress => "unfinished handshakes from one address",
+            Self::HandshakesOfPeer => "unfinished handshakes with one peer",
             Self::Listeners => "listeners of a node",
             Self::Message => "bytes in a message",
             Self::Peers => "peers with limits",

@@ -32,7 +32,7 @@ use crate::identity::PeerId;
 use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
 use crate::observe::Direction;
-use crate::options::{Applicant, ConnectOptions, ConnectReady, Denied};
+use crate::options::{Applicant, ConnectOptions, ConnectReady, Denied, Refusal};
 use crate::path::PathPolicy;
 use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
@@ -40,6 +40,10 @@ use crate::provider::PeerInfo;
 use crate::reconnect::LostReason;
 use crate::stream::{RecvStream, SendStream};
 use crate::transport::{Incoming, Link, LinkClosed, Transport};
+
+pub(crate) mod unfinished;
+
+use unfinished::Whose;
 
 /// What the transport is told about the control stream: reports go before what they are about.
 const CONTROL_PRIORITY: i32 = 4;
@@ -378,6 +382,11 @@ pub(crate) async fn inbound<T: Transport>(
         None => return,
     };
     shared.monitor.accepted(link.peer_id());
+    let max = config.max_handshakes_per_peer;
+    let _counted = match shared.unfinished.count(Whose::Of(link.peer_id()), max) {
+        Ok(counted) => counted,
+        Err(full) => return turn_away(shared, &link, CloseCause::Busy, full.to_string()),
+    };
     let judged = judge(shared, &link, &ours, &mut control_out);
     match shared.unless_shut_down(timeout_at(deadline, judged)).await {
         Some(Ok(Some(Verdict::Admitted(judged)))) => {
@@ -480,8 +489,14 @@ async fn judge<T: Transport>(
     };
     let claim = theirs.claim.number;
     let applicant = Applicant { peer: id, protocol, credential: theirs.credential };
-    if let Err(Denied(message)) = slot.admission.admit(&applicant).await {
-        turn_away(shared, link, CloseCause::AdmissionDenied, message);
+    if let Err(refusal) = slot.admission.judge(&applicant).await {
+        let (cause, message) = match refusal {
+            Refusal::Denied(Denied(message)) => (CloseCause::AdmissionDenied, message),
+            Refusal::RateLimited { reason, retry_after } => {
+                (CloseCause::RateLimited { retry_after }, reason)
+            }
+        };
+        turn_away(shared, link, cause, message);
         return None;
     }
     if slot.backlog.is_closed() {
@@ -490,7 +505,12 @@ async fn judge<T: Transport>(
         return None;
     }
     let Applicant { protocol, credential, .. } = applicant;
-    control_out.write_all(ControlFrame::Admitted.encode()).await.ok()?;
+    if let Err(error) = control_out.write_all(ControlFrame::Admitted.encode()).await {
+        // Who does not want to hear it hears of that.
+        let (cause, message) = HandshakeError::from(error).refusal();
+        turn_away(shared, link, cause, message);
+        return None;
+    }
     let peer = peer_info(id, protocol, agreement, credential);
     let path_policy = slot.path_policy;
     let judged = Judged { control_in, peer, agreement, path_policy, place, entry, claim };

@@ -39,6 +39,9 @@ mod datagram;
 pub mod dynamic;
 mod engine;
 mod error;
+#[cfg(test)]
+#[path = "../fuzz/targets.rs"]
+mod fuzz;
 mod handshake;
 mod identity;
 mod limited;
@@ -76,7 +79,7 @@ pub use observe::Health;
 pub use observe::Metrics;
 pub use options::{
     Admission, AdmitAll, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions,
-    MAX_CREDENTIAL, admission_fn,
+    MAX_CREDENTIAL, Refusal, admission_fn,
 };
 pub use path::{PathAddr, PathEvents, PathInfo, PathKind, PathPolicy};
 pub use permit::{ReservedPlace, SendPermit};

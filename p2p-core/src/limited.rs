@@ -34,8 +34,8 @@ use ledger::Ledger;
 /// - What this side asks for and may not have is [`RateLimited`](crate::P2PError::RateLimited), with the limit, its value
 ///   and when to try again: `connect`, `send` and `send_datagram`. Nothing was done then.
 /// - What peers ask for: over the limit, an applicant is refused before the listener's own admission
-///   hook is asked. It sees [`AuthenticationFailed`](crate::P2PError::AuthenticationFailed) with the limit in
-///   the words.
+///   hook is asked. It sees [`RefusedForNow`](crate::P2PError::RefusedForNow) with the limit in the words,
+///   and when to try again; a peer of an earlier version sees a connection that failed.
 /// - What peers send is never lost: `recv` and `recv_datagram` wait until there is room, the transport
 ///   below fills up, and then the peer waits. (Datagrams wait in the transport's own queue, which drops
 ///   its oldest when it is full, as always.) They count when they have been received, so that one large

@@ -20,6 +20,7 @@ use crate::config::live::LiveConfig;
 use crate::connection::{Connection, Core, Inner};
 use crate::error::{ConfigError, Limit, P2PError, ProtocolError, Result};
 use crate::handshake;
+use crate::handshake::unfinished::{Unfinished, Whose};
 use crate::identity::PeerId;
 use crate::listener::Listener;
 use crate::listener::backlog::Backlog;
@@ -29,7 +30,7 @@ use crate::path::PathPolicy;
 use crate::priority::Priority;
 use crate::protocol::ProtocolName;
 use crate::provider::{P2PConnection, P2PProvider};
-use crate::transport::{Link, Transport};
+use crate::transport::{Incoming, Link, Transport};
 
 /// A [`P2PProvider`] on a transport: hello, admission, messages and limits are the same on each.
 ///
@@ -54,6 +55,8 @@ pub(crate) struct Shared<T: Transport> {
     /// For inbound links that are not connections yet.
     handshakes: Arc<Semaphore>,
     max_handshakes: u32,
+    /// The same, by whose they are.
+    pub(crate) unfinished: Arc<Unfinished>,
 }
 
 struct State<L: Link> {
@@ -142,6 +145,7 @@ impl<T: Transport> Node<T> {
             ended: Semaphore::new(0),
             handshakes: Arc::new(Semaphore::new(max_handshakes as usize)),
             max_handshakes,
+            unfinished: Arc::default(),
         });
         let owner = Arc::new_cyclic(|owner| {
             let accepting = Box::pin(accept_links(shared.clone(), owner.clone()));
@@ -224,10 +228,25 @@ async fn accept_links<T: Transport>(shared: Arc<Shared<T>>, owner: Weak<Owner>) 
     };
     while let Some(Some((permit, incoming))) = shared.unless_shut_down(next()).await {
         while handshakes.try_join_next().is_some() {}
+        let counted = match incoming.origin() {
+            Some(origin) => {
+                let max = shared.config.get().max_handshakes_per_address;
+                match shared.unfinished.count(Whose::From(origin), max) {
+                    Ok(counted) => Some(counted),
+                    Err(full) => {
+                        shared.monitor.refused(None, CloseCause::Busy, &full.to_string());
+                        // Which refuses it.
+                        drop(incoming);
+                        continue;
+                    }
+                }
+            }
+            None => None,
+        };
         let (of, owner) = (shared.clone(), owner.clone());
         handshakes.spawn(shared.transport.task(Box::pin(async move {
             handshake::inbound(&of, &owner, incoming).await;
-            drop(permit);
+            drop((counted, permit));
         })));
     }
     while handshakes.join_next().await.is_some() {}

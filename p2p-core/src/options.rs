@@ -167,6 +167,33 @@ pub struct Applicant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied(pub String);
 
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why an applicant is not let in now, and whether it is worth its while to come again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is not wanted.
+    Denied(Denied),
+    /// There is no room: it sees [`RefusedForNow`](P2PError::RefusedForNow).
+    RateLimited {
+        /// What there is no room for. The words reach it.
+        reason: String,
+        /// When trying again may help.
+        retry_after: Duration,
+    },
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
 /// Judges each inbound connection before `accept` yields it.
 ///
 /// # Contract for implementers
@@ -181,6 +208,16 @@ pub trait Admission: Send + Sync + 'static {
     ///
     /// [`Denied`], with words for the applicant.
     async fn admit(&self, applicant: &Applicant) -> Result<(), Denied>;
+
+    /// The same for hooks that also have limits; this one is called. If not written, it asks
+    /// [`admit`](Admission::admit).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    async fn judge(&self, applicant: &Applicant) -> Result<(), Refusal> {
+        Ok(self.admit(applicant).await?)
+    }
 }
 
 impl fmt::Debug for dyn Admission {

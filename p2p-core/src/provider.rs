@@ -49,6 +49,8 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     /// - [`AuthenticationFailed`]: it is somebody else, or (with [`ConnectReady::Admitted`]) it does
     ///   not let us in;
     /// - [`Protocol`]: it does not serve the protocol, or no common version;
+    /// - [`RefusedForNow`]: with [`ConnectReady::Admitted`], a limit of the peer's leaves no room, and
+    ///   it said when to try again;
     /// - [`Closed`]: this provider was shut down; with the cause
     ///   [`PathPolicy`](crate::CloseCause::PathPolicy), the way to the peer is none that the options
     ///   (or, with [`ConnectReady::Admitted`], the peer's) allow; or, with
@@ -66,6 +68,7 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     /// [`Timeout`]: crate::P2PError::Timeout
     /// [`AuthenticationFailed`]: crate::P2PError::AuthenticationFailed
     /// [`Protocol`]: crate::P2PError::Protocol
+    /// [`RefusedForNow`]: crate::P2PError::RefusedForNow
     /// [`Closed`]: crate::P2PError::Closed
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection>;
 

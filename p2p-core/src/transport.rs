@@ -20,6 +20,7 @@
 use std::fmt;
 use std::fmt::Debug;
 use std::future::Future;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -92,10 +93,39 @@ pub trait Transport: Debug + Send + Sync + 'static {
     }
 }
 
-/// An inbound link whose peer has not proven yet who it is.
+/// Where an inbound link comes from, as far as the transport knows before the peer has proven
+/// anything: whoever is there shares a bound on unfinished handshakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// An address of the network: see [`Origin::of_ip`].
+    Ip(IpAddr),
+    /// A peer, in the words of somebody who had it prove its name: a relay.
+    Peer(PeerId),
+}
+
+impl Origin {
+    /// Whoever is at this address. IPv6 addresses that differ in their last 64 bits alone are one, for
+    /// whoever has one of them has them all.
+    pub fn of_ip(address: IpAddr) -> Self {
+        Self::Ip(match address.to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => {
+                Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+            }
+        })
+    }
+}
+
+/// An inbound link whose peer has not proven yet who it is. Dropped, it is refused.
 pub trait Incoming: Debug + Send + 'static {
     /// What becomes of it.
     type Link: Link;
+
+    /// Where it comes from. If not written, nobody knows.
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
 
     /// Opens a unidirectional stream before the peer is authenticated (0.5-RTT data in QUIC's
     /// terms, RFC 9001 section 4.1.1): whoever dialled may read it, so nothing secret goes there.

@@ -155,6 +155,20 @@ impl IrohConfig {
         self
     }
 
+    /// The most memory, in bytes, that a peer can make this node hold for one connection, whatever it
+    /// sends and does not take: the engine's
+    /// ([`ConnectionConfig::max_memory_per_connection`]), and QUIC's. Programs hold what they hold.
+    pub const fn max_memory_per_connection(&self) -> usize {
+        // noq keeps what has come in the packets that it came in, until they take up two and a half
+        // times as much, or 32 KiB for a stream that has less.
+        let received = self.receive_window as usize * 5 / 2;
+        let streams = (2 * self.connection.max_streams as usize + 32) * 48 * 1024;
+        // Its queues of datagrams, and a connection's own state, keys and buffers.
+        let rest = 2 * 1_250_000 + (1 << 20) + 512 * 1024;
+        let transport = received + streams + self.send_window as usize + rest;
+        self.connection.max_memory_per_connection() + transport
+    }
+
     /// Binds the sockets and makes a node. With relays configured it waits until one of them
     /// serves it, so that the node's ticket leads to it from everywhere. Relays that turned out to
     /// be unusable by then are left out for the life of the node.

@@ -98,7 +98,9 @@ fn handshake(
         ConnectionError::ConnectionClosed(close)
             if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
         {
-            "it refuses connections: it is shutting down or has too many".into()
+            "it refuses connections now: it is shutting down, or too many from this address have not said \
+             who they are"
+                .into()
         }
         error => error.to_string(),
     };

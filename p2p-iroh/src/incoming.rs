@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use iroh::endpoint::{ConnectionError, Incoming as QuicIncoming, IncomingZeroRttConnection};
+use iroh::endpoint::{
+    ConnectionError, Incoming as QuicIncoming, IncomingAddr, IncomingZeroRttConnection,
+};
 use p2p_core::CloseCause;
-use p2p_core::transport::{Incoming, LinkClosed};
+use p2p_core::transport::{Incoming, LinkClosed, Origin};
 
+use crate::address;
 use crate::ending::Ending;
 use crate::link::IrohLink;
 use crate::stream::IrohSendStream;
@@ -52,6 +55,18 @@ impl IrohIncoming {
 
 impl Incoming for IrohIncoming {
     type Link = IrohLink;
+
+    fn origin(&self) -> Option<Origin> {
+        let Stage::First(incoming) = &self.stage else { return None };
+        match incoming.remote_addr() {
+            IncomingAddr::Ip(address) => Some(Origin::of_ip(address.ip())),
+            // The relay has had it prove its name.
+            IncomingAddr::Relay { endpoint_id, .. } => {
+                address::id_from_iroh(&endpoint_id).map(Origin::Peer)
+            }
+            _ => None,
+        }
+    }
 
     async fn open_early(&mut self) -> Result<IrohSendStream, LinkClosed> {
         let connection = self.start()?;

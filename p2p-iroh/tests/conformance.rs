@@ -1,53 +1,12 @@
 //! The suite of promises on real connections, over this machine's loopback interface.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[path = "support/endpoints.rs"]
+mod endpoints;
 
-use p2p_core::conformance::{Failure, Fixture, Outcome, World};
-use p2p_core::{ConnectionConfig, P2PProvider, PeerId};
-use p2p_iroh::{IrohConfig, IrohP2P};
-use tokio::runtime::{Builder, Runtime};
+use p2p_core::conformance::{Failure, Fixture, Outcome};
+use tokio::runtime::Builder;
 
-/// Each endpoint on a runtime of its own: what makes it vanish is that this runtime goes.
-#[derive(Default)]
-struct Endpoints(Mutex<BTreeMap<PeerId, Runtime>>);
-
-impl Endpoints {
-    fn runtimes(&self) -> MutexGuard<'_, BTreeMap<PeerId, Runtime>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl World for Endpoints {
-    type Provider = IrohP2P;
-
-    async fn provider(&self, config: ConnectionConfig) -> IrohP2P {
-        let config = IrohConfig::default()
-            .with_bind_address((Ipv4Addr::LOCALHOST, 0).into())
-            .with_connection(config);
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let bound = runtime.spawn(config.bind()).await.expect("no panic");
-        let provider = bound.expect("a port on the loopback interface");
-        self.runtimes().insert(provider.local_peer_id(), runtime);
-        provider
-    }
-
-    async fn vanish(&self, peer: PeerId) {
-        if let Some(runtime) = self.runtimes().remove(&peer) {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Drop for Endpoints {
-    fn drop(&mut self) {
-        for (_, runtime) in std::mem::take(&mut *self.runtimes()) {
-            runtime.shutdown_background();
-        }
-    }
-}
+use endpoints::Endpoints;
 
 struct OverLoopback;
 

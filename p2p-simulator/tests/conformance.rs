@@ -2,23 +2,44 @@
 
 mod conformance {
     mod broken;
+    mod fuzz;
     mod pooled;
     mod repeated;
 }
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use p2p_core::conformance::malice::Hostile;
 use p2p_core::conformance::{Failure, Fixture, Outcome, World, Wrapped};
 use p2p_core::dynamic::AnyProvider;
-use p2p_core::{ConnectionConfig, Limited, Limits, PeerId, RateLimit, ScopeLimits, TrafficLimits};
-use p2p_simulator::{Host, LinkProfile, Network, Simulation, SimulatorP2P};
+use p2p_core::transport::Transport;
+use p2p_core::{
+    ConnectionConfig, Limited, Limits, PeerAddr, PeerId, RateLimit, ScopeLimits, TrafficLimits,
+};
+use p2p_simulator::{Host, LinkProfile, Network, SimLink, SimTransport, Simulation, SimulatorP2P};
 
 /// A simulated network with a host for each provider.
 struct Hosts {
     network: Network,
     hosts: Mutex<BTreeMap<PeerId, Host>>,
+    strangers: Mutex<BTreeMap<u32, Arc<SimTransport>>>,
+}
+
+impl Hosts {
+    fn on(network: Network) -> Self {
+        Self { network, hosts: Mutex::default(), strangers: Mutex::default() }
+    }
+
+    fn stranger(&self, number: u32) -> Arc<SimTransport> {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let bind = || {
+            let host = self.network.host(&format!("stranger {number}"));
+            Arc::new(host.transport(&ConnectionConfig::default()).expect("an endpoint"))
+        };
+        strangers.entry(number).or_insert_with(bind).clone()
+    }
 }
 
 impl World for Hosts {
@@ -36,6 +57,20 @@ impl World for Hosts {
     }
 }
 
+impl Hostile for Hosts {
+    type Wire = SimLink;
+
+    async fn dial(&self, stranger: u32, node: &PeerAddr) -> Outcome<SimLink> {
+        let dialled = self.stranger(stranger).dial(node).await;
+        dialled.map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// The round trip of 2 ms, and a fifth more.
+    fn echo_within(&self) -> Option<Duration> {
+        Some(Duration::from_micros(2400))
+    }
+}
+
 /// Each check in a simulation of its own, in virtual time.
 #[derive(Clone, Debug)]
 struct Simulated(Simulation);
@@ -47,7 +82,7 @@ impl Fixture for Simulated {
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let run = self.0.run(|network| check(Hosts { network, hosts: Mutex::default() }));
+        let run = self.0.run(|network| check(Hosts::on(network)));
         run.map_err(|error| Failure::new(error.to_string()))?.output
     }
 }
@@ -57,6 +92,13 @@ fn simulated() -> Simulated {
 }
 
 p2p_core::conformance_suite!(simulated());
+
+/// What peers that mean harm come to.
+mod under_fire {
+    use super::simulated;
+
+    p2p_core::malice_suite!(simulated());
+}
 
 /// With loss, jitter and reordering, the same promises hold: it only takes longer.
 mod over_bad_links {

@@ -95,7 +95,9 @@ impl Attempts {
             }
             // The host is there and said no: to the token, or because it is busy. A new token helps
             // if this one was used up or older than the host's start.
-            P2PError::AuthenticationFailed { .. } | P2PError::Closed(_) => {
+            P2PError::AuthenticationFailed { .. }
+            | P2PError::RefusedForNow { .. }
+            | P2PError::Closed(_) => {
                 if self.refused_by(host) >= MAX_REFUSALS {
                     self.refusals = None;
                     self.avoid_host(host);

@@ -7,17 +7,17 @@ const VERSION: u8 = 1;
 
 /// Before a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestHead {
+pub(crate) struct RequestHead {
     /// The time that the caller has left, in whole microseconds.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Bytes of the body.
-    pub(super) length: u32,
+    pub(crate) length: u32,
 }
 
 impl RequestHead {
-    pub(super) const LENGTH: usize = 13;
+    pub(crate) const LENGTH: usize = 13;
 
-    pub(super) fn encode(&self) -> [u8; Self::LENGTH] {
+    pub(crate) fn encode(&self) -> [u8; Self::LENGTH] {
         let micros = u64::try_from(self.timeout.as_micros()).unwrap_or(u64::MAX);
         let mut bytes = [VERSION; Self::LENGTH];
         bytes[1..9].copy_from_slice(&micros.to_be_bytes());
@@ -26,7 +26,7 @@ impl RequestHead {
     }
 
     /// `None` if it is of another version.
-    pub(super) fn decode(bytes: &[u8; Self::LENGTH]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8; Self::LENGTH]) -> Option<Self> {
         let [version, a, b, c, d, e, f, g, h, length @ ..] = *bytes;
         let timeout = Duration::from_micros(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
         let head = Self { timeout, length: u32::from_be_bytes(length) };
@@ -36,15 +36,15 @@ impl RequestHead {
 
 /// Before a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ResponseHead {
-    pub(super) kind: ResponseKind,
+pub(crate) struct ResponseHead {
+    pub(crate) kind: ResponseKind,
     /// Bytes of the body.
-    pub(super) length: u32,
+    pub(crate) length: u32,
 }
 
 /// What a response says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ResponseKind {
+pub(crate) enum ResponseKind {
     /// The body is the response.
     Done,
     /// The handler's no, with this code; the body is its text.
@@ -60,9 +60,9 @@ pub(super) enum ResponseKind {
 }
 
 impl ResponseHead {
-    pub(super) const LENGTH: usize = 9;
+    pub(crate) const LENGTH: usize = 9;
 
-    pub(super) fn encode(&self) -> [u8; Self::LENGTH] {
+    pub(crate) fn encode(&self) -> [u8; Self::LENGTH] {
         let (kind, number) = match self.kind {
             ResponseKind::Done => (0, 0),
             ResponseKind::Refused(code) => (1, code),
@@ -78,7 +78,7 @@ impl ResponseHead {
     }
 
     /// `None` if it is of an unknown kind.
-    pub(super) fn decode(bytes: &[u8; Self::LENGTH]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8; Self::LENGTH]) -> Option<Self> {
         let [kind, a, b, c, d, length @ ..] = *bytes;
         let number = u32::from_be_bytes([a, b, c, d]);
         let kind = match kind {
@@ -96,7 +96,7 @@ impl ResponseHead {
 
 impl ResponseKind {
     /// What to say to a request of another version.
-    pub(super) const OTHER_VERSION: Self = Self::Version(VERSION as u32);
+    pub(crate) const OTHER_VERSION: Self = Self::Version(VERSION as u32);
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ fn check(old: &ConnectionConfig, new: &ConnectionConfig) -> Result<(), ConfigErr
     fixed("max_handshakes", &old.max_handshakes, &new.max_handshakes)?;
     ConfigError::check_duration("connect_timeout", new.connect_timeout)?;
     ConfigError::check_duration("handshake_timeout", new.handshake_timeout)?;
+    ConfigError::check_size("max_handshakes_per_address", new.max_handshakes_per_address)?;
+    ConfigError::check_size("max_handshakes_per_peer", new.max_handshakes_per_peer)?;
     ConfigError::check_size("receive_window", new.receive_window)?;
     ConfigError::check_size("send_queue", new.send_queue)?;
     if !(1..=ConnectionConfig::MAX_MESSAGE_SIZE).contains(&new.max_message_size) {
@@ -95,6 +97,8 @@ mod tests {
             ("max_handshakes", |c| c.max_handshakes += 1),
             ("connect_timeout", |c| c.connect_timeout = Duration::ZERO),
             ("handshake_timeout", |c| c.handshake_timeout = Duration::MAX),
+            ("max_handshakes_per_address", |c| c.max_handshakes_per_address = 0),
+            ("max_handshakes_per_peer", |c| c.max_handshakes_per_peer = 0),
             ("receive_window", |c| c.receive_window = 0),
             ("send_queue", |c| c.send_queue = 0),
             ("max_message_size", |c| c.max_message_size = usize::MAX),

@@ -16,8 +16,9 @@ use crate::stream::RecvStream;
 use crate::transport::Link;
 
 /// How many streams may be there of which nothing has come yet.
-const MAX_UNKNOWN: usize = 16;
-const READ_UP_TO: usize = 64 * 1024;
+pub(crate) const MAX_UNKNOWN: usize = 16;
+/// How much of a stream is read at once.
+pub(crate) const READ_UP_TO: usize = 64 * 1024;
 
 /// Sorts what the peer opens, until the link has ended and everything that had arrived is sorted.
 pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {

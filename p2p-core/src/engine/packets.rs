@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 const MAX_PACKETS: u32 = 900;
 /// Bytes of a stream that fit a packet, on any path.
 const PACKET: usize = 1100;
+/// The most bytes that may have been written and not be reported read.
+pub(crate) const MAX_KEPT: usize = MAX_PACKETS as usize * PACKET;
 const REPORT_MESSAGES: u32 = 250;
 const REPORT_BYTES: u64 = 64 * 1024;
 

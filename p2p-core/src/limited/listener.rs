@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{LimitedConnection, Shared};
 use crate::address::PeerAddr;
-use crate::error::Result;
-use crate::options::{Admission, Applicant, Denied, ListenOptions};
+use crate::error::{P2PError, Result};
+use crate::options::{Admission, Applicant, Denied, ListenOptions, Refusal};
 use crate::protocol::ProtocolName;
 use crate::provider::{P2PConnection, P2PListener, P2PProvider};
 
@@ -39,10 +39,22 @@ struct Gate {
 #[async_trait]
 impl Admission for Gate {
     async fn admit(&self, applicant: &Applicant) -> Result<(), Denied> {
+        self.judge(applicant).await.map_err(|refusal| match refusal {
+            Refusal::Denied(denied) => denied,
+            Refusal::RateLimited { reason, .. } => Denied(reason),
+        })
+    }
+
+    async fn judge(&self, applicant: &Applicant) -> Result<(), Refusal> {
         let now = self.shared.now();
         let admitted = self.shared.ledger().admit(applicant.peer, now);
-        admitted.map_err(|error| Denied(error.to_string()))?;
-        self.inner.admit(applicant).await
+        admitted.map_err(|error| match error {
+            P2PError::RateLimited { retry_after, .. } => {
+                Refusal::RateLimited { reason: error.to_string(), retry_after }
+            }
+            error => Denied(error.to_string()).into(),
+        })?;
+        self.inner.judge(applicant).await
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) const fn of_error(error: &P2PError) -> &'static str {
         P2PError::PeerNotFound { .. } => "peer_not_found",
         P2PError::Protocol(_) => "protocol",
         P2PError::RateLimited { .. } => "rate_limited",
+        P2PError::RefusedForNow { .. } => "refused_for_now",
         P2PError::Stream(_) => "stream",
         P2PError::Timeout { .. } => "timed_out",
     }
@@ -31,6 +32,7 @@ pub(super) const fn of_cause(cause: CloseCause) -> &'static str {
         CloseCause::NotResumable => "not_resumable",
         CloseCause::PathPolicy => "path_policy",
         CloseCause::ProtocolViolation => "protocol_violation",
+        CloseCause::RateLimited { .. } => "rate_limited",
         CloseCause::Shutdown => "shutdown",
         CloseCause::TimedOut => "timed_out",
         CloseCause::Transport => "transport",

@@ -18,7 +18,7 @@ impl Fixture for Hashed {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let simulation: &Simulation = &self.0.0;
-        let run = simulation.run(|network| check(Hosts { network, hosts: Mutex::default() }));
+        let run = simulation.run(|network| check(Hosts::on(network)));
         let run = run.map_err(|error| Failure::new(error.to_string()))?;
         let mut hashes = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         hashes.push((run.trace_hash, run.trace_count));

@@ -66,13 +66,16 @@ fn applicants_over_the_limit_are_told_and_later_let_in() {
             alice.connect(&addr, admitted()).await.expect("within the limit");
         }
         match alice.connect(&addr, admitted()).await {
-            Err(P2PError::AuthenticationFailed { reason, .. }) => {
+            Err(P2PError::RefusedForNow { peer, reason, retry_after: wait }) => {
                 assert!(reason.contains("admissions") && reason.contains("2 per 1s"), "{reason}");
+                assert_eq!(peer, bob.local_peer_id());
+                // Two a second, less what has passed since the first: two round trips for each.
+                assert!(wait <= ms(500) && wait > ms(500) - 20 * LATENCY, "{wait:?}");
+                tokio::time::sleep(wait).await;
             }
             other => panic!("{other:?}"),
         }
         carol.connect(&addr, admitted()).await.expect("a peer with a bucket of its own");
-        tokio::time::sleep(ms(500)).await;
         alice.connect(&addr, admitted()).await.expect("later");
         for _ in 0..4 {
             listener.accept().await.expect("accepted");
@@ -100,7 +103,11 @@ fn connections_of_both_directions_count_and_their_places_come_back() {
         let full = (Limit::Connections, Some(bob.local_peer_id()), 2, ms(77));
         assert_eq!(refused(third), full);
         let third = bob.connect(&alice.local_addr(), admitted()).await;
-        assert!(matches!(third, Err(P2PError::AuthenticationFailed { .. })), "{third:?}");
+        let later = ms(77);
+        assert!(
+            matches!(third, Err(P2PError::RefusedForNow { retry_after, .. }) if retry_after == later),
+            "{third:?}"
+        );
         let to_carol = alice.connect(&carol.local_addr(), admitted()).await.expect("the third");
         let _by_carol = carols.accept().await.expect("accepted");
         let fourth = alice.connect(&carol.local_addr(), admitted()).await;
