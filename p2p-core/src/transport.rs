@@ -81,6 +81,44 @@ pub trait Transport: Debug + Send + Sync + 'static {
         async {}
     }
 
+    /// What this transport has for links that stand by for others: see
+    /// [`FailoverPolicy::Standby`](crate::FailoverPolicy::Standby). Nothing by default.
+    fn standby(&self) -> StandbySupport {
+        StandbySupport::None
+    }
+
+    /// The name that standby links from here prove, which is not that of this endpoint. Called only
+    /// where [`standby`](Transport::standby) says that there are any; may make what it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`P2PError`]: it cannot be had now. The engine asks again later.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    fn standby_id(&self) -> impl Future<Output = Result<PeerId, P2PError>> + Send {
+        async { Err(no_standby()) }
+    }
+
+    /// As [`dial`](Transport::dial), for a link that stands by: whatever becomes of the paths of those
+    /// that `dial` makes, it is not affected, as far as the network lets it.
+    ///
+    /// # Errors
+    ///
+    /// As [`dial`](Transport::dial).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up.
+    fn dial_standby(
+        &self,
+        peer: &PeerAddr,
+    ) -> impl Future<Output = Result<Self::Link, P2PError>> + Send {
+        let _ = peer;
+        async { Err(no_standby()) }
+    }
+
     /// Gives the endpoint back, waiting until peers can have been told of the links that the engine
     /// closed before. Called once or more.
     fn close(&self) -> impl Future<Output = ()> + Send;
@@ -90,6 +128,20 @@ pub trait Transport: Debug + Send + Sync + 'static {
     fn task(&self, task: EngineTask) -> EngineTask {
         task
     }
+}
+
+/// What a transport has for links that stand by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StandbySupport {
+    /// Nothing.
+    None,
+    /// Links over relays, from an endpoint of their own.
+    Relayed,
+}
+
+fn no_standby() -> P2PError {
+    P2PError::Network { what: "this transport has no standby links".to_owned(), source: None }
 }
 
 /// An inbound link whose peer has not proven yet who it is.

@@ -103,9 +103,14 @@ impl ReadMeter {
         if !(self.is_due() || at_once && self.has_news()) {
             return None;
         }
+        Some(self.report_now())
+    }
+
+    /// What to report, whether it is time or not.
+    pub(crate) const fn report_now(&mut self) -> u64 {
         self.messages = 0;
         self.reported = self.read;
-        Some(self.read)
+        self.read
     }
 }
 

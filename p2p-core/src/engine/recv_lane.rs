@@ -20,12 +20,18 @@ pub(crate) struct RecvLane {
     max_message_size: usize,
     credit: RecvCredit,
     meter: ReadMeter,
-    used: bool,
+    /// Streams so far. Only what the last one brings counts for what is reported: the sender has
+    /// begun to count anew with it.
+    streams: u64,
 }
 
 /// A stream's part of a lane, from some frame on.
 #[derive(Debug)]
-pub(crate) struct Carried(FrameDecoder);
+pub(crate) struct Carried {
+    decoder: FrameDecoder,
+    /// Which of the lane's streams, counted from 1.
+    stream: u64,
+}
 
 /// What a peer must not do on a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -47,7 +53,7 @@ pub(crate) enum LaneError {
 impl Carried {
     /// Whether the stream may end here: not in the middle of a frame.
     pub(crate) fn is_between_frames(&self) -> bool {
-        self.0.is_between_frames()
+        self.decoder.is_between_frames()
     }
 }
 
@@ -60,7 +66,7 @@ impl RecvLane {
             max_message_size,
             credit: RecvCredit::new(window),
             meter: ReadMeter::starting_at(origin),
-            used: false,
+            streams: 0,
         }
     }
 
@@ -70,17 +76,22 @@ impl RecvLane {
             return Err(LaneError::Gap { begins: offset, end: self.end });
         }
         self.meter = ReadMeter::starting_at(offset);
-        self.used = true;
-        Ok(Carried(FrameDecoder::marked(self.max_message_size, marked, offset)))
+        self.streams += 1;
+        let decoder = FrameDecoder::marked(self.max_message_size, marked, offset);
+        Ok(Carried { decoder, stream: self.streams })
     }
 
     /// Takes a chunk apart, up to the first failure. Frames that have come before are skipped.
     pub(crate) fn take_in(&mut self, carried: &mut Carried, chunk: Bytes) -> Result<(), LaneError> {
-        let decoder = &mut carried.0;
-        self.meter.on_bytes(chunk.len());
+        let (decoder, last) = (&mut carried.decoder, carried.stream == self.streams);
+        if last {
+            self.meter.on_bytes(chunk.len());
+        }
         decoder.push(chunk);
         while let Some(frame) = decoder.next()? {
-            self.meter.on_message();
+            if last {
+                self.meter.on_message();
+            }
             if decoder.offset() <= self.end {
                 continue;
             }
@@ -103,7 +114,7 @@ impl RecvLane {
 
     /// Whether no stream has ever carried the lane.
     pub(crate) const fn is_unused(&self) -> bool {
-        !self.used
+        self.streams == 0
     }
 
     /// The program takes the next message.
@@ -126,6 +137,15 @@ impl RecvLane {
     /// How much the program has taken, if it is time to say so.
     pub(crate) fn taken_report(&mut self) -> Option<u64> {
         self.credit.report()
+    }
+
+    /// What to report about a lane in use, due or not: how far its last stream was read, or any, and
+    /// how much the program has taken.
+    pub(crate) fn report_all(&mut self) -> Option<(u64, u64)> {
+        if self.is_unused() {
+            return None;
+        }
+        Some((self.meter.report_now().max(self.end), self.credit.report_now()))
     }
 
     /// For a peer that has a new link: up to where frames have come, and how much the program has
