@@ -100,6 +100,7 @@ impl<L: Link> Connection<L> {
         let Parts { linked, peer, agreement, config, redial, .. } = parts;
         let Relinked { link, control, standing: _ } = linked;
         let subject = Subject::new(parts.monitor, peer.id, parts.number);
+        let counters = Arc::<Counters>::default();
         let terms = CoreTerms {
             agreement,
             config,
@@ -112,6 +113,7 @@ impl<L: Link> Connection<L> {
             },
             registry: parts.registry.clone(),
             number: parts.number,
+            counters: counters.clone(),
         };
         let core = Arc::new(Core::new(link, peer, terms, subject));
         let pump = Box::pin(pump::run(core.clone(), control, redial));
@@ -119,7 +121,7 @@ impl<L: Link> Connection<L> {
         Self {
             inner: Arc::new(Inner {
                 core,
-                counters: Arc::default(),
+                counters,
                 pump: pump.abort_handle(),
                 _place: parts.place,
                 number: parts.number,
@@ -348,15 +350,12 @@ impl<L: Link> P2PConnection for Connection<L> {
     fn stats(&self) -> ConnectionStats {
         let Inner { core, counters, .. } = &*self.inner;
         let counted = counters.stats();
-        let (messages_hedged, messages_on_standby) = core.outbox.over_standby();
         ConnectionStats {
             datagrams_dropped: counted.datagrams_dropped + core.datagrams_not_sent(),
             datagrams_unread: core.datagrams.dropped(),
             links: core.lost_links() + 1,
             rtt: self.path().rtt,
             standby: core.standby_state(),
-            messages_hedged,
-            messages_on_standby,
             ..counted
         }
     }

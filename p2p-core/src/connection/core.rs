@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::counters::add;
+use super::counters::{Counters, add};
 use super::datagram_streams::DatagramStreams;
 use super::datagrams::Datagrams;
 use super::inbox::Inbox;
@@ -78,6 +78,7 @@ pub(super) struct CoreTerms<'a> {
     pub(super) side: Side,
     pub(super) registry: Arc<dyn Registry>,
     pub(super) number: u64,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// Which side of a connection this is.
@@ -93,6 +94,7 @@ impl<L: Link> Core<L> {
     pub(super) fn new(link: L, peer: PeerInfo, terms: CoreTerms<'_>, subject: Subject) -> Self {
         let CoreTerms { agreement, config, live, path_policy, admitted, .. } = terms;
         let (side, registry, number) = (terms.side, terms.registry, terms.number);
+        let counters = terms.counters;
         let both = |capability| agreement.capabilities.contains(capability);
         // A peer of version 1 counts a lane's first byte, which says what it is.
         let origin = u64::from(agreement.version < 2);
@@ -154,7 +156,7 @@ impl<L: Link> Core<L> {
                 replaceable,
                 watch.clone(),
             ),
-            outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone()),
+            outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone(), counters),
             datagrams: Datagrams::new(config.datagram_queue, config.datagram_drop),
             datagram_streams: DatagramStreams::default(),
             path_policy,

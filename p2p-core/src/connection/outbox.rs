@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::counters::{Counters, add};
 use super::turns::Turns;
 use super::watch::Watch;
 use crate::close::CloseReason;
@@ -31,6 +32,7 @@ pub(super) struct Outbox<S> {
     single: bool,
     max_queued: usize,
     watch: Arc<Watch>,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -46,9 +48,6 @@ struct State<S> {
     turn: u64,
     /// There is one.
     attached: bool,
-    /// Messages that went over the standby though the main link may carry them, or in its stead.
-    hedged: u64,
-    on_standby: u64,
     /// The standby stands for the main link.
     switched: bool,
     /// This side closes: nothing is queued any more.
@@ -84,7 +83,12 @@ pub(super) enum PushError {
 
 impl<S: SendStream> Outbox<S> {
     /// For a peer that knows one lane only, if `single`.
-    pub(super) fn new(terms: LaneTerms, single: bool, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(
+        terms: LaneTerms,
+        single: bool,
+        watch: Arc<Watch>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let lane = |_| Lane {
             out: SendLane::new(terms),
             stream: None,
@@ -102,8 +106,6 @@ impl<S: SendStream> Outbox<S> {
             way: Way::Main,
             turn: 0,
             attached: true,
-            hedged: 0,
-            on_standby: 0,
             switched: false,
             closing: None,
             delivered: false,
@@ -119,6 +121,7 @@ impl<S: SendStream> Outbox<S> {
             single,
             max_queued: terms.max_queued,
             watch,
+            counters,
         }
     }
 
@@ -180,8 +183,10 @@ impl<S: SendStream> Outbox<S> {
     fn pushed(&self, mut state: MutexGuard<'_, State<S>>, lane: usize) {
         state.given += 1;
         if state.way == Way::Standby {
+            let counters = &self.counters;
             let switched = state.switched;
-            *if switched { &mut state.on_standby } else { &mut state.hedged } += 1;
+            let over = if switched { &counters.messages_on_standby } else { &counters.messages_hedged };
+            add(over, 1);
         }
         let wake = state.write_soon(lane);
         let watched = std::mem::take(&mut state.watched);
@@ -282,12 +287,6 @@ impl<S: SendStream> Outbox<S> {
         std::array::from_fn(|lane| state.lanes[lane].out.progress())
     }
 
-    /// Messages that went over the standby as well, and in the main link's stead.
-    pub(super) fn over_standby(&self) -> (u64, u64) {
-        let state = self.state();
-        (state.hedged, state.on_standby)
-    }
-
     /// The lanes go over this link from now on; what the peer is not known to have goes once more.
     pub(super) fn go_over(&self, way: Way, switched: bool) {
         let (former, wake) = {
@@ -297,8 +296,8 @@ impl<S: SendStream> Outbox<S> {
                 return;
             }
             if way == Way::Standby {
-                let late: usize = state.lanes.iter().map(|lane| lane.out.unacknowledged()).sum();
-                state.hedged += late as u64;
+                let late = state.lanes.iter().map(|lane| lane.out.unacknowledged()).sum();
+                add(&self.counters.messages_hedged, late);
             }
             state.turn_to(way)
         };

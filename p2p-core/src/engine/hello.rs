@@ -201,6 +201,7 @@ mod tests {
             max_message_size,
             receive_window: max_message_size,
             claim: Claim::default(),
+            stands_by: false,
         }
     }
 

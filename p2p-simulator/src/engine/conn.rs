@@ -66,6 +66,7 @@ pub(crate) enum Wait {
     Accept(Direction),
     Open(Direction),
     Datagram,
+    Path,
     Closed,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::link::{Compiled, Fate, Held, Link, Met};
 use super::packet::{Delivery, Packet};
+use super::paths::Paths;
 use super::queue::EventQueue;
 use super::random::Probability;
 use super::recovery::Tries;
@@ -28,6 +29,7 @@ pub(crate) struct Net {
     pub(super) queue: EventQueue<Event>,
     pub(super) trace: Trace,
     pub(crate) faults: Faults,
+    pub(super) paths: Paths,
     sent: u64,
     /// How many links nothing passes. While there are none, none is looked at.
     pub(super) cut_links: u32,
@@ -64,6 +66,7 @@ impl Net {
             queue: EventQueue::new(),
             trace: Trace::new(record),
             faults: Faults::new(),
+            paths: Paths::default(),
             sent: 0,
             cut_links: 0,
             recovering: 0,
