@@ -333,9 +333,8 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         ours.claim.attempt = attempt.max(1);
         ours.stands_by = true;
         ours.credential = Bytes::new();
-        let dialling = async {
-            proven(self.shared.transport.dial_standby(&self.peer).await?, &self.peer)
-        };
+        let dialling =
+            async { proven(self.shared.transport.dial_standby(&self.peer).await?, &self.peer) };
         self.greeted(dialling, ours, within).await
     }
 }

@@ -88,6 +88,9 @@ pub use protocol::{Capabilities, ProtocolName, ProtocolNameError};
 pub use provider::{
     ConnectionStats, LaneStats, Message, P2PConnection, P2PListener, P2PProvider, PeerInfo,
 };
-pub use reconnect::{Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy, StandbyOptions, StandbyState, StateEvents};
+pub use reconnect::{
+    Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
+    StandbyOptions, StandbyState, StateEvents,
+};
 pub use stream::{RecvStream, SendStream, StreamIo};
 pub use token_bucket::{RateLimit, TokenBucket};

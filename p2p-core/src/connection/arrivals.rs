@@ -59,7 +59,8 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L, way: Way) -> PumpErr
                         if lane != Priority::Normal && !lanes {
                             return LaneError::NotAgreed { lane }.into();
                         }
-                        if let Err(error) = core.inbox.add(way, lane, offset, stream, read.freeze()) {
+                        if let Err(error) = core.inbox.add(way, lane, offset, stream, read.freeze())
+                        {
                             return error.into();
                         }
                     }

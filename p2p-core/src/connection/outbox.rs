@@ -185,7 +185,8 @@ impl<S: SendStream> Outbox<S> {
         if state.way == Way::Standby {
             let counters = &self.counters;
             let switched = state.switched;
-            let over = if switched { &counters.messages_on_standby } else { &counters.messages_hedged };
+            let over =
+                if switched { &counters.messages_on_standby } else { &counters.messages_hedged };
             add(over, 1);
         }
         let wake = state.write_soon(lane);

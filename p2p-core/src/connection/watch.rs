@@ -152,6 +152,15 @@ impl Watch {
         self.wake();
     }
 
+    /// The main link has another path.
+    fn on_path(&self, rtt: Option<Duration>) {
+        match &mut self.state().judge {
+            Judge::Nobody => {}
+            Judge::Liveness(liveness) => liveness.on_path(rtt),
+            Judge::Standby(standby) => standby.on_path(rtt),
+        }
+    }
+
     /// Waits for news, or for the time.
     async fn news(&self, until: Option<Instant>) {
         let mut until = pin!(async {
@@ -204,11 +213,33 @@ const PRIORITY: i32 = 5;
 
 /// Watches the link, if this side does, and gives it up when it is dead.
 pub(super) async fn watch<L: Link>(core: &Core<L>, link: &L, redials: bool) -> PumpError {
+    if matches!(core.watch.state().judge, Judge::Nobody) {
+        return PumpError::Closed;
+    }
+    let mut paths = link.path_events();
+    let mut following = pin!(async {
+        // The first is the path as it is.
+        paths.next().await;
+        while let Some(path) = paths.next().await {
+            core.watch.on_path(path.rtt);
+            core.watch.wake();
+        }
+    });
+    let mut watching = pin!(watch_one(core, link, redials));
+    let mut follows = true;
+    poll_fn(|cx| {
+        follows = follows && following.as_mut().poll(cx).is_pending();
+        watching.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn watch_one<L: Link>(core: &Core<L>, link: &L, redials: bool) -> PumpError {
     let rtt = link.path().rtt;
-    {
-        let mut state = core.watch.state();
-        let Some(liveness) = state.liveness() else { return PumpError::Closed };
-        liveness.on_link(rtt);
+    let begun = core.watch.state().liveness().map(|liveness| liveness.on_link(rtt));
+    if begun.is_none() {
+        // Another part watches both links.
+        return pending().await;
     }
     loop {
         let (sent, heard) = (core.outbox.given(), core.heard(Way::Main));

@@ -67,6 +67,11 @@ impl Liveness {
         self.answered = false;
     }
 
+    /// The link has another path, of which its transport says this.
+    pub(crate) fn on_path(&mut self, rtt: Option<Duration>) {
+        self.probes.on_path(rtt);
+    }
+
     /// The answer to a probe has come.
     pub(crate) fn on_answer(&mut self, probe: u64, now: Instant) {
         self.answered |= self.probes.on_answer(probe, now, Duration::MAX);

@@ -21,6 +21,8 @@ pub(crate) struct Probes {
     next: u64,
     /// The number of the first one on the present link.
     first: u64,
+    /// How many answers have measured the present path.
+    samples: u32,
     /// When the latest ones went.
     went: [Option<Instant>; REMEMBERED],
 }
@@ -29,8 +31,24 @@ impl Probes {
     /// A further link, whose transport has measured this round trip.
     pub(crate) fn on_link(&mut self, rtt: Option<Duration>) {
         self.rtt = rtt.map(|rtt| (rtt, rtt / 2));
+        self.samples = 0;
         self.first = self.next;
         self.went = [None; REMEMBERED];
+    }
+
+    /// The link has another path, whose round trip its transport has measured: what was learnt of the
+    /// former one is void.
+    pub(crate) fn on_path(&mut self, rtt: Option<Duration>) {
+        if let Some(rtt) = rtt {
+            self.rtt = Some((rtt, rtt / 2));
+            self.samples = 0;
+            self.went = [None; REMEMBERED];
+        }
+    }
+
+    /// How many answers have measured the present path.
+    pub(crate) const fn samples(&self) -> u32 {
+        self.samples
     }
 
     /// The number of a probe that goes now.
@@ -53,6 +71,7 @@ impl Probes {
             return false;
         }
         let Some(went) = self.went[slot(probe)].take() else { return false };
+        self.samples = self.samples.saturating_add(1);
         let sample = now.saturating_duration_since(went).min(at_most);
         self.rtt = Some(match self.rtt {
             None => (sample, sample / 2),

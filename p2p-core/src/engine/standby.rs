@@ -27,6 +27,8 @@ const PROBES_BEFORE_HEDGE: u32 = 3;
 const PROBES_BEFORE_DEATH: u32 = 8;
 /// How often the round trip is measured while there is traffic; what has arrived is reported then.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// How often, and for how many answers, on a path that is new.
+const FIRST_SAMPLES: (Duration, u32) = (Duration::from_millis(200), 5);
 /// How often both are asked while messages are hedged, and later.
 const ASK_HEDGED: Duration = Duration::from_millis(100);
 const ASK_SWITCHED: Duration = Duration::from_millis(250);
@@ -216,6 +218,12 @@ impl Standby {
         }
     }
 
+    /// The main link has another path, of which its transport says this.
+    pub(crate) fn on_path(&mut self, rtt: Option<Duration>) {
+        self.main.probes.on_path(rtt);
+        self.next_sample = None;
+    }
+
     /// A link is gone.
     pub(crate) const fn on_lost(&mut self, way: Way) {
         match way {
@@ -259,7 +267,8 @@ impl Standby {
 
     /// Whether the main link is silent for longer than it should be.
     pub(crate) fn is_suspect(&self, now: Instant) -> bool {
-        let silence = self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let silence =
+            self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let share = if self.standby.there { self.limit() } else { self.limit() / 2 };
         self.main.there && (self.dead || self.reliance > Reliance::None || silence >= share)
     }
@@ -328,7 +337,8 @@ impl Standby {
             return Step::Wait(None);
         }
         let mut wake = None;
-        let mut wait_until = |at: Instant| wake = Some(wake.map_or(at, |wake: Instant| wake.min(at)));
+        let mut wait_until =
+            |at: Instant| wake = Some(wake.map_or(at, |wake: Instant| wake.min(at)));
         if let Some(ping) = &mut self.ping {
             if !std::mem::replace(&mut ping.asked, true) {
                 return Step::Ping(ping.number);
@@ -364,7 +374,6 @@ impl Standby {
         let due = since + quiet + (limit - quiet * 2) / before * self.asked;
         if self.asked < before && now >= due {
             self.asked += 1;
-            self.next_sample = Some(now + SAMPLE_EVERY);
             return Step::Probe(Way::Main, self.main.probes.ask(now));
         }
         wait_until(if self.asked < before { due } else { since + limit });
@@ -373,7 +382,9 @@ impl Standby {
                 Some(at) => wait_until(at),
                 None => {
                     self.sampled = (seen.sent, seen.main);
-                    self.next_sample = Some(now + SAMPLE_EVERY);
+                    let (soon, first) = FIRST_SAMPLES;
+                    let is_new = self.main.probes.samples() < first;
+                    self.next_sample = Some(now + if is_new { soon } else { SAMPLE_EVERY });
                     return Step::Probe(Way::Main, self.main.probes.ask(now));
                 }
             }
@@ -386,7 +397,8 @@ impl Standby {
         let since = *self.since.get_or_insert(now);
         let (silence, limit) = (now.saturating_duration_since(since), self.limit());
         let fresh = FRESH.max(self.standby.probes.quiet() * 3);
-        let alive = self.standby.last.is_some_and(|last| now.saturating_duration_since(last) < fresh);
+        let alive =
+            self.standby.last.is_some_and(|last| now.saturating_duration_since(last) < fresh);
         let switched = self.reliance == Reliance::Switched;
         if !switched && silence >= limit * 2 && self.standby.last.is_some() {
             (self.reliance, self.returns) = (Reliance::Switched, 0);

@@ -79,9 +79,7 @@ impl Survey {
             ConnectionState::Closed(_) | ConnectionState::Lost(_) => return,
             ConnectionState::Reconnecting { .. } => self.reconnecting += 1,
             ConnectionState::Suspect => self.suspect += 1,
-            ConnectionState::Connected
-            | ConnectionState::OnStandby
-            | ConnectionState::Resumed => {}
+            ConnectionState::Connected | ConnectionState::OnStandby | ConnectionState::Resumed => {}
         }
         match standby {
             StandbyState::Off | StandbyState::Pending | StandbyState::Unavailable => {}

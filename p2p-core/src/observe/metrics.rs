@@ -180,8 +180,9 @@ impl Out<'_, '_> {
             [("direct", survey.direct), ("none", survey.without_path), ("relay", survey.relayed)]
                 .map(|(path, count)| ([("path", path)], count as f64));
         self.gauge("connections", "Connections that live", paths)?;
-        let standbys = [("active", survey.on_standby), ("ready", survey.standbys - survey.on_standby)]
-            .map(|(state, count)| ([("state", state)], count as f64));
+        let standbys =
+            [("active", survey.on_standby), ("ready", survey.standbys - survey.on_standby)]
+                .map(|(state, count)| ([("state", state)], count as f64));
         self.gauge("standbys", "Standby links", standbys)?;
         let (name, help) = ("connections_reconnecting", "Connections without a link");
         let reconnecting = ConstGauge::new(survey.reconnecting as u64);

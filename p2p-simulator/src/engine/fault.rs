@@ -110,9 +110,9 @@ impl Engine {
             Effect::Rebind => {
                 for &host in &spec.from {
                     let touched = self.rebind(now, host);
-                    self.net.faults.hit_host(host, touched, |effect| {
-                        matches!(effect, Effect::Rebind)
-                    });
+                    self.net
+                        .faults
+                        .hit_host(host, touched, |effect| matches!(effect, Effect::Rebind));
                 }
             }
             Effect::Hold => self.block_all(now, &spec, TraceKind::FaultBegan),

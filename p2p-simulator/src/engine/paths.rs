@@ -67,7 +67,11 @@ pub(super) struct Paths {
 impl Net {
     /// The link over the relay, if there is one.
     pub(super) fn relayed_link(&self, from: u32, to: u32) -> Option<u32> {
-        if self.paths.relayed.is_empty() { None } else { self.paths.relayed.get(&(from, to)).copied() }
+        if self.paths.relayed.is_empty() {
+            None
+        } else {
+            self.paths.relayed.get(&(from, to)).copied()
+        }
     }
 
     fn is_relayed(&self, link: u32) -> bool {
@@ -169,7 +173,13 @@ impl Engine {
 
     /// Lets a connection's packets in one direction take another link; `resend` says when what waits
     /// on the former one goes there, or that it never does.
-    fn move_to(&mut self, now: Nanos, (id, side): (ConnId, Side), link: u32, resend: Option<Nanos>) {
+    fn move_to(
+        &mut self,
+        now: Nanos,
+        (id, side): (ConnId, Side),
+        link: u32,
+        resend: Option<Nanos>,
+    ) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let former = std::mem::replace(&mut conn.links[side as usize], link);
         if former == link {
@@ -257,12 +267,10 @@ impl Engine {
         }
         let pairs = [(hosts[0], hosts[1]), (hosts[1], hosts[0])];
         let faults = &self.net.faults;
-        let cut = |effect: &Effect| {
-            matches!(effect, Effect::Cut | Effect::Hold | Effect::CutDirect)
-        };
-        let stands = pairs.iter().any(|&pair| {
-            faults.stands(pair, cut) || faults.is_cut_by_hand(pair)
-        });
+        let cut =
+            |effect: &Effect| matches!(effect, Effect::Cut | Effect::Hold | Effect::CutDirect);
+        let stands =
+            pairs.iter().any(|&pair| faults.stands(pair, cut) || faults.is_cut_by_hand(pair));
         if stands || hosts.iter().any(|host| self.net.paths.stale.contains(host)) {
             let at = now + nanos(self.net.paths.rules.punch_again);
             self.net.queue.push(at, Event::Path(PathEvent::Punch((from, to))));

@@ -31,9 +31,9 @@ struct Ends {
 
 async fn ends(network: Network) -> Ends {
     let hosts = world(&network);
-    let [alice, bob] = hosts.each_ref().map(|host| {
-        host.transport(&ConnectionConfig::default()).expect("an endpoint")
-    });
+    let [alice, bob] = hosts
+        .each_ref()
+        .map(|host| host.transport(&ConnectionConfig::default()).expect("an endpoint"));
     let addr = bob.local_addr();
     tokio::spawn(async move {
         while let Some(incoming) = bob.accept().await {
@@ -194,6 +194,7 @@ fn a_link_that_stands_by_goes_over_the_relay_whatever_happens() {
         let name = ends.alice.standby_id().await.expect("a name");
         assert_ne!(name, ends.alice.local_peer_id());
         let _cut = ends.cut(true);
+        assert_eq!(echo(&link, 1000 * MS).await, None);
         assert_eq!(echo(&standby, MINUTE).await, Some(80 * MS));
         sleep(MINUTE).await;
         assert_eq!(standby.path().kind, PathKind::Relayed);
