@@ -9,9 +9,10 @@
 //!           |   connect returns (Answered)                |<-- "admitted" ----------------|
 //! ```
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -305,8 +306,24 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         ours.claim.standing = standing.to_vec();
         ours.claim.or_new = or_new;
         let dialling = async {
-            self.shared.transport.refresh().await;
-            dial(&self.shared, &self.peer).await
+            // At the same time: what is looked up is for later.
+            let mut refreshing = pin!(self.shared.transport.refresh());
+            let mut dialling = pin!(dial(&self.shared, &self.peer));
+            let (mut refreshed, mut dialled) = (false, None);
+            poll_fn(|cx| {
+                refreshed = refreshed || refreshing.as_mut().poll(cx).is_ready();
+                if dialled.is_none() {
+                    match dialling.as_mut().poll(cx) {
+                        Poll::Ready(result) => dialled = Some(result),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                match dialled.take_if(|_| refreshed) {
+                    Some(result) => Poll::Ready(result),
+                    None => Poll::Pending,
+                }
+            })
+            .await
         };
         self.greeted(dialling, ours, within).await
     }

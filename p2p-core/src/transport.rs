@@ -75,7 +75,7 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// secrets. A simulated transport draws it from its seed.
     fn random(&self) -> u64;
 
-    /// A link was given up as dead, and the same peer is going to be dialled again: finds out anew
+    /// A link was given up as dead, and the same peer is dialled again at the same time: finds out anew
     /// what may have changed around this endpoint. Nothing by default.
     fn refresh(&self) -> impl Future<Output = ()> + Send {
         async {}

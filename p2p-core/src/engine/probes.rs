@@ -40,7 +40,8 @@ impl Probes {
     /// former one is void.
     pub(crate) fn on_path(&mut self, rtt: Option<Duration>) {
         if let Some(rtt) = rtt {
-            self.rtt = Some((rtt, rtt / 2));
+            // Not its first measurement: the transport has used it for a while before it took it.
+            self.rtt = Some((rtt, rtt / 4));
             self.samples = 0;
             self.went = [None; REMEMBERED];
         }
