@@ -387,8 +387,12 @@ impl<L: Link> Core<L> {
 
     /// The link that carries the data: the standby if it stands for the other.
     pub(super) fn link_in_use(&self) -> Arc<L> {
-        let standby = self.spare.as_ref().and_then(Spare::in_charge);
-        standby.unwrap_or_else(|| self.link())
+        self.standby_in_charge().unwrap_or_else(|| self.link())
+    }
+
+    /// The standby, if it stands for the other link.
+    pub(super) fn standby_in_charge(&self) -> Option<Arc<L>> {
+        self.spare.as_ref().and_then(Spare::in_charge)
     }
 
     /// The number of the next attempt to come back: always greater than the last.

@@ -26,7 +26,8 @@ use crate::stream::RecvStream;
 /// How much is asked of the transport at once.
 const READ_UP_TO: usize = 64 * 1024;
 const LANES: usize = Priority::COUNT;
-/// Places for streams that are read: for each lane the last one, and behind those the ones before.
+/// Places for streams that are read: for each lane the last one on each link, by [`Way`]. Only within a
+/// link is it known which came last.
 const PLACES: usize = 2 * LANES;
 
 /// Received messages.
@@ -46,7 +47,7 @@ pub(super) struct Inbox<R> {
 struct State<R> {
     lanes: [RecvLane; LANES],
     /// Streams that nobody reads yet.
-    arrived: [Option<Source<R>>; LANES],
+    arrived: [Option<Source<R>>; PLACES],
     /// Which links are the present ones, by [`Way`], counted from 0: what an earlier one brings is
     /// too late.
     links: [u64; 2],
@@ -139,9 +140,9 @@ impl<R: RecvStream> Inbox<R> {
             if again && !self.replaceable {
                 return Err(LaneError::Again { lane });
             }
-            let carried = state.lanes[lane.index()].carry(offset, self.marked)?;
+            let carried = state.lanes[lane.index()].carry(way, offset, self.marked)?;
             let source = Source { stream, way, carried, first: Some(first) };
-            state.arrived[lane.index()] = Some(source);
+            state.arrived[way as usize * LANES + lane.index()] = Some(source);
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -156,6 +157,12 @@ impl<R: RecvStream> Inbox<R> {
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// The connection has ended.
+    pub(super) fn end(&self) {
+        self.state().standby = false;
+        self.complete();
     }
 
     /// The link is lost: what it still holds comes again on the next one.
@@ -287,7 +294,8 @@ impl<R: RecvStream> Inbox<R> {
                 state.heard[way] += chunk.len() as u64;
                 wake = std::mem::take(&mut state.watched);
                 // What a former link brings now was counted as not arrived.
-                if state.links[way] == readers.links[way] {
+                // So was what a stream brings that another has replaced.
+                if state.links[way] == readers.links[way] && state.arrived[place].is_none() {
                     let taken = state.lanes[lane].take_in(&mut source.carried, chunk);
                     state.wake_reporter_when_due(lane);
                     taken.err().map(PumpError::from)
@@ -392,10 +400,9 @@ impl<R> Readers<R> {
             }
             self.links = state.links;
         }
-        for (lane, arrived) in state.arrived.iter_mut().enumerate() {
+        for (reader, arrived) in self.lanes.iter_mut().zip(&mut state.arrived) {
             if let Some(source) = arrived.take() {
-                // What the one before still brings is not lost for that.
-                self.lanes[LANES + lane] = self.lanes[lane].replace(source);
+                *reader = Some(source);
             }
         }
     }
@@ -404,7 +411,7 @@ impl<R> Readers<R> {
 impl<R> State<R> {
     /// Takes the streams away that came on this link and that nobody reads yet.
     fn forsake(&mut self, way: Way) -> [Option<Source<R>>; LANES] {
-        std::array::from_fn(|lane| self.arrived[lane].take_if(|source| source.way == way))
+        std::array::from_fn(|lane| self.arrived[way as usize * LANES + lane].take())
     }
 
     fn take_reporter(&mut self) -> Option<Waker> {

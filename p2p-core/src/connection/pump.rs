@@ -166,7 +166,7 @@ async fn run_main<L: Link>(
     }
     core.outbox.end();
     // Whoever waits for messages waits in vain.
-    core.inbox.complete();
+    core.inbox.end();
 }
 
 /// How a connection is that ended with its link.

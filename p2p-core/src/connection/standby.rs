@@ -231,6 +231,8 @@ impl<L: Link> Core<L> {
         if now == before {
             return;
         }
+        // Who follows the path wants to know, whatever the state is.
+        self.state.touch();
         let subject = self.state.subject();
         match now {
             Reliance::None if before == Reliance::Switched => subject.healed(),
@@ -261,6 +263,7 @@ impl<L: Link> Core<L> {
         };
         if before == Reliance::Switched {
             self.state.subject().healed();
+            self.state.touch();
         }
         self.inbox.report_on(Way::Main);
     }

@@ -108,7 +108,7 @@ fn hosts_and_versions_that_are_not_known_are_named_by_every_way_in() {
         assert_eq!(network.apply(&schedule), Err(unknown));
         schedule.version += 1;
         let error = network.apply(&schedule).expect_err("newer").to_string();
-        assert_eq!(error, "the fault schedule is of version 3: versions from 1 to 2 are known");
+        assert_eq!(error, "the fault schedule is of version 4: versions from 1 to 3 are known");
     });
     assert!(run.expect("nothing was done").faults.faults.is_empty());
 }

@@ -443,9 +443,16 @@ fn while_the_standby_is_in_charge_the_state_the_path_and_datagrams_say_so() {
         let ends = ends(world(&network), FailoverPolicy::STANDBY).await;
         let Ends { hosts: _, dialled, accepted, _providers } = ends;
         settled(&dialled).await;
+        let mut paths = [dialled.path_events(), accepted.path_events()];
+        for events in &mut paths {
+            assert_eq!(events.next().await.map(|path| path.kind), Some(PathKind::Direct));
+        }
         let _cut = network.inject("cut", &udp_cut()).expect("a fault");
         dialled.send("late".into()).await.expect("sent");
-        sleep(900 * MS).await;
+        for events in &mut paths {
+            assert_eq!(events.next().await.map(|path| path.kind), Some(PathKind::Relayed));
+        }
+        sleep(300 * MS).await;
         assert_eq!(accepted.recv().await.expect("received"), "late");
         for side in [&dialled, &accepted] {
             assert_eq!(side.state(), ConnectionState::OnStandby);
