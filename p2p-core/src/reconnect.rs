@@ -101,7 +101,8 @@ impl Default for Backoff {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailoverPolicy {
-    /// It waits.
+    /// It waits. On iroh, a message that was on its way when both sides gave a path up during an outage
+    /// may then never arrive, though the link lives: the other policies get over that.
     #[default]
     Off,
     /// The link is given up, and the peer dialled again, when nothing came back for three times the

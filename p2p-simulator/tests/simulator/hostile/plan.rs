@@ -116,10 +116,15 @@ impl Plan {
         let mut sides = [habits(dice), habits(dice)];
         let relayed = dice.one_in(2).then(|| {
             faults = direct_faults(dice, std::mem::take(&mut faults));
-            for side in &mut sides {
-                if dice.one_in(2) {
-                    side.config = side.config.clone().with_failover(FailoverPolicy::STANDBY);
-                }
+            for (side, who) in sides.iter_mut().zip([Side::Alice, Side::Bob]) {
+                let failover = match (dice.one_in(2), who) {
+                    (true, _) => FailoverPolicy::STANDBY,
+                    // Who dials must look after itself: a stream may hang for ever on a link whose path
+                    // was given up in the dark, and the transport does not say so.
+                    (false, Side::Alice) => FailoverPolicy::REDIAL,
+                    (false, Side::Bob) => continue,
+                };
+                side.config = side.config.clone().with_failover(failover);
             }
             let latency = dice.millis(1, 120);
             LinkProfile::new().with_latency(latency).with_loss(dice.below(6) as f64 / 100.0)
