@@ -16,6 +16,9 @@ use crate::profile::{Latency, LinkProfile, QueueLimit};
 /// Bytes on the wire besides the payload: IPv4, UDP and a short QUIC header with its tag.
 const OVERHEAD: u64 = 20 + 8 + 30;
 
+/// Tells a relayed link's randomness from that of the direct one: no network has so many hosts.
+const RELAYED: u32 = 0x80_0000;
+
 /// One direction between two hosts.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -24,6 +27,8 @@ pub(crate) struct Link {
     pub(super) profile: u32,
     /// Whether the profile is its own, or that of its zones.
     pub(super) own_profile: bool,
+    /// Whether it leads over a relay.
+    pub(super) relayed: bool,
     burst: bool,
     free_at: Nanos,
     /// Made when first drawn from: a link that leaves nothing to chance has none, and an idle one no
@@ -173,6 +178,7 @@ impl Link {
             places: [from, to],
             profile,
             own_profile: false,
+            relayed: false,
             burst: false,
             free_at: 0,
             randoms: Vec::new(),
@@ -188,7 +194,10 @@ impl Link {
     fn random(&mut self, seed: u64, purpose: Purpose) -> &mut Random {
         let known = self.randoms.iter().position(|(known, _)| *known == purpose);
         let index = known.unwrap_or_else(|| {
-            let [from, to] = self.places;
+            let [from, mut to] = self.places;
+            if self.relayed {
+                to |= RELAYED;
+            }
             self.randoms.reserve_exact(1);
             self.randoms.push((purpose, Random::new(seed, purpose, from, to)));
             self.randoms.len() - 1

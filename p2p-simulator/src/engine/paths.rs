@@ -39,9 +39,6 @@ use crate::relay::PathRules;
 /// From which host to which.
 type Pair = (u32, u32);
 
-/// Tells a relayed link's randomness from that of the direct one.
-const RELAYED: u32 = 0x80_0000;
-
 /// What is going to happen to paths.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PathEvent {
@@ -75,7 +72,7 @@ impl Net {
     }
 
     fn is_relayed(&self, link: u32) -> bool {
-        self.links[link as usize].places()[1] & RELAYED != 0
+        self.links[link as usize].relayed
     }
 
     /// Whether the direct link alone is dead.
@@ -100,8 +97,8 @@ impl Engine {
             return;
         }
         self.net.profiles.push(compiled);
-        let mut link = Link::new(from, to | RELAYED, (self.net.profiles.len() - 1) as u32);
-        link.own_profile = true;
+        let mut link = Link::new(from, to, (self.net.profiles.len() - 1) as u32);
+        (link.own_profile, link.relayed) = (true, true);
         self.net.links.push(link);
         self.net.paths.relayed.insert((from, to), (self.net.links.len() - 1) as u32);
     }
