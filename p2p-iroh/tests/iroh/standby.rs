@@ -44,7 +44,8 @@ async fn a_standby_over_the_relay_carries_messages_while_the_link_is_replaced() 
     // What came beside the connection never reached the listener: the next one is another node's.
     let other = relay.join(loopback()).bind().await.expect("bound");
     let (_third, next) = within(async {
-        tokio::join!(other.connect(&listener.local_addr(), options()), listener.accept())
+        let addr = listener.local_addr();
+        tokio::join!(other.connect(&addr, options()), listener.accept())
     })
     .await;
     assert_eq!(next.expect("accepted").peer_id(), other.local_peer_id());

@@ -32,7 +32,7 @@ use super::fault::Effect;
 use super::link::{Compiled, Held, Link};
 use super::packet::Delivery;
 use super::trace::TraceKind;
-use super::{ConnId, Engine, Event, Nanos, Net, Side, nanos};
+use super::{ConnId, Engine, Event, Nanos, Net, Route, Side, nanos};
 use crate::profile::LinkProfile;
 use crate::relay::PathRules;
 
@@ -183,6 +183,12 @@ impl Engine {
             return;
         }
         let route = conn.route(id, side);
+        // Each stream knows its links, there and back.
+        for (side, place) in [(side, 0), (side.other(), 1)] {
+            for slot in self.streams.in_order(conn.ends[side as usize].streams) {
+                self.streams.at_mut(slot).links[place] = link;
+            }
+        }
         for side in [Side::Dialler, Side::Acceptor] {
             let waiting = &mut conn.ends[side as usize].waiting;
             waiting.wake(Wait::Path, &mut self.wakers);
@@ -192,11 +198,12 @@ impl Engine {
         let (mine, others): (Vec<Held>, Vec<Held>) =
             std::mem::take(held).into_iter().partition(|held| held.route.conn == id);
         *held = others;
-        for Held { order, packet, .. } in mine {
+        for Held { route: was, order, packet, .. } in mine {
             if packet.delivery() != Delivery::Reliable {
                 continue;
             }
             if let Some(at) = resend {
+                let route = Route { link: route.link, back: route.back, ..was };
                 self.net.transmit(now, route, order, packet, at);
             }
         }
