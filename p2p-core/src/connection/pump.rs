@@ -362,19 +362,23 @@ fn preamble(lane: Priority, offset: u64, version: u16) -> Bytes {
 
 /// Writes out what sends left in the outbox, and the end of it when this side closes.
 pub(super) async fn transmit<L: Link>(core: &Core<L>, way: Way) -> PumpError {
-    let finished = async {
-        for mut stream in core.outbox.drain(way).await? {
-            stream.finish()?;
-            stream.finished().await?;
+    loop {
+        let finished = async {
+            for mut stream in core.outbox.drain(way).await? {
+                stream.finish()?;
+                stream.finished().await?;
+            }
+            Ok::<_, StreamError>(())
+        };
+        match finished.await {
+            Ok(()) => {
+                core.outbox.set_delivered();
+                return std::future::pending().await;
+            }
+            // The lanes have gone on over other streams meanwhile, and the peer needs these no more.
+            Err(StreamError::Stopped { .. }) if core.spare.is_some() => {}
+            Err(error) => return error.into(),
         }
-        Ok::<_, StreamError>(())
-    };
-    match finished.await {
-        Ok(()) => {
-            core.outbox.set_delivered();
-            std::future::pending().await
-        }
-        Err(error) => error.into(),
     }
 }
 

@@ -391,12 +391,11 @@ async fn on_standby<L: Link>(
     })
     .await;
     let relied_on = spare.reliance() > Some(Reliance::None);
+    // Before its streams go: the peer is to see a close, not that they are not read any more.
+    link.close(CloseCause::LinkReplaced.to_wire(), "");
     core.set_standby(None);
     match end {
-        Ok(replacing) => {
-            link.close(CloseCause::LinkReplaced.to_wire(), "");
-            Some(replacing)
-        }
+        Ok(replacing) => Some(replacing),
         Err(closed) => {
             core.state.subject().standby_lost(&CloseReason::from(closed.clone()));
             if relied_on || core.is_between_links() {

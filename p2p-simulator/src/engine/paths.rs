@@ -168,19 +168,13 @@ impl Engine {
             .collect()
     }
 
-    /// Lets a connection's packets in one direction take another link; `resend` says when what waits
-    /// on the former one goes there, or that it never does.
-    fn move_to(
-        &mut self,
-        now: Nanos,
-        (id, side): (ConnId, Side),
-        link: u32,
-        resend: Option<Nanos>,
-    ) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+    /// Lets a connection's packets in one direction take another link. Returns the former one, if it is
+    /// another.
+    fn move_to(&mut self, now: Nanos, (id, side): (ConnId, Side), link: u32) -> Option<u32> {
+        let conn = self.conns.get_mut(id)?;
         let former = std::mem::replace(&mut conn.links[side as usize], link);
         if former == link {
-            return;
+            return None;
         }
         let route = conn.route(id, side);
         // Each stream knows its links, there and back.
@@ -194,6 +188,19 @@ impl Engine {
             waiting.wake(Wait::Path, &mut self.wakers);
         }
         self.net.trace.mark(now, TraceKind::PathChanged, route.from_host, route.to_host);
+        Some(former)
+    }
+
+    /// Sends again what a connection has waiting on its former link in one direction, or lets go of it.
+    fn send_waiting(
+        &mut self,
+        now: Nanos,
+        (id, side): (ConnId, Side),
+        former: u32,
+        resend: Option<Nanos>,
+    ) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let route = conn.route(id, side);
         let held = &mut self.net.links[former as usize].held;
         let (mine, others): (Vec<Held>, Vec<Held>) =
             std::mem::take(held).into_iter().partition(|held| held.route.conn == id);
@@ -232,23 +239,25 @@ impl Engine {
         if dead.is_none_or(|since| now - since < idle) {
             return;
         }
-        // One side tells the other.
+        // One side tells the other, so both do: first they move, then what waits is sent again, with
+        // both ways known.
+        let mut moved = Vec::new();
         for (from, to) in [(from, to), (to, from)] {
-            let (Some(relayed), direct) =
-                (self.net.relayed_link(from, to), self.net.link(from, to) as u32)
-            else {
-                continue;
-            };
-            for (id, side) in self.open_over(direct) {
-                let Some(conn) = self.conns.get(id) else { continue };
-                let again = 3 * nanos(self.net.round_trip(conn.route(id, side)));
-                let endpoints = (conn.ends[0].endpoint, conn.ends[1].endpoint);
-                let resend = (!self.net.is_cut(relayed)).then_some(now + again);
-                self.move_to(now, (id, side), relayed, resend);
-                if side == Side::Dialler {
-                    let at = now + nanos(self.net.paths.rules.punch_again);
-                    self.net.queue.push(at, Event::Path(PathEvent::Punch(endpoints)));
-                }
+            let direct = self.net.link(from, to) as u32;
+            let Some(relayed) = self.net.relayed_link(from, to) else { continue };
+            for place in self.open_over(direct) {
+                moved.extend(self.move_to(now, place, relayed).map(|was| (place, relayed, was)));
+            }
+        }
+        for ((id, side), relayed, was) in moved {
+            let Some(conn) = self.conns.get(id) else { continue };
+            let again = 3 * nanos(self.net.round_trip(conn.route(id, side)));
+            let endpoints = (conn.ends[0].endpoint, conn.ends[1].endpoint);
+            let resend = (!self.net.is_cut(relayed)).then_some(now + again);
+            self.send_waiting(now, (id, side), was, resend);
+            if side == Side::Dialler {
+                let at = now + nanos(self.net.paths.rules.punch_again);
+                self.net.queue.push(at, Event::Path(PathEvent::Punch(endpoints)));
             }
         }
     }
@@ -286,13 +295,16 @@ impl Engine {
             }
         }
         let direct = pairs.map(|(from, to)| self.net.link(from, to) as u32);
-        for (id, side) in relayed {
-            for side in [side, side.other()] {
-                let link = direct[usize::from(
-                    self.conns.get(id).is_some_and(|conn| conn.hosts[side as usize] != hosts[0]),
-                )];
-                self.move_to(now, (id, side), link, Some(now));
+        let mut moved = Vec::new();
+        for (id, _) in relayed {
+            for side in [Side::Dialler, Side::Acceptor] {
+                let Some(conn) = self.conns.get(id) else { continue };
+                let link = direct[usize::from(conn.hosts[side as usize] != hosts[0])];
+                moved.extend(self.move_to(now, (id, side), link).map(|was| ((id, side), was)));
             }
+        }
+        for (place, was) in moved {
+            self.send_waiting(now, place, was, Some(now));
         }
     }
 

@@ -211,7 +211,8 @@ impl BadLine {
 
 /// Echoes at ten a second on a bad line for so long.
 fn bad_line(seed: u64, hours: u64) -> BadLine {
-    let run = Simulation::new(seed).run(async move |network| {
+    let simulation = Simulation::new(seed).with_real_time_limit(Duration::from_secs(7200));
+    let run = simulation.run(async move |network| {
         let ends = ends(bad_world(&network), FailoverPolicy::STANDBY).await;
         let Ends { dialled, accepted, .. } = &ends;
         tokio::spawn(echo(accepted.clone()));
