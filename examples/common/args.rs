@@ -36,9 +36,22 @@ pub(crate) struct PeerArgs {
     /// a fraction of a second
     #[arg(long)]
     lasting: bool,
+    /// How a lasting connection gets over a dead link
+    #[arg(long, value_enum, default_value_t = Failover::Redial, requires = "lasting")]
+    failover: Failover,
     /// One JSON object per line instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Failover {
+    /// Waits until the transport finds out
+    Off,
+    /// Dials again
+    Redial,
+    /// Keeps a second link ready, over a relay
+    Standby,
 }
 
 impl PeerArgs {
@@ -59,7 +72,11 @@ impl PeerArgs {
         if self.lasting {
             let connection = ConnectionConfig::default()
                 .with_reconnect(ReconnectPolicy::Resume(Backoff::default()))
-                .with_failover(FailoverPolicy::REDIAL);
+                .with_failover(match self.failover {
+                    Failover::Off => FailoverPolicy::Off,
+                    Failover::Redial => FailoverPolicy::REDIAL,
+                    Failover::Standby => FailoverPolicy::STANDBY,
+                });
             config = config.with_connection(connection);
         }
         for relay in &self.relays {

@@ -61,8 +61,8 @@ pub struct ConnectionConfig {
     /// Whether connections outlive their links; both sides must want it. Default
     /// [`ReconnectPolicy::Off`].
     pub reconnect: ReconnectPolicy,
-    /// Whether such connections find dead links themselves; each side decides for itself, but only
-    /// the side that dialled can dial again. Default [`FailoverPolicy::Off`].
+    /// Whether such connections find dead links themselves, and keep a second one ready; each side
+    /// decides for itself, but only the side that dialled can dial again, or dial a second link. Default [`FailoverPolicy::Off`].
     pub failover: FailoverPolicy,
     /// Streams that a peer may have open at once, of either kind. Default 128.
     pub max_streams: u32,
@@ -133,9 +133,7 @@ impl ConnectionConfig {
         if let ReconnectPolicy::Resume(backoff) = &self.reconnect {
             backoff.validate()?;
         }
-        if let FailoverPolicy::Redial { after } = self.failover {
-            ConfigError::check_duration("failover.after", after)?;
-        }
+        self.failover.validate()?;
         if self.max_streams == 0 {
             return Err(ConfigError::zero("max_streams"));
         }
@@ -248,7 +246,9 @@ impl ConnectionConfig {
     /// What this side can do.
     pub(crate) const fn capabilities(&self) -> Capabilities {
         match self.reconnect {
-            ReconnectPolicy::Off => Capabilities::ALL.without(Capabilities::RESUME),
+            ReconnectPolicy::Off => {
+                Capabilities::ALL.without(Capabilities::RESUME).without(Capabilities::STANDBY)
+            }
             ReconnectPolicy::Resume(_) => Capabilities::ALL,
         }
     }
@@ -300,7 +300,7 @@ impl Default for ConnectionConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconnect::Backoff;
+    use crate::reconnect::{Backoff, StandbyOptions};
 
     /// That this change makes a configuration that cannot be meant, and that the error says so.
     fn check(setting: &str, value: &str, change: impl FnOnce(&mut ConnectionConfig)) {
@@ -330,6 +330,18 @@ mod tests {
         check("idle_timeout", "63072000s", |config| config.idle_timeout = years);
         check("failover.after", "0ns", |config| {
             config.failover = FailoverPolicy::Redial { after: Duration::ZERO };
+        });
+        check("failover.hedge_after", "0ns", |config| {
+            let never = StandbyOptions::default().with_hedge_after(Duration::ZERO);
+            config.failover = FailoverPolicy::Standby(never);
+        });
+        check("failover.heal_after", "1ms", |config| {
+            let hasty = StandbyOptions::default().with_heal_after(Duration::from_millis(1));
+            config.failover = FailoverPolicy::Standby(hasty);
+        });
+        check("failover.redial_after", "63072000s", |config| {
+            let late = StandbyOptions::default().with_redial_after(years);
+            config.failover = FailoverPolicy::Standby(late);
         });
     }
 

@@ -61,7 +61,7 @@
 //! - `step`: bounded waiting, cancelled futures, and two peers that have met;
 //! - a file for each theme: `connecting`, `listening`, `admission`, `messages`, `backpressure`,
 //!   `datagrams`, `streams`, `stream_ends`, `closing`, `vanishing`, `shutdown`, `cancellation`,
-//!   `cancelled_transfers`, `lanes`, `resuming`, `paths`;
+//!   `cancelled_transfers`, `lanes`, `resuming`, `standby`, `paths`;
 //! - [`malice`]: a second suite, of attacks; [`raw`]: the bytes that they are made of.
 
 use std::fmt;
@@ -86,6 +86,7 @@ mod paths;
 pub mod raw;
 mod resuming;
 mod shutdown;
+mod standby;
 mod step;
 mod stream_ends;
 mod streams;
@@ -351,6 +352,10 @@ suite! { $ conformance_suite World (conformance)
         who_dials_and_finds_nobody_gives_up,
         a_connection_lasts_only_if_both_want_it,
         closing_ends_the_search_for_a_link,
+    }
+    standby {
+        messages_survive_the_loss_of_links_beside_a_standby,
+        a_standby_is_no_connection_of_its_own,
     }
     paths {
         a_connection_has_a_path_and_an_ended_one_none,

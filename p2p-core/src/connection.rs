@@ -40,13 +40,14 @@ mod place;
 mod program_stream;
 mod pump;
 pub(crate) mod relink;
+mod standby;
 pub(crate) mod state;
 mod turns;
 mod watch;
 
 pub(crate) use arrivals::{MAX_UNKNOWN, READ_UP_TO};
 pub(crate) use core::Core;
-use core::CoreTerms;
+use core::{CoreTerms, Side};
 pub(crate) use counters::Counters;
 use counters::add;
 use outbox::PushError;
@@ -88,7 +89,7 @@ pub(crate) struct Parts<'a, L: Link> {
     /// Whether the dialler knows that it was let in.
     pub(crate) admitted: bool,
     /// On the side that dialled: how to dial again.
-    pub(crate) redial: Option<Box<dyn Redial<L>>>,
+    pub(crate) redial: Option<Arc<dyn Redial<L>>>,
     pub(crate) place: Option<OwnedSemaphorePermit>,
     pub(crate) number: u64,
     pub(crate) registry: Arc<dyn Registry>,
@@ -100,12 +101,20 @@ impl<L: Link> Connection<L> {
         let Parts { linked, peer, agreement, config, redial, .. } = parts;
         let Relinked { link, control, standing: _ } = linked;
         let subject = Subject::new(parts.monitor, peer.id, parts.number);
+        let counters = Arc::<Counters>::default();
         let terms = CoreTerms {
             agreement,
             config,
             live: parts.live,
             path_policy: parts.path_policy,
             admitted: parts.admitted,
+            side: match &redial {
+                Some(redial) => Side::Dialler { has_standby: redial.has_standby() },
+                None => Side::Acceptor,
+            },
+            registry: parts.registry.clone(),
+            number: parts.number,
+            counters: counters.clone(),
         };
         let core = Arc::new(Core::new(link, peer, terms, subject));
         let pump = Box::pin(pump::run(core.clone(), control, redial));
@@ -113,7 +122,7 @@ impl<L: Link> Connection<L> {
         Self {
             inner: Arc::new(Inner {
                 core,
-                counters: Arc::default(),
+                counters,
                 pump: pump.abort_handle(),
                 _place: parts.place,
                 number: parts.number,
@@ -225,7 +234,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         }
         let size = datagram.len();
         let spare = (options.fallback == DatagramFallback::Stream).then(|| datagram.clone());
-        match core.link().send_datagram(datagram) {
+        match core.link_in_use().send_datagram(datagram) {
             Ok(()) => {
                 add(&counters.datagrams_sent, 1);
                 Ok(())
@@ -263,7 +272,7 @@ impl<L: Link> P2PConnection for Connection<L> {
     fn max_datagram_size(&self) -> Option<usize> {
         let core = &self.inner.core;
         let both = core.peer.capabilities.contains(Capabilities::DATAGRAMS);
-        if both { core.link().max_datagram_size() } else { None }
+        if both { core.link_in_use().max_datagram_size() } else { None }
     }
 
     async fn open_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
@@ -332,7 +341,7 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     fn path(&self) -> PathInfo {
-        if self.is_connected() { self.inner.core.link().path() } else { PathInfo::NONE }
+        if self.is_connected() { self.inner.core.link_in_use().path() } else { PathInfo::NONE }
     }
 
     fn path_events(&self) -> PathEvents {
@@ -347,6 +356,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             datagrams_unread: core.datagrams.dropped(),
             links: core.lost_links() + 1,
             rtt: self.path().rtt,
+            standby: core.standby_state(),
             ..counted
         }
     }

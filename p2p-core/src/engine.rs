@@ -7,7 +7,8 @@
 //! stream carries from some offset on ([`send_lane`], [`recv_lane`]), as many as the other side has
 //! [`credit`] and room for [`packets`]. When a link is lost, a stream of the next one goes on where
 //! the receiving lane stands: so a lane loses nothing and doubles nothing. [`backoff`] says when to
-//! try for a next link, [`liveness`] when to stop trusting the present one, [`path_rule`] when its path
+//! try for a next link, [`liveness`] when to stop trusting the present one, [`standby`] when another is
+//! to be used beside it, both by [`probes`], and [`path_rule`] when its path
 //! is none that is allowed. Bidirectional streams are
 //! the program's own, after one byte that makes them visible to the peer.
 
@@ -20,8 +21,10 @@ pub(crate) mod liveness;
 pub(crate) mod pack;
 pub(crate) mod packets;
 pub(crate) mod path_rule;
+pub(crate) mod probes;
 pub(crate) mod recv_lane;
 pub(crate) mod send_lane;
+pub(crate) mod standby;
 
 #[cfg(test)]
 pub(crate) mod lane_tests;

@@ -9,8 +9,10 @@
 //!           |   connect returns (Answered)                |<-- "admitted" ----------------|
 //! ```
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,7 +41,7 @@ use crate::protocol::{Capabilities, ProtocolName};
 use crate::provider::PeerInfo;
 use crate::reconnect::LostReason;
 use crate::stream::{RecvStream, SendStream};
-use crate::transport::{Incoming, Link, LinkClosed, Transport};
+use crate::transport::{Incoming, Link, LinkClosed, StandbySupport, Transport};
 
 pub(crate) mod unfinished;
 
@@ -237,10 +239,10 @@ pub(crate) async fn outbound<T: Transport>(
     match greeted {
         Ok((control_out, control_in, agreement)) => {
             let resumes = agreement.capabilities.contains(Capabilities::RESUME);
-            let redial = resumes.then(|| -> Box<dyn Redial<T::Link>> {
-                Box::new(Redialler { shared: shared.clone(), peer: peer.clone(), hello: ours })
+            let redial = resumes.then(|| -> Arc<dyn Redial<T::Link>> {
+                Arc::new(Redialler { shared: shared.clone(), peer: peer.clone(), hello: ours })
             });
-            shared.remember(|number| {
+            shared.remember(None, |number| {
                 Connection::new(Parts {
                     linked: Relinked { link, control: (control_out, control_in), standing: None },
                     peer: peer_info(id, protocol, agreement, Bytes::new()),
@@ -273,7 +275,11 @@ fn only_relays(peer: &PeerAddr) -> PeerAddr {
 
 /// A link to `peer`, which has proven to be it.
 async fn dial<T: Transport>(shared: &Shared<T>, peer: &PeerAddr) -> Result<T::Link> {
-    let link = shared.transport.dial(peer).await?;
+    proven(shared.transport.dial(peer).await?, peer)
+}
+
+/// The link, if it leads to `peer`.
+fn proven<L: Link>(link: L, peer: &PeerAddr) -> Result<L> {
     let id = link.peer_id();
     if id != peer.id() {
         refuse(&link, CloseCause::Dropped, "");
@@ -299,17 +305,73 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         or_new: bool,
         within: Duration,
     ) -> Result<Relinked<T::Link>, RedialError> {
-        let later = |error: P2PError| RedialError::Later(error.to_string());
         let mut ours = self.hello.clone();
         ours.claim.attempt = attempt;
         ours.claim.standing = standing.to_vec();
         ours.claim.or_new = or_new;
+        let dialling = async {
+            // At the same time: what is looked up is for later.
+            let mut refreshing = pin!(self.shared.transport.refresh());
+            let mut dialling = pin!(dial(&self.shared, &self.peer));
+            let (mut refreshed, mut dialled) = (false, None);
+            poll_fn(|cx| {
+                refreshed = refreshed || refreshing.as_mut().poll(cx).is_ready();
+                if dialled.is_none() {
+                    match dialling.as_mut().poll(cx) {
+                        Poll::Ready(result) => dialled = Some(result),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                match dialled.take_if(|_| refreshed) {
+                    Some(result) => Poll::Ready(result),
+                    None => Poll::Pending,
+                }
+            })
+            .await
+        };
+        self.greeted(dialling, ours, within).await
+    }
+
+    fn random(&self) -> u64 {
+        self.shared.transport.random()
+    }
+
+    fn has_standby(&self) -> bool {
+        self.shared.transport.standby() != StandbySupport::None
+    }
+
+    async fn standby_id(&self) -> Result<PeerId> {
+        self.shared.transport.standby_id().await
+    }
+
+    async fn stand_by(
+        &self,
+        attempt: u32,
+        within: Duration,
+    ) -> Result<Relinked<T::Link>, RedialError> {
+        let mut ours = self.hello.clone();
+        // An acceptor that knows of no such links refuses it: it is for no connection of this name.
+        ours.claim.attempt = attempt.max(1);
+        ours.stands_by = true;
+        ours.credential = Bytes::new();
+        let dialling =
+            async { proven(self.shared.transport.dial_standby(&self.peer).await?, &self.peer) };
+        self.greeted(dialling, ours, within).await
+    }
+}
+
+impl<T: Transport> Redialler<T> {
+    /// Says hello on what `dialling` comes to.
+    async fn greeted(
+        &self,
+        dialling: impl Future<Output = Result<T::Link>> + Send,
+        ours: Hello,
+        within: Duration,
+    ) -> Result<Relinked<T::Link>, RedialError> {
+        let later = |error: P2PError| RedialError::Later(error.to_string());
         let deadline = Instant::now() + within;
         let too_late = |_| RedialError::Later(format!("no answer within {within:?}"));
-        let link = timeout_at(deadline, async {
-            self.shared.transport.refresh().await;
-            dial(&self.shared, &self.peer).await
-        });
+        let link = timeout_at(deadline, dialling);
         let link = link.await.map_err(too_late)?.map_err(later)?;
         let greeted = {
             let mut greeting = pin!(greet(&link, &ours, ConnectReady::Answered));
@@ -332,10 +394,6 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
                 Err(error.into_redial_error(self.peer.id(), ours.protocols.first()))
             }
         }
-    }
-
-    fn random(&self) -> u64 {
-        self.shared.transport.random()
     }
 }
 
@@ -393,6 +451,7 @@ pub(crate) async fn inbound<T: Transport>(
             judged.connect(shared, owner, &config, (link, control_out), began);
         }
         Some(Ok(Some(Verdict::Resumes(resumed)))) => resumed.connect(link, control_out),
+        Some(Ok(Some(Verdict::StandsBy(resumed)))) => resumed.stand_by(link, control_out),
         // The refusal has been sent.
         Some(Ok(None)) => {}
         Some(Err(_)) => {
@@ -420,6 +479,8 @@ async fn prove<T: Transport>(
 enum Verdict<L: Link> {
     Admitted(Judged<L>),
     Resumes(Resumed<L>),
+    /// A link beside the one that its connection has.
+    StandsBy(Resumed<L>),
 }
 
 /// A peer that comes back to a connection.
@@ -458,6 +519,15 @@ async fn judge<T: Transport>(
         }
     };
     let id = link.peer_id();
+    if theirs.stands_by {
+        // The name that the link has proven is the one that the connection has announced.
+        let Some(core) = shared.awaited_standby(id, theirs.claim.number) else {
+            turn_away(shared, link, CloseCause::NotResumable, "");
+            return None;
+        };
+        let (attempt, standing) = (theirs.claim.attempt, Default::default());
+        return Some(Verdict::StandsBy(Resumed { core, attempt, control_in, standing }));
+    }
     if theirs.claim.attempt > 0 {
         // The name that the link has proven is what it may come back by.
         match (shared.claimed(id, theirs.claim.number), theirs.claim.lanes()) {
@@ -529,6 +599,17 @@ impl<L: Link> Resumed<L> {
     }
 }
 
+impl<L: Link> Resumed<L> {
+    /// Hands the link to its connection, to stand by for the one it has.
+    fn stand_by(self, link: L, control_out: L::SendStream) {
+        let Self { core, attempt, control_in, .. } = self;
+        let next = Relinked { link, control: (control_out, control_in), standing: None };
+        if let Some(late) = core.hand_over_standby(attempt, next) {
+            refuse(&late.link, CloseCause::NotResumable, "");
+        }
+    }
+}
+
 impl<L: Link> Judged<L> {
     /// Hands the connection to its listener, unless all has ended in the meantime.
     fn connect<T: Transport<Link = L>>(
@@ -543,7 +624,8 @@ impl<L: Link> Judged<L> {
         let Some(owner) = owner.upgrade() else { return };
         let id = peer.id;
         let resumes = agreement.capabilities.contains(Capabilities::RESUME);
-        let connection = shared.remember(|number| {
+        let claim = resumes.then_some((id, claim));
+        let connection = shared.remember(claim, |number| {
             Connection::new(Parts {
                 linked: Relinked { link, control: (control_out, control_in), standing: None },
                 peer,
@@ -564,9 +646,6 @@ impl<L: Link> Judged<L> {
             let (number, path) = (connection.inner.number(), connection.link().path().kind);
             let took = began.elapsed();
             shared.monitor.established(Direction::Accepted, id, number, path, took);
-            if resumes {
-                shared.expect_back(id, claim, &connection);
-            }
             entry.fill(connection);
         }
     }

@@ -93,7 +93,7 @@ pub use provider::{
 };
 pub use reconnect::{
     Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
-    StateEvents,
+    StandbyOptions, StandbyState, StateEvents,
 };
 pub use stream::{RecvStream, SendStream, StreamIo};
 pub use token_bucket::{RateLimit, TokenBucket};

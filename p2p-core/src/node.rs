@@ -70,6 +70,9 @@ struct State<L: Link> {
     next_claim: u64,
     /// Accepted connections whose peers may come back, by the peer and its number for them.
     claims: BTreeMap<(PeerId, u64), u64>,
+    /// Those to which a link may come that stands by, by the name that it is going to prove and the
+    /// dialler's number: at most one for each connection.
+    standbys: BTreeMap<(PeerId, u64), u64>,
 }
 
 /// A connection that lives.
@@ -79,6 +82,8 @@ struct Remembered<L: Link> {
     counters: Arc<crate::connection::Counters>,
     /// Its entry among the claims.
     claim: Option<(PeerId, u64)>,
+    /// Its entry among the standbys.
+    standby: Option<(PeerId, u64)>,
 }
 
 /// Where admitted connections of one protocol go.
@@ -141,6 +146,7 @@ impl<T: Transport> Node<T> {
                 // So that no number of a former process comes again.
                 next_claim,
                 claims: BTreeMap::new(),
+                standbys: BTreeMap::new(),
             }),
             ended: Semaphore::new(0),
             handshakes: Arc::new(Semaphore::new(max_handshakes as usize)),
@@ -303,9 +309,11 @@ impl<T: Transport> Shared<T> {
         .await
     }
 
-    /// Remembers a connection until it is forgotten, so that `shutdown` reaches it.
+    /// Remembers a connection until it is forgotten, so that `shutdown` reaches it. With a claim, its
+    /// peer may come back to it by that name and number.
     pub(crate) fn remember(
         &self,
+        claim: Option<(PeerId, u64)>,
         connection: impl FnOnce(u64) -> Connection<T::Link>,
     ) -> Result<Connection<T::Link>> {
         let mut state = self.state();
@@ -320,9 +328,13 @@ impl<T: Transport> Shared<T> {
             inner,
             #[cfg(feature = "metrics")]
             counters: connection.inner.counters(),
-            claim: None,
+            claim,
+            standby: None,
         };
         state.connections.insert(number, remembered);
+        if let Some(claim) = claim {
+            state.claims.insert(claim, number);
+        }
         Ok(connection)
     }
 
@@ -333,21 +345,23 @@ impl<T: Transport> Shared<T> {
         state.next_claim
     }
 
-    /// Lets the peer of an accepted connection come back to it.
-    pub(crate) fn expect_back(&self, peer: PeerId, claim: u64, connection: &Connection<T::Link>) {
-        let number = connection.inner.number();
-        let mut state = self.state();
-        if let Some(remembered) = state.connections.get_mut(&number) {
-            remembered.claim = Some((peer, claim));
-            state.claims.insert((peer, claim), number);
-        }
-    }
-
     /// The connection that a peer comes back to.
     pub(crate) fn claimed(&self, peer: PeerId, claim: u64) -> Option<Arc<Core<T::Link>>> {
+        self.core_in(|state| state.claims.get(&(peer, claim)).copied())
+    }
+
+    /// The connection that awaits a link to stand by, which has proven to be `peer`.
+    pub(crate) fn awaited_standby(&self, peer: PeerId, claim: u64) -> Option<Arc<Core<T::Link>>> {
+        self.core_in(|state| state.standbys.get(&(peer, claim)).copied())
+    }
+
+    fn core_in(
+        &self,
+        find: impl FnOnce(&State<T::Link>) -> Option<u64>,
+    ) -> Option<Arc<Core<T::Link>>> {
         let state = self.state();
-        let number = state.claims.get(&(peer, claim))?;
-        let inner = state.connections.get(number)?.inner.upgrade()?;
+        let number = find(&state)?;
+        let inner = state.connections.get(&number)?.inner.upgrade()?;
         let core = inner.core.clone();
         drop(state);
         // Outside of the lock: it may have been the last handle.
@@ -360,6 +374,10 @@ impl<T: Transport> Shared<T> {
 pub(crate) trait Registry: Send + Sync {
     /// The connection with this number is gone.
     fn forget(&self, number: u64);
+
+    /// A link of this peer may come to stand by for the connection. Whether it is an accepted one whose
+    /// peer may come back.
+    fn expect_standby(&self, number: u64, peer: PeerId) -> bool;
 }
 
 impl<T: Transport> Registry for Shared<T> {
@@ -373,6 +391,27 @@ impl<T: Transport> Registry for Shared<T> {
         if let Some(claim) = claim.filter(|claim| state.claims.get(claim) == Some(&number)) {
             state.claims.remove(&claim);
         }
+        let mine = |standby: &_| state.standbys.get(standby) == Some(&number);
+        if let Some(standby) = forgotten.standby.filter(mine) {
+            state.standbys.remove(&standby);
+        }
+    }
+
+    fn expect_standby(&self, number: u64, peer: PeerId) -> bool {
+        let mut state = self.state();
+        let State { connections, standbys, .. } = &mut *state;
+        let Some(remembered) = connections.get_mut(&number) else { return false };
+        let Some((_, claim)) = remembered.claim else { return false };
+        let standby = (peer, claim);
+        // Another connection's stays: what is announced is not proven yet.
+        if *standbys.entry(standby).or_insert(number) != number {
+            return false;
+        }
+        let former = remembered.standby.replace(standby).filter(|former| *former != standby);
+        if let Some(former) = former {
+            standbys.remove(&former);
+        }
+        true
     }
 }
 
@@ -398,7 +437,8 @@ impl<T: Transport> Shared<T> {
         for inner in connections {
             let connection = Connection { inner };
             let queued = Priority::ALL.map(|lane| connection.queue_depth(lane));
-            survey.add(&connection.state(), &connection.path(), queued);
+            let standby = connection.inner.core.standby_state();
+            survey.add(&connection.state(), &connection.path(), standby, queued);
         }
         survey
     }

@@ -14,6 +14,12 @@
 //! | `admitted` | debug | `connection`, `link`, `path`, `took` | it was let in |
 //! | `refused` | debug | `cause`, `reason` | it was not; without a `peer` if it has not proven who it is |
 //! | `suspect` | debug | `connection`, `link` | the link is silent for longer than it should |
+//! | `standby ready` | debug | `connection` | a standby link is there |
+//! | `standby lost` | debug | `connection`, `reason` | it is gone; another is sought |
+//! | `standby unavailable` | info | `connection` | one was asked for, and transport or peer have none |
+//! | `hedge` | debug | `connection`, `link` | messages go over the standby as well |
+//! | `switch` | info | `connection`, `link` | the standby stands for the link |
+//! | `heal` | info | `connection`, `link` | the link, or its successor, is used again |
 //! | `failover` | info | `connection`, `link`, `silent` | the link was found dead and given up |
 //! | `link lost` | info | `connection`, `link`, `reason` | a connection goes on without this link |
 //! | `reconnecting` | debug | `connection`, `attempt`, `next` | an attempt at a next link begins after `next`; attempt 0 waits for the peer |
@@ -60,6 +66,9 @@
 //! | `p2p_reconnect_attempts_total` | counter | | attempts at a next link by this side |
 //! | `p2p_resumes_total` | counter | | connections that went on |
 //! | `p2p_failovers_total` | counter | | links found dead by this side's own watch |
+//! | `p2p_hedges_total`, `p2p_switches_total`, `p2p_heals_total` | counter | | times that a standby was used beside a link, in its stead, and no more |
+//! | `p2p_standby_messages_total` | counter | `reason` | messages over a standby, `hedged` or `switched` |
+//! | `p2p_standbys` | gauge | `state` | standby links, `ready` or `active` |
 //! | `p2p_violations_total` | counter | | peers that did what they must not, once connected |
 //!
 //! `direction` is `dialled` or `accepted` of connections, `sent` or `received` of messages. `kind` is

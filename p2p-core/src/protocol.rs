@@ -89,8 +89,10 @@ impl Capabilities {
     pub const PROBES: Self = Self(1 << 4);
     /// Datagrams on streams, where they are too large for the path.
     pub const DATAGRAM_STREAMS: Self = Self(1 << 5);
+    /// A second link that stands by for the first, where connections outlive their links.
+    pub const STANDBY: Self = Self(1 << 6);
     /// Everything this version can do.
-    pub const ALL: Self = Self(0b11_1111);
+    pub const ALL: Self = Self(0b111_1111);
 
     /// From the bits of a hello.
     pub const fn from_bits(bits: u64) -> Self {

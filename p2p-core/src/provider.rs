@@ -18,7 +18,7 @@ use crate::path::{PathEvents, PathInfo};
 use crate::permit::SendPermit;
 use crate::priority::Priority;
 use crate::protocol::{Capabilities, ProtocolName};
-use crate::reconnect::{ConnectionState, StateEvents};
+use crate::reconnect::{ConnectionState, StandbyState, StateEvents};
 use crate::stream::{RecvStream, SendStream};
 
 /// An endpoint with an identity: connects to peers and listens for them.
@@ -426,6 +426,12 @@ pub struct ConnectionStats {
     pub links: u64,
     /// The round trip as the transport estimates it now.
     pub rtt: Option<Duration>,
+    /// How its standby is doing.
+    pub standby: StandbyState,
+    /// Messages that went over the standby as well, or at first, because the link was late.
+    pub messages_hedged: u64,
+    /// Messages that went over the standby because it stood for the link.
+    pub messages_on_standby: u64,
 }
 
 #[cfg(feature = "metrics")]
@@ -439,6 +445,8 @@ impl ConnectionStats {
         self.datagrams_sent += other.datagrams_sent;
         self.datagrams_received += other.datagrams_received;
         self.datagrams_dropped += other.datagrams_dropped;
+        self.messages_hedged += other.messages_hedged;
+        self.messages_on_standby += other.messages_on_standby;
         for (lane, other) in self.lanes.iter_mut().zip(&other.lanes) {
             lane.messages_sent += other.messages_sent;
             lane.messages_received += other.messages_received;

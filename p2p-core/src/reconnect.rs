@@ -101,7 +101,8 @@ impl Default for Backoff {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailoverPolicy {
-    /// It waits.
+    /// It waits. On iroh, a message that was on its way when both sides gave a path up during an outage
+    /// may then never arrive, though the link lives: the other policies get over that.
     #[default]
     Off,
     /// The link is given up, and the peer dialled again, when nothing came back for three times the
@@ -112,11 +113,132 @@ pub enum FailoverPolicy {
         /// The least silence for which a link is given up, however short the round trip.
         after: Duration,
     },
+    /// The side that dialled keeps a second link ready, over what its
+    /// [`Transport`](crate::transport::Transport::standby) offers for that, and both sides use it:
+    ///
+    /// - when nothing came back on the first link for twice what a round trip and four times its
+    ///   deviation explain, and three probes were not answered, what the peer is not known to have
+    ///   goes over the second link too (*hedging*); what comes twice is taken once;
+    /// - after twice that silence, if the second link answers, it stands for the first
+    ///   ([`ConnectionState::OnStandby`]);
+    /// - when the first answers again, it is used again; if not, it is given up and dialled anew while
+    ///   the second carries on (*healing*). If neither answers, nothing is given up.
+    ///
+    /// Streams stay on the first link. Where the transport offers nothing, or the peer cannot, this is
+    /// `Redial`, and so it is while there is no second link: [`ConnectionStats::standby`] says how it is.
+    /// Connections with [`PathPolicy::RequireDirect`](crate::PathPolicy::RequireDirect) keep none.
+    ///
+    /// [`ConnectionStats::standby`]: crate::ConnectionStats::standby
+    Standby(StandbyOptions),
 }
 
 impl FailoverPolicy {
     /// To dial again after at least 300 ms of silence.
     pub const REDIAL: Self = Self::Redial { after: Duration::from_millis(300) };
+    /// To keep a second link ready.
+    pub const STANDBY: Self = Self::Standby(StandbyOptions::DEFAULT);
+
+    /// Checks that every value can be meant.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Off => Ok(()),
+            Self::Redial { after } => ConfigError::check_duration("failover.after", *after),
+            Self::Standby(options) => options.validate(),
+        }
+    }
+}
+
+/// When a [standby](FailoverPolicy::Standby) is used. All times are of silence on the first link; they
+/// are the least ones, and a long round trip makes the first and the last longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StandbyOptions {
+    /// When messages are hedged. Default 150 ms.
+    pub hedge_after: Duration,
+    /// When the first link is given up and dialled anew, if the second one answers. Default 1.5 s.
+    pub heal_after: Duration,
+    /// When the first link is given up while there is no second one. Default 300 ms.
+    pub redial_after: Duration,
+}
+
+impl StandbyOptions {
+    const DEFAULT: Self = Self {
+        hedge_after: Duration::from_millis(150),
+        heal_after: Duration::from_millis(1500),
+        redial_after: Duration::from_millis(300),
+    };
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check_duration("failover.hedge_after", self.hedge_after)?;
+        ConfigError::check_duration("failover.heal_after", self.heal_after)?;
+        ConfigError::check_duration("failover.redial_after", self.redial_after)?;
+        if self.heal_after < self.hedge_after * 2 {
+            let value = format!("{:?}", self.heal_after);
+            let expected = "it must not be less than twice hedge_after";
+            return Err(ConfigError::new("failover.heal_after", value, expected));
+        }
+        Ok(())
+    }
+
+    /// Sets when messages are hedged.
+    #[must_use]
+    pub const fn with_hedge_after(mut self, silence: Duration) -> Self {
+        self.hedge_after = silence;
+        self
+    }
+
+    /// Sets when the first link is given up, if the second one answers.
+    #[must_use]
+    pub const fn with_heal_after(mut self, silence: Duration) -> Self {
+        self.heal_after = silence;
+        self
+    }
+
+    /// Sets when the first link is given up while there is no second one.
+    #[must_use]
+    pub const fn with_redial_after(mut self, silence: Duration) -> Self {
+        self.redial_after = silence;
+        self
+    }
+}
+
+impl Default for StandbyOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// How a connection's [standby](FailoverPolicy::Standby) is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StandbyState {
+    /// None was asked for.
+    #[default]
+    Off,
+    /// The transport offers none, or the peer takes none: dead links are
+    /// [dialled again](FailoverPolicy::Redial).
+    Unavailable,
+    /// It is on its way, for the first time or again.
+    Pending,
+    /// It is there.
+    Ready,
+    /// Messages go over it as well: the first link is late.
+    Hedging,
+    /// It stands for the first link.
+    Active,
+}
+
+impl fmt::Display for StandbyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Off => "off",
+            Self::Unavailable => "unavailable",
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Hedging => "hedging",
+            Self::Active => "active",
+        })
+    }
 }
 
 /// How a connection is doing.
@@ -127,6 +249,8 @@ pub enum ConnectionState {
     Connected,
     /// Its link has been silent for longer than it should.
     Suspect,
+    /// Its link is silent, and its [standby](FailoverPolicy::Standby) carries the messages.
+    OnStandby,
     /// It has lost its link and looks for a next one.
     Reconnecting {
         /// The number of the attempt, from 1; 0 on the side that waits for the other to dial.
@@ -154,6 +278,7 @@ impl fmt::Display for ConnectionState {
         match self {
             Self::Connected => f.write_str("connected"),
             Self::Suspect => f.write_str("suspect: the link is silent"),
+            Self::OnStandby => f.write_str("on the standby: the link is silent"),
             Self::Reconnecting { attempt: 0, .. } => f.write_str("waiting for the peer to dial"),
             Self::Reconnecting { attempt, next } => {
                 write!(f, "reconnecting: attempt {attempt} in {next:?}")

@@ -76,10 +76,48 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// secrets. A simulated transport draws it from its seed.
     fn random(&self) -> u64;
 
-    /// A link was given up as dead, and the same peer is going to be dialled again: finds out anew
+    /// A link was given up as dead, and the same peer is dialled again at the same time: finds out anew
     /// what may have changed around this endpoint. Nothing by default.
     fn refresh(&self) -> impl Future<Output = ()> + Send {
         async {}
+    }
+
+    /// What this transport has for links that stand by for others: see
+    /// [`FailoverPolicy::Standby`](crate::FailoverPolicy::Standby). Nothing by default.
+    fn standby(&self) -> StandbySupport {
+        StandbySupport::None
+    }
+
+    /// The name that standby links from here prove, which is not that of this endpoint. Called only
+    /// where [`standby`](Transport::standby) says that there are any; may make what it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`P2PError`]: it cannot be had now. The engine asks again later.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    fn standby_id(&self) -> impl Future<Output = Result<PeerId, P2PError>> + Send {
+        async { Err(no_standby()) }
+    }
+
+    /// As [`dial`](Transport::dial), for a link that stands by: whatever becomes of the paths of those
+    /// that `dial` makes, it is not affected, as far as the network lets it.
+    ///
+    /// # Errors
+    ///
+    /// As [`dial`](Transport::dial).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up.
+    fn dial_standby(
+        &self,
+        peer: &PeerAddr,
+    ) -> impl Future<Output = Result<Self::Link, P2PError>> + Send {
+        let _ = peer;
+        async { Err(no_standby()) }
     }
 
     /// Gives the endpoint back, waiting until peers can have been told of the links that the engine
@@ -115,6 +153,20 @@ impl Origin {
             }
         })
     }
+}
+
+/// What a transport has for links that stand by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StandbySupport {
+    /// Nothing.
+    None,
+    /// Links over relays, from an endpoint of their own.
+    Relayed,
+}
+
+fn no_standby() -> P2PError {
+    P2PError::Network { what: "this transport has no standby links".to_owned(), source: None }
 }
 
 /// An inbound link whose peer has not proven yet who it is. Dropped, it is refused.

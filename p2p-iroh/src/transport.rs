@@ -12,11 +12,12 @@ use iroh::endpoint::{
     BindOpts, Builder, IdleTimeout, PortmapperConfig, QuicTransportConfig, VarInt, presets,
 };
 use iroh::tls::CaTlsConfig;
-use iroh::{Endpoint, NetReportConfig, RelayConfig, RelayMap, RelayMode};
+use iroh::{Endpoint, EndpointAddr, NetReportConfig, RelayConfig, RelayMap, RelayMode};
 use iroh_relay::RelayQuicConfig;
-use p2p_core::transport::{ALPN, Transport};
+use p2p_core::transport::{ALPN, StandbySupport, Transport};
 use p2p_core::{ConfigError, ConnectionConfig, P2PError, PeerAddr, PeerId};
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
 use crate::address;
 use crate::config::{DirectPaths, IrohConfig};
@@ -42,6 +43,9 @@ pub struct IrohTransport {
     id: PeerId,
     relays: Vec<RelayConfig>,
     idle_timeout: Duration,
+    /// How the second endpoint is made, for links that stand by, and it.
+    standby_config: IrohConfig,
+    standby: OnceCell<Endpoint>,
     closing: OnceLock<Shared<BoxFuture<'static, ()>>>,
 }
 
@@ -70,6 +74,10 @@ impl IrohTransport {
             id,
             relays: relay_configs(config, &relays),
             idle_timeout: config.connection.idle_timeout,
+            // A relay lets in one endpoint of a name: this one has a key of its own.
+            standby_config: IrohConfig { secret_key: None, ..config.clone() }
+                .with_direct_paths(DirectPaths::Forbid),
+            standby: OnceCell::new(),
             closing: OnceLock::new(),
         };
         if !transport.relays.is_empty() {
@@ -87,11 +95,48 @@ impl IrohTransport {
         &self.endpoint
     }
 
+    /// The endpoint of links that stand by: one for all peers, relays only, made at first use. All
+    /// connections of an endpoint to a peer share one selected path, so that only a second endpoint's
+    /// are not affected when that is dead.
+    async fn standby_endpoint(&self) -> Result<&Endpoint, P2PError> {
+        let make = async || {
+            let config = &self.standby_config;
+            let relays = relay::parse(&config.relays)?;
+            let bound = sockets(builder(config, &relays)?, config)?.bind().await;
+            let endpoint = bound.map_err(|error| error::bind(error, &[]))?;
+            if let Err(error) = relay::home(&endpoint, &relays, config.relay_timeout).await {
+                endpoint.close().await;
+                return Err(error);
+            }
+            Ok(endpoint)
+        };
+        self.standby.get_or_try_init(make).await
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        id: PeerId,
+        addr: EndpointAddr,
+    ) -> Result<IrohLink, P2PError> {
+        let connected = endpoint.connect(addr, ALPN).await;
+        let connection = connected.map_err(|error| error::dial(id, self.idle_timeout, error))?;
+        IrohLink::new(connection, Default::default())
+            .map_err(|closed| error::failed(id, closed.to_string()))
+    }
+
     /// The one attempt to close, which goes on when its callers do not.
     fn closing(&self, runtime: &Handle) -> Shared<BoxFuture<'static, ()>> {
         let start = || {
-            let endpoint = self.endpoint.clone();
-            let closing = runtime.spawn(async move { endpoint.close().await });
+            let (endpoint, standby) = (self.endpoint.clone(), self.standby.get().cloned());
+            let closing = runtime.spawn(async move {
+                let standby = async {
+                    if let Some(standby) = standby {
+                        standby.close().await;
+                    }
+                };
+                tokio::join!(endpoint.close(), standby);
+            });
             closing.map(|_| ()).boxed().shared()
         };
         self.closing.get_or_init(start).clone()
@@ -123,10 +168,27 @@ impl Transport for IrohTransport {
         if addr.is_empty() {
             return Err(error::failed(id, "the URL of its relay is damaged"));
         }
-        let connected = self.endpoint.connect(addr, ALPN).await;
-        let connection = connected.map_err(|error| error::dial(id, self.idle_timeout, error))?;
-        IrohLink::new(connection, Default::default())
-            .map_err(|closed| error::failed(id, closed.to_string()))
+        self.connect(&self.endpoint, id, addr).await
+    }
+
+    fn standby(&self) -> StandbySupport {
+        if self.relays.is_empty() { StandbySupport::None } else { StandbySupport::Relayed }
+    }
+
+    async fn standby_id(&self) -> Result<PeerId, P2PError> {
+        let id = address::id_from_iroh(&self.standby_endpoint().await?.id());
+        id.ok_or_else(|| P2PError::Network { what: "unusable secret key".into(), source: None })
+    }
+
+    async fn dial_standby(&self, peer: &PeerAddr) -> Result<IrohLink, P2PError> {
+        let id = peer.id();
+        let key = address::id_to_iroh(id).ok_or_else(|| error::failed(id, "unusable key"))?;
+        let relays = peer.relays().cloned().fold(PeerAddr::new(id), PeerAddr::with_relay);
+        let addr = address::addr_to_iroh(key, &relays);
+        if addr.is_empty() {
+            return Err(error::failed(id, "no relay leads to it"));
+        }
+        self.connect(self.standby_endpoint().await?, id, addr).await
     }
 
     async fn accept(&self) -> Option<IrohIncoming> {

@@ -5,6 +5,7 @@ mod iroh {
     mod datagrams;
     mod layers;
     mod paths;
+    mod standby;
 }
 mod support;
 

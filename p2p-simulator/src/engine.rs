@@ -10,6 +10,7 @@
 //!   [`recovery`]: how a lost one is sent again;
 //! - [`classes`]: which links are like what;
 //! - [`endpoint`]: hosts, and what dials and accepts on them;
+//! - [`paths`]: direct and relayed ways between two hosts;
 //! - [`conn`]: connections with QUIC's shape on top of packets; [`lifecycle`], from the dial to the end;
 //!   [`silence`], what ends without a word; [`datagrams`];
 //! - [`streams`] on connections; [`stream_arrivals`], what packets do to them; [`stream_calls`], what
@@ -31,6 +32,7 @@ use fault::{Effect, FaultId};
 use link::{Held, Met};
 pub(crate) use net::{Net, Route};
 pub(crate) use packet::{Direction, Packet, StreamId};
+use paths::PathEvent;
 use recovery::Lost;
 pub(crate) use streams::StreamAt;
 use streams::Streams;
@@ -47,6 +49,7 @@ pub(crate) mod link;
 mod net;
 mod normal;
 mod packet;
+mod paths;
 pub(crate) mod queue;
 pub(crate) mod random;
 pub(crate) mod recovery;
@@ -119,6 +122,7 @@ enum Event {
     EndFault {
         fault: FaultId,
     },
+    Path(PathEvent),
 }
 
 /// The network.
@@ -212,6 +216,7 @@ impl Engine {
                 }
                 Event::BeginFault { fault } => self.begin_planned(at, fault),
                 Event::EndFault { fault } => self.end_fault(at, fault),
+                Event::Path(event) => self.on_path_event(at, event),
             }
         }
     }

@@ -105,6 +105,19 @@ pub enum Fault {
         /// What they are like, in both directions.
         profile: LinkProfile,
     },
+    /// A host's NAT forgets it, once: see [`Network::rebind`](crate::Network::rebind).
+    Rebind {
+        /// The host.
+        host: String,
+    },
+    /// Nothing passes between two groups but over
+    /// [relays](crate::Network::set_relayed_link).
+    UdpCut {
+        /// One group.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+    },
 }
 
 /// What a link's bandwidth is reduced to.
@@ -263,6 +276,8 @@ impl Fault {
             Self::Partition { .. } => FaultKind::Partition,
             Self::Pause { .. } => FaultKind::Pause,
             Self::Profile { .. } => FaultKind::Profile,
+            Self::Rebind { .. } => FaultKind::Rebind,
+            Self::UdpCut { .. } => FaultKind::UdpCut,
         }
     }
 
@@ -273,11 +288,13 @@ impl Fault {
             | Self::Degrade { a, b, .. }
             | Self::Hold { a, b }
             | Self::Partition { a, b }
-            | Self::Profile { a, b, .. } => (a, b),
+            | Self::Profile { a, b, .. }
+            | Self::UdpCut { a, b } => (a, b),
             Self::ConnectFailures { from, to, .. } | Self::OneWay { from, to } => (from, to),
-            Self::Clock { host, .. } | Self::Crash { host } | Self::Pause { host } => {
-                (std::slice::from_ref(host), &[])
-            }
+            Self::Clock { host, .. }
+            | Self::Crash { host }
+            | Self::Pause { host }
+            | Self::Rebind { host } => (std::slice::from_ref(host), &[]),
         }
     }
 
@@ -294,6 +311,8 @@ impl Fault {
             Self::OneWay { .. } | Self::Partition { .. } => Effect::Cut,
             Self::Pause { .. } => Effect::Pause,
             Self::Profile { profile, .. } => Effect::Profile(profile.clone()),
+            Self::Rebind { .. } => Effect::Rebind,
+            Self::UdpCut { .. } => Effect::CutDirect,
         }
     }
 
@@ -318,8 +337,13 @@ impl Fault {
             Self::Clock { drift_ppm: ..-1_000_000, .. } => "a clock cannot run backwards",
             _ => {
                 let (from, to) = self.groups();
-                let on_hosts =
-                    matches!(self, Self::Clock { .. } | Self::Crash { .. } | Self::Pause { .. });
+                let on_hosts = matches!(
+                    self,
+                    Self::Clock { .. }
+                        | Self::Crash { .. }
+                        | Self::Pause { .. }
+                        | Self::Rebind { .. }
+                );
                 let no_pair = !from.iter().any(|a| to.iter().any(|b| a != b));
                 if on_hosts || !no_pair {
                     return Ok(());

@@ -78,7 +78,7 @@ impl Host {
             let what = format!("simulated host '{}' {why}", self.name());
             P2PError::Network { what, source: None::<BoxError> }
         })?;
-        Ok(SimTransport::new(self.shared.clone(), endpoint))
+        Ok(SimTransport::new(self.shared.clone(), endpoint, config.clone()))
     }
 
     /// Ends everything the host has on the network at once, without a word to anybody: its peers

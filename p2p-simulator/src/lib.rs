@@ -22,7 +22,8 @@
 //!
 //! Packets, one by one: of streams, datagrams, flow control and closing, with QUIC's shape. Loss costs
 //! a stream time and a datagram its life; the model of links and of recovery is described in `docs/simulator-model.md`. What is
-//! not simulated: congestion control, the bytes of a handshake, NATs and relays.
+//! not simulated: congestion control, the bytes of a handshake, NATs; of relays, only that two hosts may
+//! have a way over one ([`Network::set_relayed_link`]).
 //!
 //! This crate turns tokio's `test-util` feature on: make it a dev-dependency.
 
@@ -34,6 +35,7 @@ mod host;
 mod live;
 mod network;
 mod profile;
+mod relay;
 mod shared;
 mod simulation;
 mod transport;
@@ -57,6 +59,7 @@ pub use profile::{
     BurstLoss, Latency, LinkProfile, NetworkConfig, Preset, ProfileError, QueueLimit, Reordering,
     SettingError,
 };
+pub use relay::PathRules;
 pub use simulation::{
     DeterminismError, Difference, Every, Outcome, RealThreads, Simulation, SimulationBuilder,
     SimulationError,

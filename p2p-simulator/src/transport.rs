@@ -2,12 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use p2p_core::transport::{EngineTask, Incoming, LinkClosed, Transport};
-use p2p_core::{P2PError, PeerAddr, PeerId};
+use p2p_core::transport::{EngineTask, Incoming, LinkClosed, StandbySupport, Transport};
+use p2p_core::{ConnectionConfig, P2PError, PeerAddr, PeerId};
 
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side};
 use crate::host::task::{OfHost, note_stray};
@@ -28,13 +28,60 @@ pub struct SimTransport {
     peer: PeerId,
     /// Random numbers drawn so far.
     draws: AtomicU32,
+    config: ConnectionConfig,
+    /// The endpoint of links that stand by, once there is one.
+    standby: Mutex<Option<u32>>,
 }
 
 impl SimTransport {
-    pub(crate) fn new(shared: Arc<Shared>, endpoint: u32) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, endpoint: u32, config: ConnectionConfig) -> Self {
         let (host, peer) =
             shared.with(|engine, _| (engine.host_of(endpoint), engine.peer_of(endpoint)));
-        Self { shared, endpoint, host, peer, draws: AtomicU32::new(0) }
+        let (draws, standby) = (AtomicU32::new(0), Mutex::new(None));
+        Self { shared, endpoint, host, peer, draws, config, standby }
+    }
+
+    /// The endpoint of links that stand by, made at first use.
+    fn standby_endpoint(&self) -> Result<u32, P2PError> {
+        let mut standby = self.standby.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoint) = *standby {
+            return Ok(endpoint);
+        }
+        let (host, config) = (self.host, &self.config);
+        let bound = self.shared.with(|engine, now| {
+            // One that a former process of the host left is gone with it.
+            engine.bind_standby(now, host, config)
+        });
+        let endpoint = bound.map_err(|error| P2PError::Network {
+            what: format!("no second endpoint for standby links: {error:?}"),
+            source: None,
+        })?;
+        *standby = Some(endpoint);
+        Ok(endpoint)
+    }
+
+    async fn dial_from(&self, endpoint: u32, peer: PeerId) -> Result<SimLink, P2PError> {
+        let conn = self.shared.with(|engine, now| engine.dial(now, endpoint, peer));
+        let conn = conn.ok_or(P2PError::PeerNotFound { peer })?;
+        // From here on dropping the future drops the link, which closes it.
+        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Dialler, peer);
+        link.established().await.map_err(|closed| P2PError::ConnectionFailed {
+            peer,
+            reason: closed.to_string(),
+            source: None,
+        })?;
+        Ok(link)
+    }
+
+    /// Ends both endpoints.
+    fn unbind(&self) {
+        let standby = *self.standby.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.with(|engine, now| {
+            engine.unbind(now, self.endpoint);
+            if let Some(standby) = standby {
+                engine.unbind(now, standby);
+            }
+        });
     }
 
     fn note_stray(&self) {
@@ -44,7 +91,7 @@ impl SimTransport {
 
 impl Drop for SimTransport {
     fn drop(&mut self) {
-        self.shared.with(|engine, now| engine.unbind(now, self.endpoint));
+        self.unbind();
     }
 }
 
@@ -62,18 +109,8 @@ impl Transport for SimTransport {
     }
 
     async fn dial(&self, peer: &PeerAddr) -> Result<SimLink, P2PError> {
-        let peer = peer.id();
         self.note_stray();
-        let conn = self.shared.with(|engine, now| engine.dial(now, self.endpoint, peer));
-        let conn = conn.ok_or(P2PError::PeerNotFound { peer })?;
-        // From here on dropping the future drops the link, which closes it.
-        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Dialler, peer);
-        link.established().await.map_err(|closed| P2PError::ConnectionFailed {
-            peer,
-            reason: closed.to_string(),
-            source: None,
-        })?;
-        Ok(link)
+        self.dial_from(self.endpoint, peer.id()).await
     }
 
     async fn accept(&self) -> Option<SimIncoming> {
@@ -88,9 +125,36 @@ impl Transport for SimTransport {
         self.shared.with(|engine, _| engine.drawn_by(self.endpoint, draws))
     }
 
+    async fn refresh(&self) {
+        self.shared.with(|engine, now| engine.report_addresses(now, self.host));
+    }
+
+    fn standby(&self) -> StandbySupport {
+        match self.shared.with(|engine, _| engine.has_relay(self.host)) {
+            true => StandbySupport::Relayed,
+            false => StandbySupport::None,
+        }
+    }
+
+    async fn standby_id(&self) -> Result<PeerId, P2PError> {
+        self.note_stray();
+        let endpoint = self.standby_endpoint()?;
+        Ok(self.shared.with(|engine, _| engine.peer_of(endpoint)))
+    }
+
+    async fn dial_standby(&self, peer: &PeerAddr) -> Result<SimLink, P2PError> {
+        self.note_stray();
+        let (endpoint, peer) = (self.standby_endpoint()?, peer.id());
+        if !self.shared.with(|engine, _| engine.has_relay_to(self.host, peer)) {
+            let reason = "no relay leads to it".to_owned();
+            return Err(P2PError::ConnectionFailed { peer, reason, source: None });
+        }
+        self.dial_from(endpoint, peer).await
+    }
+
     async fn close(&self) {
         self.note_stray();
-        self.shared.with(|engine, now| engine.unbind(now, self.endpoint));
+        self.unbind();
     }
 
     fn task(&self, task: EngineTask) -> EngineTask {

@@ -64,6 +64,7 @@ fn check(old: &ConnectionConfig, new: &ConnectionConfig) -> Result<(), ConfigErr
         let value = new.max_message_size.to_string();
         return Err(ConfigError::new("max_message_size", value, expected));
     }
+    new.failover.validate()?;
     if let ReconnectPolicy::Resume(backoff) = new.reconnect {
         ConfigError::check_duration("backoff.attempt", backoff.attempt)?;
         ConfigError::check_duration("backoff.give_up", backoff.give_up)?;

@@ -19,7 +19,7 @@ use crate::stream::RecvStream;
 /// Patience of a connection in these checks.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
-fn lasting<W: World>(world: &W) -> ConnectionConfig {
+pub(super) fn lasting<W: World>(world: &W) -> ConnectionConfig {
     let backoff = Backoff::default()
         .with_first(Duration::from_millis(20))
         .with_attempt(Duration::from_secs(1))
@@ -53,7 +53,7 @@ async fn has_had<C: P2PConnection>(connection: &C, links: u64) -> Outcome {
 const EACH: u32 = 150;
 
 /// Sends them, and gives the link up now and then if it `breaks`.
-async fn send_all<C: P2PConnection>(from: &C, breaks: bool) -> Outcome {
+pub(super) async fn send_all<C: P2PConnection>(from: &C, breaks: bool) -> Outcome {
     for number in 0..EACH {
         for (lane, priority) in (0..).zip(Priority::ALL) {
             step("to send", from.send_with(priority, numbered(lane, number))).await?;
@@ -66,7 +66,7 @@ async fn send_all<C: P2PConnection>(from: &C, breaks: bool) -> Outcome {
 }
 
 /// Receives them, each once and in the order of its priority.
-async fn receive_all<C: P2PConnection>(at: &C) -> Outcome {
+pub(super) async fn receive_all<C: P2PConnection>(at: &C) -> Outcome {
     let mut next = [0; Priority::COUNT];
     while next != [EACH; Priority::COUNT] {
         let got = step("to receive", at.recv_message()).await?;

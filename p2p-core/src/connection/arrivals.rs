@@ -10,6 +10,7 @@ use super::Core;
 use super::pump::PumpError;
 use crate::engine::StreamKind;
 use crate::engine::recv_lane::LaneError;
+use crate::engine::standby::Way;
 use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::stream::RecvStream;
@@ -21,7 +22,7 @@ pub(crate) const MAX_UNKNOWN: usize = 16;
 pub(crate) const READ_UP_TO: usize = 64 * 1024;
 
 /// Sorts what the peer opens, until the link has ended and everything that had arrived is sorted.
-pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
+pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L, way: Way) -> PumpError {
     let mut unknown: Vec<Unknown<L::RecvStream>> = Vec::new();
     let mut open = true;
     while open || !unknown.is_empty() {
@@ -59,12 +60,13 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
                         if lane != Priority::Normal && !lanes {
                             return LaneError::NotAgreed { lane }.into();
                         }
-                        if let Err(error) = core.inbox.add(lane, offset, stream, read.freeze()) {
+                        if let Err(error) = core.inbox.add(way, lane, offset, stream, read.freeze())
+                        {
                             return error.into();
                         }
                     }
                     Some((kind @ (StreamKind::Probe | StreamKind::ProbeAnswer), number)) => {
-                        core.watch.on_stream(kind, number);
+                        core.watch.on_stream(way, kind, number);
                         if kind == StreamKind::Probe {
                             // What it does not know yet, it hears on this occasion.
                             core.inbox.report_at_once();
@@ -88,7 +90,9 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L) -> PumpError {
             }
         }
     }
-    core.inbox.complete();
+    if way == Way::Main {
+        core.inbox.complete();
+    }
     PumpError::Closed
 }
 

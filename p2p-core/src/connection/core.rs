@@ -3,21 +3,26 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::counters::add;
+use super::counters::{Counters, add};
 use super::datagram_streams::DatagramStreams;
 use super::datagrams::Datagrams;
 use super::inbox::Inbox;
 use super::outbox::{Outbox, PushError};
 use super::pump::PumpError;
 use super::relink::{Handover, Relinked};
+use super::standby::Spare;
 use super::state::StateCell;
-use super::watch::Watch;
+use super::watch::{Judge, Watch};
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::config::ConnectionConfig;
 use crate::config::live::LiveConfig;
+use crate::engine::control::ControlFrame;
 use crate::engine::hello::Agreement;
+use crate::engine::liveness::Liveness;
 use crate::engine::send_lane::LaneTerms;
+use crate::engine::standby::{Reliance, Standby, Terms, Way};
 use crate::error::{P2PError, ProtocolError, Result};
+use crate::node::Registry;
 use crate::observe::Subject;
 use crate::path::PathPolicy;
 use crate::priority::Priority;
@@ -25,6 +30,7 @@ use crate::protocol::Capabilities;
 use crate::provider::PeerInfo;
 use crate::reconnect::{
     Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
+    StandbyState,
 };
 use crate::transport::{Link, LinkClosed};
 
@@ -45,6 +51,10 @@ pub(crate) struct Core<L: Link> {
     pub(super) state: Arc<StateCell>,
     pub(super) handover: Handover<L>,
     pub(super) watch: Arc<Watch>,
+    /// Where both sides may keep a second link.
+    pub(super) spare: Option<Spare<L>>,
+    /// This side asked for one.
+    wants_standby: bool,
     /// Control frames that have come.
     pub(super) control_heard: AtomicU64,
     /// Datagrams that former links did not send.
@@ -65,11 +75,26 @@ pub(super) struct CoreTerms<'a> {
     pub(super) live: Arc<LiveConfig>,
     pub(super) path_policy: PathPolicy,
     pub(super) admitted: bool,
+    pub(super) side: Side,
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) number: u64,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// Which side of a connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// It accepted.
+    Acceptor,
+    /// It dialled, and its transport has links that stand by, or has not.
+    Dialler { has_standby: bool },
 }
 
 impl<L: Link> Core<L> {
     pub(super) fn new(link: L, peer: PeerInfo, terms: CoreTerms<'_>, subject: Subject) -> Self {
-        let CoreTerms { agreement, config, live, path_policy, admitted } = terms;
+        let CoreTerms { agreement, config, live, path_policy, admitted, .. } = terms;
+        let (side, registry, number) = (terms.side, terms.registry, terms.number);
+        let counters = terms.counters;
         let both = |capability| agreement.capabilities.contains(capability);
         // A peer of version 1 counts a lane's first byte, which says what it is.
         let origin = u64::from(agreement.version < 2);
@@ -78,6 +103,16 @@ impl<L: Link> Core<L> {
             ReconnectPolicy::Resume(backoff) if both(Capabilities::RESUME) => Some(backoff),
             _ => None,
         };
+        // Without resuming there is nothing that a second link could go on with.
+        let may_stand_by = reconnect.is_some()
+            && both(Capabilities::STANDBY)
+            && both(Capabilities::PROBES)
+            && !matches!(path_policy, PathPolicy::RequireDirect { .. });
+        let asked = matches!(config.failover, FailoverPolicy::Standby(_));
+        let keeps_standby = match side {
+            Side::Acceptor => may_stand_by,
+            Side::Dialler { has_standby } => may_stand_by && has_standby && asked,
+        };
         let terms = LaneTerms {
             window: agreement.send_window,
             max_queued: config.send_queue.max(1),
@@ -85,15 +120,27 @@ impl<L: Link> Core<L> {
             packing: marked.then_some(config.compress_from.unwrap_or(usize::MAX)),
             keeps: reconnect.is_some(),
         };
-        let floor = match config.failover {
-            FailoverPolicy::Redial { after }
-                if reconnect.is_some() && both(Capabilities::PROBES) =>
-            {
-                Some(after)
+        let judge = match config.failover {
+            _ if reconnect.is_none() || !both(Capabilities::PROBES) => Judge::Nobody,
+            FailoverPolicy::Off => Judge::Nobody,
+            FailoverPolicy::Redial { after } => Judge::Liveness(Liveness::new(after)),
+            FailoverPolicy::Standby(options) if keeps_standby => {
+                Judge::Standby(Box::new(Standby::new(Terms {
+                    hedge_after: options.hedge_after,
+                    heal_after: options.heal_after,
+                    redial_after: options.redial_after,
+                    redials: side != Side::Acceptor,
+                })))
             }
-            _ => None,
+            FailoverPolicy::Standby(options) => {
+                Judge::Liveness(Liveness::new(options.redial_after))
+            }
         };
-        let watch = Arc::new(Watch::new(floor));
+        if asked && !keeps_standby {
+            subject.standby_unavailable();
+        }
+        let watch = Arc::new(Watch::new(judge));
+        let replaceable = reconnect.is_some() && both(Capabilities::STANDBY);
         let (window, max_message_size) = (agreement.receive_window, peer.max_message_size);
         Self {
             link: Mutex::new(Arc::new(link)),
@@ -101,14 +148,16 @@ impl<L: Link> Core<L> {
             peer,
             config: live,
             reconnect,
-            inbox: Inbox::new(window, max_message_size, origin, marked, watch.clone()),
-            outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone()),
+            inbox: Inbox::new(window, max_message_size, origin, marked, replaceable, watch.clone()),
+            outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone(), counters),
             datagrams: Datagrams::new(config.datagram_queue, config.datagram_drop),
             datagram_streams: DatagramStreams::default(),
             path_policy,
             state: StateCell::new(subject),
             handover: Handover::default(),
             watch,
+            spare: keeps_standby.then(|| Spare::new(registry, number)),
+            wants_standby: asked,
             control_heard: AtomicU64::new(0),
             lost_datagrams: AtomicU64::new(0),
             attempts: AtomicU32::new(0),
@@ -229,6 +278,9 @@ impl<L: Link> Core<L> {
         let link = self.link();
         // Before the state: who hears of the end finds the link closed.
         link.close(cause.to_wire(), &reason.message);
+        if let Some(spare) = &self.spare {
+            spare.close(cause, &reason.message);
+        }
         if self.reconnect.is_some() && self.state.end().is_none() {
             self.state.set(ConnectionState::Closed(match link.close_reason() {
                 Some(closed) if self.is_final(&closed) => closed.into(),
@@ -285,8 +337,62 @@ impl<L: Link> Core<L> {
     }
 
     /// A measure of how much has come: it only grows.
-    pub(super) fn heard(&self) -> u64 {
-        self.control_heard.load(Ordering::Relaxed) + self.inbox.heard()
+    pub(super) fn heard(&self, way: Way) -> u64 {
+        let control = match way {
+            Way::Main => self.control_heard.load(Ordering::Relaxed),
+            Way::Standby => self.spare.as_ref().map_or(0, Spare::heard),
+        };
+        control + self.inbox.heard(way)
+    }
+
+    /// The main link's control stream says something about the standby.
+    pub(super) fn hear_of_standby(&self, frame: ControlFrame) {
+        let Some(spare) = &self.spare else { return };
+        match frame {
+            ControlFrame::Standby(id) => spare.on_announced(id),
+            ControlFrame::Awaited => spare.on_awaited(),
+            ControlFrame::Ping(number) => spare.say(Way::Main, ControlFrame::Pong(number)),
+            ControlFrame::Pong(number) => self.watch.on_pong(number),
+            _ => {}
+        }
+    }
+
+    /// A peer has come with a link that stands by: it goes to the connection's task, or comes back.
+    pub(crate) fn hand_over_standby(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+        match &self.spare {
+            Some(spare) if self.state.end().is_none() => spare.hand_over(attempt, next),
+            _ => Some(next),
+        }
+    }
+
+    /// Whether there is a standby.
+    pub(super) fn has_standby(&self) -> bool {
+        self.spare.as_ref().is_some_and(|spare| spare.reliance().is_some())
+    }
+
+    /// How the standby is doing.
+    pub(crate) fn standby_state(&self) -> StandbyState {
+        match &self.spare {
+            None if self.wants_standby => StandbyState::Unavailable,
+            None => StandbyState::Off,
+            Some(spare) => match spare.reliance() {
+                Some(Reliance::None) => StandbyState::Ready,
+                Some(Reliance::Hedged) => StandbyState::Hedging,
+                Some(Reliance::Switched) => StandbyState::Active,
+                None if self.wants_standby => StandbyState::Pending,
+                None => StandbyState::Off,
+            },
+        }
+    }
+
+    /// The link that carries the data: the standby if it stands for the other.
+    pub(super) fn link_in_use(&self) -> Arc<L> {
+        self.standby_in_charge().unwrap_or_else(|| self.link())
+    }
+
+    /// The standby, if it stands for the other link.
+    pub(super) fn standby_in_charge(&self) -> Option<Arc<L>> {
+        self.spare.as_ref().and_then(Spare::in_charge)
     }
 
     /// The number of the next attempt to come back: always greater than the last.
@@ -304,6 +410,10 @@ impl<L: Link> Core<L> {
         self.outbox.detach();
         add(&self.lost_datagrams, self.datagram_streams.detach());
         self.inbox.detach();
+        if let Some(spare) = &self.spare {
+            spare.forget_said();
+            self.watch.on_lost(Way::Main);
+        }
         self.state.subject().link_lost(self.link().close_reason().map(CloseReason::from));
         self.lost_links.fetch_add(1, Ordering::Release);
     }
@@ -323,6 +433,10 @@ impl<L: Link> Core<L> {
             self.outbox.on_taken(priority, taken)?;
         }
         self.outbox.attach();
+        if self.spare.is_some() {
+            self.forsake_standby();
+            self.watch.on_link(Way::Main, self.link().path().rtt);
+        }
         Ok(())
     }
 }

@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::priority::Priority;
 use crate::provider::{ConnectionStats, LaneStats, Message};
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Counters {
     lanes: [LaneCounters; Priority::COUNT],
     pub(super) datagrams_sent: AtomicU64,
     pub(super) datagrams_received: AtomicU64,
     pub(super) datagrams_dropped: AtomicU64,
+    pub(super) messages_hedged: AtomicU64,
+    pub(super) messages_on_standby: AtomicU64,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct LaneCounters {
     messages_sent: AtomicU64,
     messages_received: AtomicU64,
@@ -41,6 +43,8 @@ impl Counters {
             datagrams_sent: read(&self.datagrams_sent),
             datagrams_received: read(&self.datagrams_received),
             datagrams_dropped: read(&self.datagrams_dropped),
+            messages_hedged: read(&self.messages_hedged),
+            messages_on_standby: read(&self.messages_on_standby),
             ..ConnectionStats::default()
         };
         for (lane, counters) in stats.lanes.iter_mut().zip(&self.lanes) {

@@ -5,6 +5,7 @@
 //! nobody receives, what comes stays in the transport; the peer's count of
 //! [`packets`](crate::engine::packets) keeps that within what the transport bears.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -16,6 +17,7 @@ use super::turns::Turns;
 use super::watch::Watch;
 use crate::engine::control::ControlFrame;
 use crate::engine::recv_lane::{Carried, LaneError, RecvLane};
+use crate::engine::standby::Way;
 use crate::error::StreamError;
 use crate::priority::Priority;
 use crate::provider::Message;
@@ -24,6 +26,9 @@ use crate::stream::RecvStream;
 /// How much is asked of the transport at once.
 const READ_UP_TO: usize = 64 * 1024;
 const LANES: usize = Priority::COUNT;
+/// Places for streams that are read: for each lane the last one on each link, by [`Way`]. Only within a
+/// link is it known which came last.
+const PLACES: usize = 2 * LANES;
 
 /// Received messages.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(super) struct Inbox<R> {
     readers: Turns<Readers<R>>,
     /// Whether lengths carry a mark.
     marked: bool,
+    /// Whether a lane's stream may be replaced while its link lives: where there may be a standby.
+    replaceable: bool,
     watch: Arc<Watch>,
 }
 
@@ -40,19 +47,27 @@ pub(super) struct Inbox<R> {
 struct State<R> {
     lanes: [RecvLane; LANES],
     /// Streams that nobody reads yet.
-    arrived: [Option<Source<R>>; LANES],
-    /// Which link is the present one, counted from 0: what an earlier one brings is too late.
-    link: u64,
+    arrived: [Option<Source<R>>; PLACES],
+    /// Which links are the present ones, by [`Way`], counted from 0: what an earlier one brings is
+    /// too late.
+    links: [u64; 2],
     /// The lanes that have had their stream on it.
     carried: [bool; LANES],
-    /// No further streams come.
+    /// No further streams come on the main link.
     complete: bool,
+    /// There is a standby, on which streams may come.
+    standby: bool,
     receiver: Option<Waker>,
-    reporter: Option<Waker>,
+    /// By [`Way`].
+    reporters: [Option<Waker>; 2],
+    /// The link on which the peer hears how far was read.
+    report_on: Way,
     /// The peer is to hear at once how far was read.
     report_at_once: bool,
-    /// Bytes that have come.
-    heard: u64,
+    /// What the peer is to hear before anything else.
+    reports: VecDeque<ControlFrame>,
+    /// Bytes that have come, by [`Way`].
+    heard: [u64; 2],
     /// Somebody wants to know when more come.
     watched: bool,
 }
@@ -60,8 +75,8 @@ struct State<R> {
 /// The streams that are read, by [`Priority::index`].
 #[derive(Debug)]
 struct Readers<R> {
-    lanes: [Option<Source<R>>; LANES],
-    link: u64,
+    lanes: [Option<Source<R>>; PLACES],
+    links: [u64; 2],
     failed: bool,
 }
 
@@ -69,6 +84,7 @@ struct Readers<R> {
 #[derive(Debug)]
 struct Source<R> {
     stream: R,
+    way: Way,
     carried: Carried,
     /// What came with the stream's first bytes.
     first: Option<Bytes>,
@@ -82,22 +98,27 @@ impl<R: RecvStream> Inbox<R> {
         max_message_size: usize,
         origin: u64,
         marked: bool,
+        replaceable: bool,
         watch: Arc<Watch>,
     ) -> Self {
         let state = State {
             lanes: std::array::from_fn(|_| RecvLane::new(window, max_message_size, origin)),
             arrived: Default::default(),
-            link: 0,
+            links: [0; 2],
             carried: [false; LANES],
             complete: false,
+            standby: false,
             receiver: None,
-            reporter: None,
+            reporters: [None, None],
+            report_on: Way::Main,
             report_at_once: false,
-            heard: 0,
+            reports: VecDeque::new(),
+            heard: [0; 2],
             watched: false,
         };
-        let readers = Readers { lanes: Default::default(), link: 0, failed: false };
-        Self { state: Mutex::new(state), readers: Turns::new(readers), marked, watch }
+        let readers = Readers { lanes: Default::default(), links: [0; 2], failed: false };
+        let (state, readers) = (Mutex::new(state), Turns::new(readers));
+        Self { state, readers, marked, replaceable, watch }
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
@@ -107,6 +128,7 @@ impl<R: RecvStream> Inbox<R> {
     /// A stream carries a lane from `offset` on; `first` came with what said so.
     pub(super) fn add(
         &self,
+        way: Way,
         lane: Priority,
         offset: u64,
         stream: R,
@@ -114,11 +136,13 @@ impl<R: RecvStream> Inbox<R> {
     ) -> Result<(), LaneError> {
         let receiver = {
             let mut state = self.state();
-            if std::mem::replace(&mut state.carried[lane.index()], true) {
+            let again = std::mem::replace(&mut state.carried[lane.index()], true);
+            if again && !self.replaceable {
                 return Err(LaneError::Again { lane });
             }
-            let carried = state.lanes[lane.index()].carry(offset, self.marked)?;
-            state.arrived[lane.index()] = Some(Source { stream, carried, first: Some(first) });
+            let carried = state.lanes[lane.index()].carry(way, offset, self.marked)?;
+            let source = Source { stream, way, carried, first: Some(first) };
+            state.arrived[way as usize * LANES + lane.index()] = Some(source);
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -135,18 +159,57 @@ impl<R: RecvStream> Inbox<R> {
         receiver.into_iter().for_each(Waker::wake);
     }
 
+    /// The connection has ended.
+    pub(super) fn end(&self) {
+        self.state().standby = false;
+        self.complete();
+    }
+
     /// The link is lost: what it still holds comes again on the next one.
     pub(super) fn detach(&self) {
         let (receiver, arrived) = {
             let mut state = self.state();
-            state.link += 1;
+            state.links[Way::Main as usize] += 1;
             state.carried = [false; LANES];
             state.complete = false;
-            state.reporter = None;
-            (state.receiver.take(), std::mem::take(&mut state.arrived))
+            state.reporters[Way::Main as usize] = None;
+            (state.receiver.take(), state.forsake(Way::Main))
         };
         drop(arrived);
         receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// There is a standby now, or not any more.
+    pub(super) fn set_standby(&self, there: bool) {
+        let (receiver, arrived) = {
+            let mut state = self.state();
+            state.standby = there;
+            state.links[Way::Standby as usize] += 1;
+            state.reporters[Way::Standby as usize] = None;
+            (state.receiver.take(), state.forsake(Way::Standby))
+        };
+        drop(arrived);
+        receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// The peer hears on this link from now on how far was read, and at once what it may have missed.
+    pub(super) fn report_on(&self, way: Way) {
+        let reporter = {
+            let mut state = self.state();
+            if state.report_on == way {
+                return;
+            }
+            state.report_on = way;
+            state.reports.clear();
+            for priority in Priority::ALL {
+                if let Some((read, taken)) = state.lanes[priority.index()].report_all() {
+                    state.reports.push_back(ControlFrame::Read(priority, read));
+                    state.reports.push_back(ControlFrame::Taken(priority, taken));
+                }
+            }
+            state.reporters[way as usize].take()
+        };
+        reporter.into_iter().for_each(Waker::wake);
     }
 
     /// Where the lanes stand, for the peer to go on from.
@@ -182,20 +245,23 @@ impl<R: RecvStream> Inbox<R> {
             // Lanes above the one that has a message may have one as well.
             let mut brought = false;
             for lane in 0..waiting.unwrap_or(LANES) {
-                match self.poll_lane(readers, lane, cx) {
-                    Poll::Ready(Ok(())) => brought = true,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {}
+                for place in [lane, LANES + lane] {
+                    match self.poll_place(readers, place, cx) {
+                        Poll::Ready(Ok(())) => brought = true,
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => {}
+                    }
                 }
             }
             let mut state = self.state();
             if let Some(message) = state.pop() {
                 return Poll::Ready(Ok(Some(message)));
             }
-            if brought || readers.link != state.link || state.has_arrived() {
+            if brought || readers.links != state.links || state.has_arrived() {
                 continue;
             }
-            if readers.failed || state.complete && readers.lanes.iter().all(Option::is_none) {
+            let complete = state.complete && !state.standby;
+            if readers.failed || complete && readers.lanes.iter().all(Option::is_none) {
                 return Poll::Ready(Ok(None));
             }
             state.receiver = Some(cx.waker().clone());
@@ -203,16 +269,17 @@ impl<R: RecvStream> Inbox<R> {
         }
     }
 
-    /// Reads a lane's stream once. Ready when that brought anything, be it the stream's end.
-    fn poll_lane(
+    /// Reads a stream once. Ready when that brought anything, be it the stream's end.
+    fn poll_place(
         &self,
         readers: &mut Readers<R>,
-        lane: usize,
+        place: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PumpError>> {
-        let Some(source) = readers.lanes[lane].as_mut().filter(|_| !readers.failed) else {
+        let Some(source) = readers.lanes[place].as_mut().filter(|_| !readers.failed) else {
             return Poll::Pending;
         };
+        let (lane, way) = (place % LANES, source.way as usize);
         let chunk = match source.first.take().filter(|first| !first.is_empty()) {
             Some(first) => Ok(Some(first)),
             None => match source.stream.poll_read_chunk(cx, READ_UP_TO) {
@@ -224,10 +291,11 @@ impl<R: RecvStream> Inbox<R> {
         let failure = match chunk {
             Ok(Some(chunk)) => {
                 let mut state = self.state();
-                state.heard += chunk.len() as u64;
+                state.heard[way] += chunk.len() as u64;
                 wake = std::mem::take(&mut state.watched);
                 // What a former link brings now was counted as not arrived.
-                if state.link == readers.link {
+                // So was what a stream brings that another has replaced.
+                if state.links[way] == readers.links[way] && state.arrived[place].is_none() {
                     let taken = state.lanes[lane].take_in(&mut source.carried, chunk);
                     state.wake_reporter_when_due(lane);
                     taken.err().map(PumpError::from)
@@ -236,13 +304,18 @@ impl<R: RecvStream> Inbox<R> {
                 }
             }
             Ok(None) => {
-                let whole = source.carried.is_between_frames();
-                readers.lanes[lane] = None;
+                let whole = self.replaceable || source.carried.is_between_frames();
+                readers.lanes[place] = None;
                 (!whole).then(|| PumpError::Violation("a lane ended inside a message".into()))
             }
             // The link has ended, and the lane with it.
             Err(StreamError::Closed(_)) => {
-                readers.lanes[lane] = None;
+                readers.lanes[place] = None;
+                None
+            }
+            // Another stream goes on with the lane, or will.
+            Err(StreamError::Reset { .. }) if self.replaceable => {
+                readers.lanes[place] = None;
                 None
             }
             Err(error) => Some(error.into()),
@@ -269,9 +342,9 @@ impl<R: RecvStream> Inbox<R> {
         std::mem::take(&mut self.state().watched)
     }
 
-    /// Bytes that have come on all lanes.
-    pub(super) fn heard(&self) -> u64 {
-        self.state().heard
+    /// Bytes that have come on all lanes over a link.
+    pub(super) fn heard(&self, way: Way) -> u64 {
+        self.state().heard[way as usize]
     }
 
     /// Has what was read reported at once, due or not.
@@ -279,15 +352,22 @@ impl<R: RecvStream> Inbox<R> {
         let reporter = {
             let mut state = self.state();
             state.report_at_once = true;
-            state.reporter.take()
+            state.take_reporter()
         };
         reporter.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until the peer is to hear how much was read or taken.
-    pub(super) async fn report(&self) -> ControlFrame {
+    /// Waits until the peer is to hear on this link how much was read or taken.
+    pub(super) async fn report(&self, way: Way) -> ControlFrame {
         poll_fn(|cx| {
             let mut state = self.state();
+            if state.report_on != way {
+                state.reporters[way as usize] = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            if let Some(report) = state.reports.pop_front() {
+                return Poll::Ready(report);
+            }
             let at_once = state.report_at_once;
             for priority in Priority::ALL {
                 let lane = &mut state.lanes[priority.index()];
@@ -299,7 +379,7 @@ impl<R: RecvStream> Inbox<R> {
                 }
             }
             state.report_at_once = false;
-            state.reporter = Some(cx.waker().clone());
+            state.reporters[way as usize] = Some(cx.waker().clone());
             Poll::Pending
         })
         .await
@@ -309,9 +389,16 @@ impl<R: RecvStream> Inbox<R> {
 impl<R> Readers<R> {
     /// Takes the streams that have arrived in the meantime, and lets go of those of a former link.
     fn take_over(&mut self, state: &mut State<R>) {
-        if self.link != state.link {
-            self.lanes = Default::default();
-            self.link = state.link;
+        if self.links != state.links {
+            for place in &mut self.lanes {
+                let gone = |source: &Source<R>| {
+                    self.links[source.way as usize] != state.links[source.way as usize]
+                };
+                if place.as_ref().is_some_and(gone) {
+                    *place = None;
+                }
+            }
+            self.links = state.links;
         }
         for (reader, arrived) in self.lanes.iter_mut().zip(&mut state.arrived) {
             if let Some(source) = arrived.take() {
@@ -322,6 +409,15 @@ impl<R> Readers<R> {
 }
 
 impl<R> State<R> {
+    /// Takes the streams away that came on this link and that nobody reads yet.
+    fn forsake(&mut self, way: Way) -> [Option<Source<R>>; LANES] {
+        std::array::from_fn(|lane| self.arrived[way as usize * LANES + lane].take())
+    }
+
+    fn take_reporter(&mut self) -> Option<Waker> {
+        self.reporters[self.report_on as usize].take()
+    }
+
     fn has_arrived(&self) -> bool {
         self.arrived.iter().any(Option::is_some)
     }
@@ -351,7 +447,7 @@ impl<R> State<R> {
 
     fn wake_reporter_when_due(&mut self, lane: usize) {
         if self.lanes[lane].is_due() {
-            self.reporter.take().into_iter().for_each(Waker::wake);
+            self.take_reporter().into_iter().for_each(Waker::wake);
         }
     }
 }

@@ -10,11 +10,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::counters::{Counters, add};
 use super::turns::Turns;
 use super::watch::Watch;
 use crate::close::CloseReason;
 use crate::engine::credit::CreditError;
 use crate::engine::send_lane::{LaneTerms, Progress, SendLane};
+use crate::engine::standby::Way;
 use crate::error::StreamError;
 use crate::priority::Priority;
 use crate::stream::SendStream;
@@ -30,6 +32,7 @@ pub(super) struct Outbox<S> {
     single: bool,
     max_queued: usize,
     watch: Arc<Watch>,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -39,24 +42,32 @@ struct State<S> {
     given: u64,
     /// Somebody wants to know when more are given.
     watched: bool,
-    /// There is a link.
+    /// The link that the lanes go over.
+    way: Way,
+    /// How often that has changed.
+    turn: u64,
+    /// There is one.
     attached: bool,
+    /// The standby stands for the main link.
+    switched: bool,
     /// This side closes: nothing is queued any more.
     closing: Option<CloseReason>,
     delivered: bool,
     ended: bool,
     failed: Option<StreamError>,
     closer: Option<Waker>,
-    /// The part of the connection's task that writes, when it waits.
-    writer: Option<Waker>,
-    /// The part that opens streams, when it waits.
-    opener: Option<Waker>,
+    /// The parts of the connection's task that write, when they wait, by [`Way`].
+    writers: [Option<Waker>; 2],
+    /// The parts that open streams, when they wait.
+    openers: [Option<Waker>; 2],
 }
 
 #[derive(Debug)]
 struct Lane<S> {
     out: SendLane,
     stream: Option<S>,
+    /// The stream on the other link, for what is on its way there.
+    former: Option<S>,
     /// Something is to be written, and there is no stream yet.
     wanted: bool,
     sender: Option<Waker>,
@@ -72,9 +83,19 @@ pub(super) enum PushError {
 
 impl<S: SendStream> Outbox<S> {
     /// For a peer that knows one lane only, if `single`.
-    pub(super) fn new(terms: LaneTerms, single: bool, watch: Arc<Watch>) -> Self {
-        let lane =
-            |_| Lane { out: SendLane::new(terms), stream: None, wanted: false, sender: None };
+    pub(super) fn new(
+        terms: LaneTerms,
+        single: bool,
+        watch: Arc<Watch>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let lane = |_| Lane {
+            out: SendLane::new(terms),
+            stream: None,
+            former: None,
+            wanted: false,
+            sender: None,
+        };
         let mut lanes: [Lane<S>; Priority::COUNT] = std::array::from_fn(lane);
         // Most connections need it, so it is opened before it is wanted.
         lanes[Priority::Normal.index()].wanted = true;
@@ -82,14 +103,17 @@ impl<S: SendStream> Outbox<S> {
             lanes,
             given: 0,
             watched: false,
+            way: Way::Main,
+            turn: 0,
             attached: true,
+            switched: false,
             closing: None,
             delivered: false,
             ended: false,
             failed: None,
             closer: None,
-            writer: None,
-            opener: None,
+            writers: [None, None],
+            openers: [None, None],
         };
         Self {
             state: Mutex::new(state),
@@ -97,6 +121,7 @@ impl<S: SendStream> Outbox<S> {
             single,
             max_queued: terms.max_queued,
             watch,
+            counters,
         }
     }
 
@@ -157,6 +182,13 @@ impl<S: SendStream> Outbox<S> {
     /// A message was taken.
     fn pushed(&self, mut state: MutexGuard<'_, State<S>>, lane: usize) {
         state.given += 1;
+        if state.way == Way::Standby {
+            let counters = &self.counters;
+            let switched = state.switched;
+            let over =
+                if switched { &counters.messages_on_standby } else { &counters.messages_hedged };
+            add(over, 1);
+        }
         let wake = state.write_soon(lane);
         let watched = std::mem::take(&mut state.watched);
         drop(state);
@@ -256,18 +288,38 @@ impl<S: SendStream> Outbox<S> {
         std::array::from_fn(|lane| state.lanes[lane].out.progress())
     }
 
-    /// Waits for a lane that wants a stream; says where it is to begin.
-    pub(super) async fn wants_stream(&self) -> Priority {
+    /// The lanes go over this link from now on; what the peer is not known to have goes once more.
+    pub(super) fn go_over(&self, way: Way, switched: bool) {
+        let (former, wake) = {
+            let mut state = self.state();
+            state.switched = switched && way == Way::Standby;
+            if state.way == way {
+                return;
+            }
+            if way == Way::Standby {
+                let late = state.lanes.iter().map(|lane| lane.out.unacknowledged()).sum();
+                add(&self.counters.messages_hedged, late);
+            }
+            state.turn_to(way)
+        };
+        drop(former);
+        wake.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Waits for a lane that wants a stream on this link; says where it is to begin.
+    pub(super) async fn wants_stream(&self, way: Way) -> Priority {
         poll_fn(|cx| {
             let mut state = self.state();
             let wanting = |lane: &&Priority| {
                 let lane = &state.lanes[lane.index()];
                 lane.wanted && lane.stream.is_none()
             };
-            if let Some(&priority) = Priority::ALL.iter().find(wanting) {
-                return Poll::Ready(priority);
+            if state.way == way {
+                if let Some(&priority) = Priority::ALL.iter().find(wanting) {
+                    return Poll::Ready(priority);
+                }
             }
-            state.opener = Some(cx.waker().clone());
+            state.openers[way as usize] = Some(cx.waker().clone());
             Poll::Pending
         })
         .await
@@ -276,28 +328,43 @@ impl<S: SendStream> Outbox<S> {
     /// The lane's stream is open. `preamble` says what goes first, given where the lane goes on.
     pub(super) async fn set_stream(
         &self,
+        way: Way,
         priority: Priority,
         mut stream: S,
         preamble: impl FnOnce(u64) -> Bytes,
     ) -> Result<(), StreamError> {
         stream.set_priority(priority.of_stream());
         // Nobody else writes this lane while it has no stream.
-        let offset = self.state().lanes[priority.index()].out.next_offset();
+        let (turn, offset) = {
+            let state = self.state();
+            if state.way != way {
+                return Ok(());
+            }
+            (state.turn, state.lanes[priority.index()].out.next_offset())
+        };
         stream.write_all(preamble(offset)).await?;
         let writer = {
             let mut state = self.state();
+            if state.turn != turn {
+                // The lane goes another way by now.
+                return Ok(());
+            }
             state.lanes[priority.index()].stream = Some(stream);
-            state.writer.take()
+            state.writers[way as usize].take()
         };
         writer.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
-    /// Writes out what is queued, again and again, until this side closes and all is written: then it
-    /// gives the streams back.
-    pub(super) async fn drain(&self) -> Result<Vec<S>, StreamError> {
+    /// Writes out what is queued for this link, again and again, until this side closes and all is
+    /// written: then it gives the streams back.
+    pub(super) async fn drain(&self, way: Way) -> Result<Vec<S>, StreamError> {
         poll_fn(|cx| {
             let mut state = self.state();
+            if state.way != way {
+                state.writers[way as usize] = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             let written = state.write(cx);
             let mut wake: [Option<Waker>; Priority::COUNT] = [const { None }; Priority::COUNT];
             for (lane, wake) in state.lanes.iter_mut().zip(&mut wake) {
@@ -313,7 +380,7 @@ impl<S: SendStream> Outbox<S> {
                 }
                 Ok(()) => Poll::Pending,
             };
-            state.writer = Some(cx.waker().clone());
+            state.writers[way as usize] = Some(cx.waker().clone());
             drop(state);
             wake.into_iter().flatten().for_each(Waker::wake);
             result
@@ -336,7 +403,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn on_read(&self, lane: Priority, offset: u64) -> Result<(), CreditError> {
         let (result, writer) = {
             let mut state = self.state();
-            (state.lanes[lane.index()].out.on_read(offset), state.writer.take())
+            (state.lanes[lane.index()].out.on_read(offset), state.take_writer())
         };
         writer.into_iter().for_each(Waker::wake);
         result
@@ -346,23 +413,29 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn detach(&self) {
         let streams: Vec<_> = {
             let mut state = self.state();
-            state.attached = false;
-            state.failed = None;
-            state.writer = None;
-            state.opener = None;
-            state.lanes.iter_mut().filter_map(|lane| lane.stream.take()).collect()
+            state.writers[Way::Main as usize] = None;
+            state.openers[Way::Main as usize] = None;
+            if state.way == Way::Main {
+                state.attached = false;
+                state.failed = None;
+                state.turn += 1;
+                state.lanes.iter_mut().filter_map(|lane| lane.stream.take()).collect()
+            } else {
+                state.lanes.iter_mut().filter_map(|lane| lane.former.take()).collect()
+            }
         };
         drop(streams);
     }
 
     /// There is a next link, on which the lanes go on.
     pub(super) fn attach(&self) {
-        let mut state = self.state();
-        state.attached = true;
-        for lane in &mut state.lanes {
-            lane.out.rewind();
-            lane.wanted |= lane.out.queued() > 0;
-        }
+        let (former, wake) = {
+            let mut state = self.state();
+            state.switched = false;
+            state.turn_to(Way::Main)
+        };
+        drop(former);
+        wake.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Takes no further messages, and lets the task finish the streams once it has written the rest.
@@ -371,7 +444,7 @@ impl<S: SendStream> Outbox<S> {
             let mut state = self.state();
             state.closing.get_or_insert(reason);
             let mut wake = state.take_senders();
-            wake.extend(state.writer.take());
+            wake.extend(state.take_writer());
             wake
         };
         wake.into_iter().for_each(Waker::wake);
@@ -414,6 +487,26 @@ impl<S: SendStream> Outbox<S> {
 }
 
 impl<S: SendStream> State<S> {
+    fn take_writer(&mut self) -> Option<Waker> {
+        self.writers[self.way as usize].take()
+    }
+
+    /// Lets the lanes go over this link. What is on its way on the other may still arrive: its streams
+    /// live on until the next turn. Returns those of the turn before, and whom to wake.
+    fn turn_to(&mut self, way: Way) -> (Vec<S>, [Option<Waker>; 2]) {
+        self.way = way;
+        self.turn += 1;
+        self.attached = true;
+        self.failed = None;
+        let mut gone = Vec::new();
+        for lane in &mut self.lanes {
+            gone.extend(std::mem::replace(&mut lane.former, lane.stream.take()));
+            lane.out.rewind();
+            lane.wanted |= lane.out.queued() > 0;
+        }
+        (gone, [self.take_writer(), self.openers[way as usize].take()])
+    }
+
     /// Why no message is taken, if so.
     fn takes_no_more(&self) -> Option<PushError> {
         match &self.closing {
@@ -432,13 +525,13 @@ impl<S: SendStream> State<S> {
         let Lane { out, stream, wanted, .. } = &mut self.lanes[lane];
         let Some(stream) = stream else {
             *wanted = true;
-            return if self.attached { self.opener.take() } else { None };
+            return if self.attached { self.openers[self.way as usize].take() } else { None };
         };
-        let writer = self.writer.take()?;
+        let writer = self.writers[self.way as usize].take()?;
         if self.failed.is_none() && out.is_ample() {
             match out.write(stream, &mut Context::from_waker(&writer)) {
                 Ok(()) => {
-                    self.writer = Some(writer);
+                    self.writers[self.way as usize] = Some(writer);
                     return None;
                 }
                 Err(error) => self.failed = Some(error),

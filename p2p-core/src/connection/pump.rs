@@ -16,12 +16,14 @@ use super::arrivals;
 use super::parts::Parts;
 use super::paths;
 use super::relink::{Redial, RedialError, Relinked};
+use super::standby;
 use super::watch;
 use super::{datagram_streams, datagrams};
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::engine::control::ControlFrame;
 use crate::engine::credit::CreditError;
 use crate::engine::recv_lane::LaneError;
+use crate::engine::standby::Way;
 use crate::engine::{StreamKind, backoff};
 use crate::error::StreamError;
 use crate::handshake::{ControlReader, HandshakeError};
@@ -75,7 +77,46 @@ type Control<L> = (<L as Link>::SendStream, ControlReader<<L as Link>::RecvStrea
 pub(super) async fn run<L: Link>(
     core: Arc<Core<L>>,
     control: Control<L>,
-    redial: Option<Box<dyn Redial<L>>>,
+    redial: Option<Arc<dyn Redial<L>>>,
+) {
+    if core.spare.is_some() {
+        // In a box: most connections keep no standby, and need no room for it.
+        Box::pin(run_with_standby(core, control, redial)).await;
+    } else {
+        run_main(core, control, redial).await;
+    }
+}
+
+/// The same with a second link beside the main one.
+async fn run_with_standby<L: Link>(
+    core: Arc<Core<L>>,
+    control: Control<L>,
+    redial: Option<Arc<dyn Redial<L>>>,
+) {
+    core.watch.on_link(Way::Main, core.link().path().rtt);
+    let mut main = pin!(run_main(core.clone(), control, redial.clone()));
+    let mut watching = pin!(watch::watch_both(&core));
+    let mut standby = pin!(standby::run(&core, redial));
+    let mut parts = Parts::<3>::new();
+    poll_fn(|cx| {
+        parts.enter(cx);
+        if parts.poll(0, main.as_mut()).is_ready() {
+            return Poll::Ready(());
+        }
+        let _ = parts.poll(1, standby.as_mut());
+        let _ = parts.poll(2, watching.as_mut());
+        Poll::Pending
+    })
+    .await;
+    if let Some(spare) = &core.spare {
+        spare.end();
+    }
+}
+
+async fn run_main<L: Link>(
+    core: Arc<Core<L>>,
+    control: Control<L>,
+    redial: Option<Arc<dyn Redial<L>>>,
 ) {
     let mut seeker = Seeker { redial, attempts: 0, since: None, last: String::new() };
     let mut control = control;
@@ -125,7 +166,7 @@ pub(super) async fn run<L: Link>(
     }
     core.outbox.end();
     // Whoever waits for messages waits in vain.
-    core.inbox.complete();
+    core.inbox.end();
 }
 
 /// How a connection is that ended with its link.
@@ -140,7 +181,7 @@ fn of_final<L: Link>(core: &Core<L>, closed: LinkClosed) -> ConnectionState {
 /// Looks for a next link.
 struct Seeker<L: Link> {
     /// On the side that dialled.
-    redial: Option<Box<dyn Redial<L>>>,
+    redial: Option<Arc<dyn Redial<L>>>,
     /// How many were made since there was a link; the peer takes only ever greater numbers.
     attempts: u32,
     since: Option<Instant>,
@@ -149,16 +190,21 @@ struct Seeker<L: Link> {
 
 impl<L: Link> Seeker<L> {
     async fn seek(&mut self, core: &Core<L>, backoff: &Backoff) -> Result<Relinked<L>, LostReason> {
-        let since = self.since.unwrap_or_else(Instant::now);
-        let left = backoff.give_up.saturating_sub(since.elapsed());
-        let found = timeout(left, first_of(core.state.over(), self.search(core, backoff))).await;
-        match found {
-            Ok(Some(found)) => found,
-            // Somebody closed the connection, which changes its state no more.
-            Ok(None) => Err(LostReason::PeerRestarted),
-            Err(_) => {
-                let attempts = if self.redial.is_some() { self.attempts } else { 0 };
-                Err(LostReason::GaveUp { attempts, last: std::mem::take(&mut self.last) })
+        loop {
+            let since = self.since.unwrap_or_else(Instant::now);
+            let left = backoff.give_up.saturating_sub(since.elapsed());
+            let search = first_of(core.state.over(), self.search(core, backoff));
+            match timeout(left, search).await {
+                Ok(Some(found)) => return found,
+                // Somebody closed the connection, which changes its state no more.
+                Ok(None) => return Err(LostReason::PeerRestarted),
+                // It has one link that carries everything.
+                Err(_) if core.has_standby() => self.since = Some(Instant::now()),
+                Err(_) => {
+                    let attempts = if self.redial.is_some() { self.attempts } else { 0 };
+                    let last = std::mem::take(&mut self.last);
+                    return Err(LostReason::GaveUp { attempts, last });
+                }
             }
         }
     }
@@ -218,13 +264,13 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
         PumpError::Violation(detail) => core.violate(detail),
     };
     let mut listening = pin!(listen(core, control_in));
-    let mut sending = pin!(transmit(core));
-    let mut opening = pin!(open_lanes(core, &*link));
-    let mut reporting = pin!(report(core, control_out));
-    let mut sorting = pin!(arrivals::sort(core, &*link));
+    let mut sending = pin!(transmit(core, Way::Main));
+    let mut opening = pin!(open_lanes(core, &*link, Way::Main));
+    let mut reporting = pin!(report(core, control_out, Way::Main));
+    let mut sorting = pin!(arrivals::sort(core, &*link, Way::Main));
     let mut replaced = pin!(core.handover.take());
     let mut ended = pin!(link.closed());
-    let mut speaking = pin!(watch::speak(core, &*link));
+    let mut speaking = pin!(watch::speak(core, &*link, Way::Main));
     let mut watching = pin!(watch::watch(core, &*link, redials));
     let mut judging = pin!(paths::judge(core, &*link));
     let mut collecting = pin!(datagrams::collect(core, &*link));
@@ -280,6 +326,10 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
                 core.admitted();
                 Ok(())
             }
+            Some(frame) => {
+                core.hear_of_standby(frame);
+                Ok(())
+            }
             None => Ok(()),
         };
         if let Err(error) = heard {
@@ -289,12 +339,12 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
 }
 
 /// Opens a stream for each lane that wants one.
-async fn open_lanes<L: Link>(core: &Core<L>, link: &L) -> PumpError {
+pub(super) async fn open_lanes<L: Link>(core: &Core<L>, link: &L, way: Way) -> PumpError {
     loop {
-        let lane = core.outbox.wants_stream().await;
+        let lane = core.outbox.wants_stream(way).await;
         let Ok(stream) = link.open_uni().await else { return PumpError::Closed };
         let preamble = |offset| preamble(lane, offset, core.peer.version);
-        if let Err(error) = core.outbox.set_stream(lane, stream, preamble).await {
+        if let Err(error) = core.outbox.set_stream(way, lane, stream, preamble).await {
             return error.into();
         }
     }
@@ -311,32 +361,50 @@ fn preamble(lane: Priority, offset: u64, version: u16) -> Bytes {
 }
 
 /// Writes out what sends left in the outbox, and the end of it when this side closes.
-async fn transmit<L: Link>(core: &Core<L>) -> PumpError {
-    let finished = async {
-        for mut stream in core.outbox.drain().await? {
-            stream.finish()?;
-            stream.finished().await?;
+pub(super) async fn transmit<L: Link>(core: &Core<L>, way: Way) -> PumpError {
+    loop {
+        let finished = async {
+            for mut stream in core.outbox.drain(way).await? {
+                stream.finish()?;
+                stream.finished().await?;
+            }
+            Ok::<_, StreamError>(())
+        };
+        match finished.await {
+            Ok(()) => {
+                core.outbox.set_delivered();
+                return std::future::pending().await;
+            }
+            // The lanes have gone on over other streams meanwhile, and the peer needs these no more.
+            Err(StreamError::Stopped { .. }) if core.spare.is_some() => {}
+            Err(error) => return error.into(),
         }
-        Ok::<_, StreamError>(())
-    };
-    match finished.await {
-        Ok(()) => {
-            core.outbox.set_delivered();
-            std::future::pending().await
-        }
-        Err(error) => error.into(),
     }
 }
 
 /// Tells the peer's engine how much was read and taken.
-async fn report<L: Link>(core: &Core<L>, mut control: L::SendStream) -> PumpError {
-    if core.lost_links() > 0 {
+pub(super) async fn report<L: Link>(
+    core: &Core<L>,
+    mut control: L::SendStream,
+    way: Way,
+) -> PumpError {
+    if way == Way::Main && core.lost_links() > 0 {
         if let Err(error) = announce(core, &mut control).await {
             return error.into();
         }
     }
     loop {
-        let frame = core.inbox.report().await;
+        let frame = match &core.spare {
+            None => core.inbox.report(way).await,
+            Some(spare) => {
+                let mut reporting = pin!(core.inbox.report(way));
+                poll_fn(|cx| match reporting.as_mut().poll(cx) {
+                    Poll::Ready(frame) => Poll::Ready(frame),
+                    Poll::Pending => spare.poll_frame(way, cx),
+                })
+                .await
+            }
+        };
         if let Err(error) = control.write_all(frame.encode()).await {
             return error.into();
         }

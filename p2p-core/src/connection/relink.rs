@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::error::Result;
 use crate::handshake::ControlReader;
+use crate::identity::PeerId;
 use crate::priority::Priority;
 use crate::reconnect::LostReason;
 use crate::transport::Link;
@@ -44,6 +46,15 @@ pub(crate) trait Redial<L: Link>: Send + Sync {
 
     /// A number drawn at random.
     fn random(&self) -> u64;
+
+    /// Whether there are links that stand by for others.
+    fn has_standby(&self) -> bool;
+
+    /// The name that such links prove.
+    async fn standby_id(&self) -> Result<PeerId>;
+
+    /// Dials the peer for a link that stands by for the connection's.
+    async fn stand_by(&self, attempt: u32, within: Duration) -> Result<Relinked<L>, RedialError>;
 }
 
 /// Where the accepting task leaves a link for a connection that waits for one.

@@ -119,6 +119,12 @@ impl StateCell {
         waiting.into_values().for_each(Waker::wake);
     }
 
+    /// Has those who wait look again, though the state is the same.
+    pub(crate) fn touch(&self) {
+        let waiting = std::mem::take(&mut self.log().waiting);
+        waiting.into_values().for_each(Waker::wake);
+    }
+
     /// Waits until `ready` says so of the present state. Cancel safe.
     pub(crate) async fn wait(self: &Arc<Self>, mut ready: impl FnMut(&ConnectionState) -> bool) {
         let mut place = Place::new(self.clone());

@@ -4,6 +4,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::engine::frame;
+use crate::engine::standby::Reliance;
+use crate::identity::PeerId;
 use crate::priority::Priority;
 
 /// A frame of the control stream.
@@ -17,16 +19,31 @@ pub(crate) enum ControlFrame {
     /// How far the engine has read a lane, for [`packets`](super::packets), and so that the sender
     /// need keep it no longer.
     Read(Priority, u64),
+    /// A standby link is going to come from this peer, which is the dialler too.
+    Standby(PeerId),
+    /// The standby is awaited.
+    Awaited,
+    /// How far the side that says so relies on the standby now: on the standby's control stream.
+    Rely(Reliance),
+    /// A question whether both control streams still carry: a number.
+    Ping(u64),
+    /// The answer: the question's number.
+    Pong(u64),
 }
 
 const ADMITTED: u8 = 0x01;
 const TAKEN: u8 = 0x02;
 const READ: u8 = 0x03;
+const STANDBY: u8 = 0x04;
+const AWAITED: u8 = 0x05;
+const RELY: u8 = 0x06;
+const PING: u8 = 0x07;
+const PONG: u8 = 0x08;
 
 impl ControlFrame {
     /// The frame with its length.
     pub(crate) fn encode(self) -> Bytes {
-        let mut out = BytesMut::with_capacity(11);
+        let mut out = BytesMut::with_capacity(34);
         match self {
             Self::Admitted => {
                 frame::put_length(&mut out, 1);
@@ -34,6 +51,22 @@ impl ControlFrame {
             }
             Self::Taken(lane, total) => put_count(&mut out, TAKEN, total, lane),
             Self::Read(lane, offset) => put_count(&mut out, READ, offset, lane),
+            Self::Standby(id) => {
+                frame::put_length(&mut out, 33);
+                out.put_u8(STANDBY);
+                out.extend_from_slice(id.as_bytes());
+            }
+            Self::Awaited => {
+                frame::put_length(&mut out, 1);
+                out.put_u8(AWAITED);
+            }
+            Self::Rely(reliance) => {
+                frame::put_length(&mut out, 2);
+                out.put_u8(RELY);
+                out.put_u8(reliance as u8);
+            }
+            Self::Ping(number) => put_count(&mut out, PING, number, Priority::Normal),
+            Self::Pong(number) => put_count(&mut out, PONG, number, Priority::Normal),
         }
         out.freeze()
     }
@@ -42,8 +75,22 @@ impl ControlFrame {
     /// too.
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
         let (&kind, rest) = payload.split_first()?;
-        if kind == ADMITTED {
-            return Some(Self::Admitted);
+        match kind {
+            ADMITTED => return Some(Self::Admitted),
+            AWAITED => return Some(Self::Awaited),
+            STANDBY => {
+                let id = PeerId::from_bytes(*rest.first_chunk()?).ok()?;
+                return Some(Self::Standby(id));
+            }
+            RELY => {
+                return match rest.first()? {
+                    0 => Some(Self::Rely(Reliance::None)),
+                    1 => Some(Self::Rely(Reliance::Hedged)),
+                    2 => Some(Self::Rely(Reliance::Switched)),
+                    _ => None,
+                };
+            }
+            _ => {}
         }
         let (count, rest) = rest.split_first_chunk()?;
         let count = u64::from_be_bytes(*count);
@@ -52,6 +99,8 @@ impl ControlFrame {
         match kind {
             TAKEN => Some(Self::Taken(lane, count)),
             READ => Some(Self::Read(lane, count)),
+            PING => Some(Self::Ping(count)),
+            PONG => Some(Self::Pong(count)),
             _ => None,
         }
     }
@@ -80,7 +129,18 @@ mod tests {
             let counts = Priority::ALL.into_iter().flat_map(|lane| {
                 [ControlFrame::Taken(lane, total), ControlFrame::Read(lane, total)]
             });
-            for sent in counts.chain([ControlFrame::Admitted]) {
+            let peer = crate::identity::SecretKey::from_bytes(&[7; 32]).peer_id();
+            let others = [
+                ControlFrame::Admitted,
+                ControlFrame::Awaited,
+                ControlFrame::Standby(peer),
+                ControlFrame::Rely(Reliance::None),
+                ControlFrame::Rely(Reliance::Hedged),
+                ControlFrame::Rely(Reliance::Switched),
+                ControlFrame::Ping(total),
+                ControlFrame::Pong(total),
+            ];
+            for sent in counts.chain(others) {
                 let encoded = sent.encode();
                 prop_assert_eq!(usize::from(encoded[0]), encoded.len() - 1);
                 prop_assert_eq!(ControlFrame::decode(&encoded[1..]), Some(sent));

@@ -35,7 +35,12 @@ pub(crate) struct Hello {
     pub(crate) receive_window: u64,
     /// From the side that dialled, since version 2: which of its connections this is about.
     pub(crate) claim: Claim,
+    /// From the side that dialled: this link stands by for another of the same connection.
+    pub(crate) stands_by: bool,
 }
+
+/// The byte after the claim of a link that stands by.
+const STANDS_BY: u8 = 1;
 
 /// Which of the dialler's connections a link is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +100,7 @@ impl Hello {
             max_message_size: config.max_message_size as u64,
             receive_window: config.receive_window as u64,
             claim: Claim::default(),
+            stands_by: false,
         }
     }
 
@@ -112,6 +118,9 @@ impl Hello {
         let mut payload = postcard::to_allocvec(&wire).unwrap_or_default();
         if self.versions.1 >= 2 {
             payload.extend(postcard::to_allocvec(&self.claim).unwrap_or_default());
+            if self.stands_by {
+                payload.push(STANDS_BY);
+            }
         }
         let mut out = BytesMut::with_capacity(1 + frame::MAX_HEADER + payload.len());
         out.extend_from_slice(&[StreamKind::Control.to_byte()]);
@@ -125,13 +134,13 @@ impl Hello {
         let violation = |detail: &str| ProtocolError::Violation { detail: detail.to_owned() };
         let unreadable = |_| violation("a hello that cannot be read");
         let (wire, rest) = postcard::take_from_bytes::<Wire>(payload).map_err(unreadable)?;
-        let claim = if wire.versions.1 >= 2 {
-            let (claim, _later_fields) =
-                postcard::take_from_bytes::<Claim>(rest).map_err(unreadable)?;
-            claim
+        let (claim, later_fields) = if wire.versions.1 >= 2 {
+            postcard::take_from_bytes::<Claim>(rest).map_err(unreadable)?
         } else {
-            Claim::default()
+            (Claim::default(), &[][..])
         };
+        // Only of a link that is not a new connection: what else may follow is a later version's.
+        let stands_by = claim.attempt > 0 && later_fields.first() == Some(&STANDS_BY);
         if claim.standing.len() > Priority::COUNT {
             return Err(violation("a claim for more lanes than there are"));
         }
@@ -150,6 +159,7 @@ impl Hello {
             max_message_size: wire.max_message_size,
             receive_window: wire.receive_window,
             claim,
+            stands_by,
         })
     }
 
@@ -191,6 +201,7 @@ mod tests {
             max_message_size,
             receive_window: max_message_size,
             claim: Claim::default(),
+            stands_by: false,
         }
     }
 
@@ -211,6 +222,7 @@ mod tests {
         ) {
             let mut sent = hello((1, 3), capabilities, max);
             sent.claim = Claim { number: max, attempt: 7, standing: vec![(max, 1); standing], or_new: max % 2 == 0 };
+            sent.stands_by = max % 3 == 0;
             sent.credential = credential.into();
             sent.protocols = names.iter().map(|name| name.parse().expect("a name")).collect();
             prop_assert_eq!(Hello::decode(&payload_of(sent.encode())), Ok(sent));

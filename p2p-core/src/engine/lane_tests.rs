@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::recv_lane::{Carried, RecvLane};
 use super::send_lane::{LaneTerms, SendLane};
+use super::standby::Way;
 use crate::error::StreamError;
 use crate::stream::SendStream;
 
@@ -90,7 +91,7 @@ impl Pair {
         let terms = LaneTerms { window, max_queued: 100_000, origin: 0, packing, keeps: true };
         let mut recv = RecvLane::new(window, MAX_MESSAGE, 0);
         let marked = packing.is_some();
-        let carried = recv.carry(0, marked).expect("the start");
+        let carried = recv.carry(Way::Main, 0, marked).expect("the start");
         let (send, wire) = (SendLane::new(terms), Wire::default());
         Self { send, recv, wire, carried, marked, sent: VecDeque::new(), taken: 0 }
     }
@@ -136,7 +137,8 @@ impl Pair {
             tell(&mut self.send);
         }
         self.send.rewind();
-        self.carried = self.recv.carry(self.send.next_offset(), self.marked).expect("no gap");
+        self.carried =
+            self.recv.carry(Way::Main, self.send.next_offset(), self.marked).expect("no gap");
         if !told {
             tell(&mut self.send);
         }
@@ -208,7 +210,7 @@ proptest! {
         marked: bool,
     ) {
         let mut recv = RecvLane::new(1 << 14, 1000, 0);
-        let mut carried = recv.carry(0, marked).expect("the start");
+        let mut carried = recv.carry(Way::Main, 0, marked).expect("the start");
         for chunk in chunks {
             if recv.take_in(&mut carried, chunk.into()).is_err() {
                 break;
@@ -223,6 +225,6 @@ proptest! {
 #[test]
 fn a_stream_that_leaves_a_gap_is_refused() {
     let mut recv = RecvLane::new(1 << 14, 1000, 5);
-    assert!(recv.carry(5, false).is_ok());
-    assert!(recv.carry(6, false).is_err());
+    assert!(recv.carry(Way::Main, 5, false).is_ok());
+    assert!(recv.carry(Way::Main, 6, false).is_err());
 }

@@ -5,19 +5,15 @@
 //! streams of their own, so that a lost one holds up no other; a single answer ends the suspicion. On
 //! a line that loses a twelfth of all round trips, eight independent probes fail together once in
 //! half a billion cases; on a dead path they always do.
-//!
-//! The round trip's mean and deviation follow RFC 6298, section 2.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::probes::Probes;
+
 /// Probes of one suspicion.
 const PROBES: u32 = 8;
-/// The shortest silence after which a probe is sent.
-const MIN_QUIET: Duration = Duration::from_millis(30);
-/// What the round trip is taken for while nothing is known: RFC 9002, section 6.2.2.
-const UNKNOWN: Duration = Duration::from_millis(333);
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,63 +31,50 @@ pub(crate) enum Verdict {
 pub(crate) struct Liveness {
     /// The shortest silence that counts as death.
     floor: Duration,
-    rtt: Option<(Duration, Duration)>,
+    probes: Probes,
     /// When the present silence began, if an answer is due.
     since: Option<Instant>,
     /// What had been sent and heard at the last look.
     sent: u64,
     heard: u64,
-    /// The number of the next probe, and how many of them were sent in the present silence.
-    next: u64,
+    /// How many probes were sent in the present silence.
     asked: u32,
     /// It counted as dead, and nothing has come since.
     dead: bool,
     /// An answer has come since the last look.
     answered: bool,
-    /// When the latest probes went.
-    went: [Option<Instant>; PROBES as usize],
 }
 
 impl Liveness {
     pub(crate) fn new(floor: Duration) -> Self {
         Self {
             floor,
-            rtt: None,
+            probes: Probes::default(),
             since: None,
             sent: 0,
             heard: 0,
-            next: 0,
             asked: 0,
             dead: false,
             answered: false,
-            went: [None; PROBES as usize],
         }
     }
 
     /// A further link, whose transport has measured this round trip.
     pub(crate) fn on_link(&mut self, rtt: Option<Duration>) {
-        self.rtt = rtt.map(|rtt| (rtt, rtt / 2));
+        self.probes.on_link(rtt);
         self.since = None;
         self.dead = false;
         self.answered = false;
-        self.went = [None; PROBES as usize];
+    }
+
+    /// The link has another path, of which its transport says this.
+    pub(crate) fn on_path(&mut self, rtt: Option<Duration>) {
+        self.probes.on_path(rtt);
     }
 
     /// The answer to a probe has come.
     pub(crate) fn on_answer(&mut self, probe: u64, now: Instant) {
-        if probe >= self.next || self.next - probe > u64::from(PROBES) {
-            return;
-        }
-        let Some(went) = self.went[slot(probe)].take() else { return };
-        self.answered = true;
-        let sample = now.saturating_duration_since(went);
-        self.rtt = Some(match self.rtt {
-            None => (sample, sample / 2),
-            Some((mean, deviation)) => {
-                let off = mean.abs_diff(sample);
-                (mean * 7 / 8 + sample / 8, deviation * 3 / 4 + off / 4)
-            }
-        });
+        self.answered |= self.probes.on_answer(probe, now, Duration::MAX);
     }
 
     /// Nobody can do anything about a dead link from here: it is asked from the beginning.
@@ -101,15 +84,9 @@ impl Liveness {
         self.dead = true;
     }
 
-    /// How long an answer may take before it is missed.
-    fn quiet(&self) -> Duration {
-        let (mean, deviation) = self.rtt.unwrap_or((UNKNOWN, UNKNOWN / 2));
-        (mean + deviation * 4).max(MIN_QUIET)
-    }
-
     /// After how much silence the link counts as dead.
     pub(crate) fn limit(&self) -> Duration {
-        self.floor.max(self.quiet() * 3)
+        self.floor.max(self.probes.quiet() * 3)
     }
 
     /// Whether the link is silent for longer than it should be.
@@ -138,7 +115,7 @@ impl Liveness {
         if silence >= limit {
             return Verdict::Dead(silence);
         }
-        let quiet = self.quiet().min(limit / 3);
+        let quiet = self.probes.quiet().min(limit / 3);
         // The last probe goes early enough to be answered in time.
         let due = quiet + (limit - quiet * 2) / PROBES * self.asked;
         if self.asked == PROBES {
@@ -147,16 +124,9 @@ impl Liveness {
         if silence < due {
             return Verdict::Wait(Some(since + due));
         }
-        let probe = self.next;
-        self.went[slot(probe)] = Some(now);
-        (self.next, self.asked) = (probe + 1, self.asked + 1);
-        Verdict::Probe(probe)
+        self.asked += 1;
+        Verdict::Probe(self.probes.ask(now))
     }
-}
-
-/// Where the time of a probe is kept.
-const fn slot(probe: u64) -> usize {
-    (probe % PROBES as u64) as usize
 }
 
 #[cfg(test)]

@@ -100,14 +100,11 @@ impl ReadMeter {
         self.read > self.reported
     }
 
-    /// What to report, once it is time, or at once if the time does not matter.
-    pub(crate) const fn report(&mut self, at_once: bool) -> Option<u64> {
-        if !(self.is_due() || at_once && self.has_news()) {
-            return None;
-        }
+    /// What to report, whether it is time or not.
+    pub(crate) const fn report_now(&mut self) -> u64 {
         self.messages = 0;
         self.reported = self.read;
-        Some(self.read)
+        self.read
     }
 }
 
@@ -134,7 +131,9 @@ mod tests {
                         prop_assert!(budget.packets <= MAX_PACKETS + 1);
                         meter.on_bytes(written);
                         part -= written;
-                        meter.report(false).into_iter().for_each(|read| budget.on_read(read));
+                        if meter.is_due() {
+                            budget.on_read(meter.report_now());
+                        }
                     }
                 }
                 meter.on_message();

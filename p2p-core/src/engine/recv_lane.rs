@@ -9,6 +9,7 @@ use super::credit::{CreditError, RecvCredit};
 use super::frame::{FrameDecoder, FrameTooLarge};
 use super::pack::{self, UnpackError};
 use super::packets::ReadMeter;
+use super::standby::Way;
 use crate::priority::Priority;
 
 /// The receiving end of a lane.
@@ -19,13 +20,17 @@ pub(crate) struct RecvLane {
     end: u64,
     max_message_size: usize,
     credit: RecvCredit,
-    meter: ReadMeter,
+    /// Of the last stream on each link.
+    meters: [ReadMeter; 2],
     used: bool,
 }
 
 /// A stream's part of a lane, from some frame on.
 #[derive(Debug)]
-pub(crate) struct Carried(FrameDecoder);
+pub(crate) struct Carried {
+    decoder: FrameDecoder,
+    way: Way,
+}
 
 /// What a peer must not do on a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -47,7 +52,7 @@ pub(crate) enum LaneError {
 impl Carried {
     /// Whether the stream may end here: not in the middle of a frame.
     pub(crate) fn is_between_frames(&self) -> bool {
-        self.0.is_between_frames()
+        self.decoder.is_between_frames()
     }
 }
 
@@ -59,28 +64,34 @@ impl RecvLane {
             end: origin,
             max_message_size,
             credit: RecvCredit::new(window),
-            meter: ReadMeter::starting_at(origin),
+            meters: [ReadMeter::starting_at(origin), ReadMeter::starting_at(origin)],
             used: false,
         }
     }
 
-    /// A stream begins to carry the lane at `offset`.
-    pub(crate) fn carry(&mut self, offset: u64, marked: bool) -> Result<Carried, LaneError> {
+    /// A stream on this link begins to carry the lane at `offset`.
+    pub(crate) fn carry(
+        &mut self,
+        way: Way,
+        offset: u64,
+        marked: bool,
+    ) -> Result<Carried, LaneError> {
         if offset > self.end {
             return Err(LaneError::Gap { begins: offset, end: self.end });
         }
-        self.meter = ReadMeter::starting_at(offset);
+        self.meters[way as usize] = ReadMeter::starting_at(offset);
         self.used = true;
-        Ok(Carried(FrameDecoder::marked(self.max_message_size, marked, offset)))
+        let decoder = FrameDecoder::marked(self.max_message_size, marked, offset);
+        Ok(Carried { decoder, way })
     }
 
     /// Takes a chunk apart, up to the first failure. Frames that have come before are skipped.
     pub(crate) fn take_in(&mut self, carried: &mut Carried, chunk: Bytes) -> Result<(), LaneError> {
-        let decoder = &mut carried.0;
-        self.meter.on_bytes(chunk.len());
+        let (decoder, meter) = (&mut carried.decoder, &mut self.meters[carried.way as usize]);
+        meter.on_bytes(chunk.len());
         decoder.push(chunk);
         while let Some(frame) = decoder.next()? {
-            self.meter.on_message();
+            meter.on_message();
             if decoder.offset() <= self.end {
                 continue;
             }
@@ -114,18 +125,34 @@ impl RecvLane {
     }
 
     /// Whether a report is due.
-    pub(crate) const fn is_due(&self) -> bool {
-        self.meter.is_due() || self.credit.is_due()
+    pub(crate) fn is_due(&self) -> bool {
+        self.meters.iter().any(ReadMeter::is_due) || self.credit.is_due()
     }
 
     /// How far the engine has read, if it is time to say so, or at once.
-    pub(crate) const fn read_report(&mut self, at_once: bool) -> Option<u64> {
-        self.meter.report(at_once)
+    pub(crate) fn read_report(&mut self, at_once: bool) -> Option<u64> {
+        let due = |meter: &ReadMeter| meter.is_due() || at_once && meter.has_news();
+        self.meters.iter().any(due).then(|| self.read_now())
+    }
+
+    /// How far any stream was read. What came over one link need not come over the other.
+    fn read_now(&mut self) -> u64 {
+        let [main, standby] = &mut self.meters;
+        main.report_now().max(standby.report_now())
     }
 
     /// How much the program has taken, if it is time to say so.
     pub(crate) fn taken_report(&mut self) -> Option<u64> {
         self.credit.report()
+    }
+
+    /// What to report about a lane in use, due or not: how far any stream was read, and how much the
+    /// program has taken.
+    pub(crate) fn report_all(&mut self) -> Option<(u64, u64)> {
+        if self.is_unused() {
+            return None;
+        }
+        Some((self.read_now().max(self.end), self.credit.report_now()))
     }
 
     /// For a peer that has a new link: up to where frames have come, and how much the program has

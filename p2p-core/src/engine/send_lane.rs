@@ -276,6 +276,11 @@ impl SendLane {
         self.packets = PacketBudget::starting_at(kept.start);
     }
 
+    /// Messages that the peer is not known to have.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.ends.len())
+    }
+
     /// How far the messages came.
     pub(crate) fn progress(&self) -> Progress {
         let Some(kept) = &self.kept else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::path::{PathInfo, PathKind};
 use crate::priority::Priority;
 use crate::provider::ConnectionStats;
-use crate::reconnect::ConnectionState;
+use crate::reconnect::{ConnectionState, StandbyState};
 
 /// How a provider is doing, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub struct Health {
     pub direct: usize,
     /// Those of them whose data goes over a relay.
     pub relayed: usize,
+    /// Those of them that have a standby link.
+    pub standbys: usize,
+    /// Those of them whose messages go over it, because their link is silent.
+    pub on_standby: usize,
     /// The last thing that failed here: a `connect`, or a connection that was lost or violated.
     pub last_error: Option<LastError>,
 }
@@ -53,6 +57,8 @@ pub(crate) struct Survey {
     pub(crate) direct: usize,
     pub(crate) relayed: usize,
     pub(crate) without_path: usize,
+    pub(crate) standbys: usize,
+    pub(crate) on_standby: usize,
     pub(crate) round_trips: Vec<Duration>,
     pub(crate) queued: [usize; Priority::COUNT],
     /// Of all connections, those that have ended included.
@@ -66,13 +72,22 @@ impl Survey {
         &mut self,
         state: &ConnectionState,
         path: &PathInfo,
+        standby: StandbyState,
         queued: [usize; Priority::COUNT],
     ) {
         match state {
             ConnectionState::Closed(_) | ConnectionState::Lost(_) => return,
             ConnectionState::Reconnecting { .. } => self.reconnecting += 1,
             ConnectionState::Suspect => self.suspect += 1,
-            ConnectionState::Connected | ConnectionState::Resumed => {}
+            ConnectionState::Connected | ConnectionState::OnStandby | ConnectionState::Resumed => {}
+        }
+        match standby {
+            StandbyState::Off | StandbyState::Pending | StandbyState::Unavailable => {}
+            StandbyState::Ready | StandbyState::Hedging => self.standbys += 1,
+            StandbyState::Active => {
+                self.standbys += 1;
+                self.on_standby += 1;
+            }
         }
         let kind = match state {
             ConnectionState::Reconnecting { .. } => PathKind::None,
@@ -105,6 +120,8 @@ impl Survey {
             suspect: self.suspect,
             direct: self.direct,
             relayed: self.relayed,
+            standbys: self.standbys,
+            on_standby: self.on_standby,
             last_error,
         }
     }

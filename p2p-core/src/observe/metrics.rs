@@ -169,6 +169,9 @@ impl Out<'_, '_> {
         self.total("reconnect_attempts", "Attempts at a next link", attempts)?;
         self.total("resumes", "Connections that went on with a next link", tally.resumes)?;
         self.total("failovers", "Links found dead by this side", tally.failovers)?;
+        self.total("hedges", "Times that messages began to go over a standby too", tally.hedges)?;
+        self.total("switches", "Times that a standby stood for a link", tally.switches)?;
+        self.total("heals", "Times that the link was used again after that", tally.heals)?;
         self.total("violations", "Peers that did what they must not", tally.violations)
     }
 
@@ -177,6 +180,10 @@ impl Out<'_, '_> {
             [("direct", survey.direct), ("none", survey.without_path), ("relay", survey.relayed)]
                 .map(|(path, count)| ([("path", path)], count as f64));
         self.gauge("connections", "Connections that live", paths)?;
+        let standbys =
+            [("active", survey.on_standby), ("ready", survey.standbys - survey.on_standby)]
+                .map(|(state, count)| ([("state", state)], count as f64));
+        self.gauge("standbys", "Standby links", standbys)?;
         let (name, help) = ("connections_reconnecting", "Connections without a link");
         let reconnecting = ConstGauge::new(survey.reconnecting as u64);
         self.family(MetricType::Gauge, name, help, |metric| reconnecting.encode(metric))?;
@@ -212,6 +219,10 @@ impl Out<'_, '_> {
             [("sent", traffic.datagrams_sent), ("received", traffic.datagrams_received)]
                 .map(|(direction, value)| ([("direction", direction)], value));
         self.counter("datagrams", "Datagrams", datagrams)?;
+        let standby =
+            [("hedged", traffic.messages_hedged), ("switched", traffic.messages_on_standby)]
+                .map(|(reason, value)| ([("reason", reason)], value));
+        self.counter("standby_messages", "Messages over a standby", standby)?;
         let dropped = traffic.datagrams_dropped;
         self.total("datagrams_dropped", "Datagrams that this side threw away", dropped)
     }

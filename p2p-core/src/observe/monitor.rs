@@ -160,7 +160,8 @@ impl Subject {
         let Self { monitor, peer, connection, .. } = self;
         let (local, link) = (monitor.local, self.link());
         match state {
-            ConnectionState::Connected => {}
+            // Told where it comes to that.
+            ConnectionState::Connected | ConnectionState::OnStandby => {}
             ConnectionState::Suspect => {
                 debug!(target: "p2p", %local, %peer, connection, link, "suspect");
             }
@@ -249,6 +250,58 @@ impl Subject {
         #[cfg(feature = "metrics")]
         {
             monitor.tally().failovers += 1;
+        }
+    }
+
+    /// A standby was asked for and there is none to be had.
+    pub(crate) fn standby_unavailable(&self) {
+        let Self { monitor, peer, connection, .. } = self;
+        info!(target: "p2p", local = %monitor.local, %peer, connection, "standby unavailable");
+    }
+
+    /// The standby is there.
+    pub(crate) fn standby_ready(&self) {
+        let Self { monitor, peer, connection, .. } = self;
+        debug!(target: "p2p", local = %monitor.local, %peer, connection, "standby ready");
+    }
+
+    /// The standby is gone.
+    pub(crate) fn standby_lost(&self, closed: &CloseReason) {
+        let Self { monitor, peer, connection, .. } = self;
+        let reason = closed.to_string();
+        debug!(target: "p2p", local = %monitor.local, %peer, connection, ?reason, "standby lost");
+    }
+
+    /// Messages go over the standby as well.
+    pub(crate) fn hedged(&self) {
+        let Self { monitor, peer, connection, .. } = self;
+        let (local, link) = (monitor.local, self.link());
+        debug!(target: "p2p", %local, %peer, connection, link, "hedge");
+        #[cfg(feature = "metrics")]
+        {
+            monitor.tally().hedges += 1;
+        }
+    }
+
+    /// The standby stands for the link.
+    pub(crate) fn switched(&self) {
+        let Self { monitor, peer, connection, .. } = self;
+        let (local, link) = (monitor.local, self.link());
+        info!(target: "p2p", %local, %peer, connection, link, "switch");
+        #[cfg(feature = "metrics")]
+        {
+            monitor.tally().switches += 1;
+        }
+    }
+
+    /// The link is used again, or its successor.
+    pub(crate) fn healed(&self) {
+        let Self { monitor, peer, connection, .. } = self;
+        let (local, link) = (monitor.local, self.link());
+        info!(target: "p2p", %local, %peer, connection, link, "heal");
+        #[cfg(feature = "metrics")]
+        {
+            monitor.tally().heals += 1;
         }
     }
 

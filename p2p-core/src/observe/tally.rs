@@ -19,6 +19,9 @@ pub(super) struct Tally {
     pub(super) reconnect_attempts: u64,
     pub(super) resumes: u64,
     pub(super) failovers: u64,
+    pub(super) hedges: u64,
+    pub(super) switches: u64,
+    pub(super) heals: u64,
     pub(super) violations: u64,
     /// Of connections that have ended.
     pub(super) ended_traffic: ConnectionStats,

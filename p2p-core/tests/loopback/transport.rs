@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex, Weak};
 
-use p2p_core::transport::{LinkClosed, Transport};
-use p2p_core::{ConnectionConfig, P2PError, PathInfo, PeerAddr, PeerId};
+use p2p_core::transport::{LinkClosed, StandbySupport, Transport};
+use p2p_core::{ConnectionConfig, P2PError, PathInfo, PeerAddr, PeerId, SecretKey};
 use tokio::sync::mpsc;
 
 use super::link::{End, Shared};
@@ -80,7 +80,38 @@ impl Transport for Loopback {
     }
 
     async fn dial(&self, peer: &PeerAddr) -> Result<End, P2PError> {
-        let peer = peer.id();
+        self.dial_as(self.id, peer.id()).await
+    }
+
+    fn standby(&self) -> StandbySupport {
+        StandbySupport::Relayed
+    }
+
+    async fn standby_id(&self) -> Result<PeerId, P2PError> {
+        // Some other name that nobody else has.
+        Ok(SecretKey::from_bytes(self.id.as_bytes()).peer_id())
+    }
+
+    async fn dial_standby(&self, peer: &PeerAddr) -> Result<End, P2PError> {
+        self.dial_as(self.standby_id().await?, peer.id()).await
+    }
+
+    async fn accept(&self) -> Option<End> {
+        self.inbound.lock().await.recv().await
+    }
+
+    fn random(&self) -> u64 {
+        u64::MAX / 3
+    }
+
+    async fn close(&self) {
+        // The only sender, so that `accept` ends.
+        self.network.peers.lock().expect("no panic").insert(self.id, None);
+    }
+}
+
+impl Loopback {
+    async fn dial_as(&self, name: PeerId, peer: PeerId) -> Result<End, P2PError> {
         let here = self.network.peers.lock().expect("no panic")[&self.id].is_some();
         if !here {
             pending::<()>().await;
@@ -98,24 +129,11 @@ impl Transport for Loopback {
             .lock()
             .expect("no panic")
             .push(([self.id, peer], Arc::downgrade(&shared)));
-        let theirs = End { shared: shared.clone(), end: 1, peer: self.id };
+        let theirs = End { shared: shared.clone(), end: 1, peer: name };
         match door.and_then(|door| door.send(theirs).ok()) {
             Some(()) => Ok(End { shared, end: 0, peer }),
             // Nobody answers: the engine knows how long to wait.
             None => pending().await,
         }
-    }
-
-    async fn accept(&self) -> Option<End> {
-        self.inbound.lock().await.recv().await
-    }
-
-    fn random(&self) -> u64 {
-        u64::MAX / 3
-    }
-
-    async fn close(&self) {
-        // The only sender, so that `accept` ends.
-        self.network.peers.lock().expect("no panic").insert(self.id, None);
     }
 }

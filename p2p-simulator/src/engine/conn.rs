@@ -67,6 +67,7 @@ pub(crate) enum Wait {
     Accept(Direction),
     Open(Direction),
     Datagram,
+    Path,
     Closed,
 }
 

@@ -51,6 +51,9 @@ impl Host {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) host: u32,
+    peer: PeerId,
+    /// Whether it never takes a direct path.
+    pub(super) relays_only: bool,
     pub(super) closed: bool,
     pub(super) idle_timeout: Nanos,
     pub(super) max_streams: u32,
@@ -63,6 +66,11 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
+    /// Its connections; some of them may be gone.
+    pub(super) fn conns(&self) -> &[ConnId] {
+        &self.conns
+    }
+
     /// Whether somebody waits for inbound connections.
     pub(super) fn is_waited_at(&self) -> bool {
         !self.accept.is_empty()
@@ -104,6 +112,18 @@ impl Engine {
         number
     }
 
+    /// Starts a host's second endpoint, which goes by relays only and has an identity of its own.
+    pub(crate) fn bind_standby(
+        &mut self,
+        now: Nanos,
+        host: u32,
+        config: &ConnectionConfig,
+    ) -> Result<u32, BindError> {
+        let mut random = Random::new(self.net.seed, Purpose::Identity, host, 1);
+        let peer = SecretKey::from_bytes(&random.bytes()).peer_id();
+        self.bind_as(now, host, peer, true, config)
+    }
+
     /// Starts an endpoint with the host's identity.
     pub(crate) fn bind(
         &mut self,
@@ -111,9 +131,21 @@ impl Engine {
         host: u32,
         config: &ConnectionConfig,
     ) -> Result<u32, BindError> {
-        let Host { peer, down_since: None, .. } = self.hosts[host as usize] else {
+        let peer = self.hosts[host as usize].peer;
+        self.bind_as(now, host, peer, false, config)
+    }
+
+    fn bind_as(
+        &mut self,
+        now: Nanos,
+        host: u32,
+        peer: PeerId,
+        relays_only: bool,
+        config: &ConnectionConfig,
+    ) -> Result<u32, BindError> {
+        if self.hosts[host as usize].down_since.is_some() {
             return Err(BindError::HostDown);
-        };
+        }
         let taken = self.by_peer.get(&peer).map(|&endpoint| &self.endpoints[endpoint as usize]);
         if taken.is_some_and(|endpoint| !endpoint.closed) {
             return Err(BindError::InUse);
@@ -123,6 +155,8 @@ impl Engine {
         self.net.trace.mark(now, TraceKind::Bound, host, host);
         self.endpoints.push(Endpoint {
             host,
+            peer,
+            relays_only,
             closed: false,
             idle_timeout: nanos(config.idle_timeout),
             max_streams: config.max_streams,
@@ -135,7 +169,7 @@ impl Engine {
     }
 
     pub(crate) fn peer_of(&self, endpoint: u32) -> PeerId {
-        self.hosts[self.endpoints[endpoint as usize].host as usize].peer
+        self.endpoints[endpoint as usize].peer
     }
 
     /// An address for tickets and tables: the network finds peers by name.

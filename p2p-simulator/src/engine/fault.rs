@@ -102,6 +102,19 @@ impl Engine {
         let Some(spec) = self.net.faults.begin(now, id) else { return };
         match &spec.effect {
             Effect::Cut => self.block_all(now, &spec, TraceKind::Cut),
+            Effect::CutDirect => {
+                for (from, to) in spec.pairs() {
+                    self.block_direct(now, from, to, TraceKind::Cut);
+                }
+            }
+            Effect::Rebind => {
+                for &host in &spec.from {
+                    let touched = self.rebind(now, host);
+                    self.net
+                        .faults
+                        .hit_host(host, touched, |effect| matches!(effect, Effect::Rebind));
+                }
+            }
             Effect::Hold => self.block_all(now, &spec, TraceKind::FaultBegan),
             Effect::Bandwidth(_) | Effect::Degrade(_) | Effect::Profile(_) => {
                 for (from, to) in spec.pairs() {
@@ -135,11 +148,13 @@ impl Engine {
     pub(crate) fn end_fault(&mut self, now: Nanos, id: FaultId) {
         let Some(spec) = self.net.faults.finish(now, id) else { return };
         match &spec.effect {
-            Effect::Cut | Effect::Hold => {
+            Effect::Cut | Effect::CutDirect | Effect::Hold => {
                 for (from, to) in spec.pairs() {
                     self.unblock(now, from, to);
                 }
             }
+            // What it did is done.
+            Effect::Rebind => {}
             Effect::Bandwidth(_) | Effect::Degrade(_) | Effect::Profile(_) => {
                 for (from, to) in spec.pairs() {
                     self.net.trace.mark(now, TraceKind::FaultEnded, from, to);

@@ -16,8 +16,10 @@ impl Engine {
         let (dialler, acceptor) = (&self.endpoints[from as usize], &self.endpoints[to as usize]);
         let idle = dialler.idle_timeout.min(acceptor.idle_timeout);
         let hosts = [dialler.host, acceptor.host];
-        let links = [(hosts[0], hosts[1]), (hosts[1], hosts[0])]
+        let direct = [(hosts[0], hosts[1]), (hosts[1], hosts[0])]
             .map(|(from, to)| self.net.link(from, to) as u32);
+        let links = self.path_for_dial(now, from, to).unwrap_or(direct);
+        let (dialler, acceptor) = (&self.endpoints[from as usize], &self.endpoints[to as usize]);
         let id = self.conns.insert(Conn {
             ends: [
                 End::new(from, idle, acceptor.max_streams),

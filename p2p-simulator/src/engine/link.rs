@@ -16,6 +16,9 @@ use crate::profile::{Latency, LinkProfile, QueueLimit};
 /// Bytes on the wire besides the payload: IPv4, UDP and a short QUIC header with its tag.
 const OVERHEAD: u64 = 20 + 8 + 30;
 
+/// Tells a relayed link's randomness from that of the direct one: no network has so many hosts.
+const RELAYED: u32 = 0x80_0000;
+
 /// One direction between two hosts. What every packet needs comes first, so that it is together.
 #[derive(Debug)]
 #[repr(C)]
@@ -25,6 +28,8 @@ pub(crate) struct Link {
     pub(super) profile: u32,
     /// Whether the profile is its own, or that of its zones.
     pub(super) own_profile: bool,
+    /// Whether it leads over a relay.
+    pub(super) relayed: bool,
     burst: bool,
     free_at: Nanos,
     /// Since when nothing passes.
@@ -171,6 +176,7 @@ impl Link {
             places: [from, to],
             profile,
             own_profile: false,
+            relayed: false,
             burst: false,
             free_at: 0,
             cut_since: None,
@@ -180,6 +186,12 @@ impl Link {
 
     pub(super) const fn places(&self) -> [u32; 2] {
         self.places
+    }
+
+    /// The same, for the streams of randomness.
+    pub(super) const fn draw_places(&self) -> [u32; 2] {
+        let [from, to] = self.places;
+        [from, if self.relayed { to | RELAYED } else { to }]
     }
 
     /// Puts a packet with `bytes` of payload on the link.

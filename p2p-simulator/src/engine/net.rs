@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::link::{Compiled, Fate, Held, Link, Met};
 use super::packet::{Delivery, Packet};
+use super::paths::Paths;
 use super::queue::EventQueue;
 use super::random::{Draws, LinkRandoms, Probability, Purpose};
 use super::recovery::Tries;
@@ -29,6 +30,7 @@ pub(crate) struct Net {
     pub(super) queue: EventQueue<Event>,
     pub(super) trace: Trace,
     pub(crate) faults: Faults,
+    pub(super) paths: Paths,
     sent: u64,
     /// How many links nothing passes. While there are none, none is looked at.
     pub(super) cut_links: u32,
@@ -69,6 +71,7 @@ impl Net {
             queue: EventQueue::new(),
             trace: Trace::new(record),
             faults: Faults::new(),
+            paths: Paths::default(),
             sent: 0,
             cut_links: 0,
             recovering: 0,
@@ -130,7 +133,7 @@ impl Net {
         }
         self.faults.pass(route);
         let link = &mut self.links[route.link as usize];
-        let (seed, places) = (self.seed, link.places());
+        let (seed, places) = (self.seed, link.draw_places());
         let draws = &mut Draws { randoms: &mut self.randoms, seed, link: route.link, places };
         let once = packet.delivery() == Delivery::Once;
         let profile = &self.profiles[link.profile as usize];
@@ -158,7 +161,7 @@ impl Net {
 
     /// Whether something of this probability happens on a link.
     pub(super) fn happens_on(&mut self, link: u32, purpose: Purpose, share: Probability) -> bool {
-        let (seed, places) = (self.seed, self.links[link as usize].places());
+        let (seed, places) = (self.seed, self.links[link as usize].draw_places());
         Draws { randoms: &mut self.randoms, seed, link, places }.happens(purpose, share)
     }
 

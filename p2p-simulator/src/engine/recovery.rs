@@ -142,6 +142,9 @@ impl Engine {
         let Lost { route, order, packet, tries, .. } = *lost;
         let (id, from) = (route.conn, route.to.other());
         let Some(conn) = self.conns.get(id) else { return };
+        // The path may be another by now.
+        let [link, back] = [from, route.to].map(|side| conn.links[side as usize]);
+        let route = Route { link, back, ..route };
         let end = &conn.ends[from as usize];
         let over = end.closed.is_some() && packet.delivery() != Delivery::Farewell;
         if over || self.hosts[route.from_host as usize].down_since.is_some() {

@@ -64,6 +64,8 @@ pub enum TraceKind {
     FaultBegan = 13,
     /// It ended.
     FaultEnded = 14,
+    /// The packets of a connection take another path in this direction.
+    PathChanged = 15,
     /// A host came to be. Its name is the payload.
     HostAdded = 240,
     /// A host's endpoint started.
@@ -79,7 +81,7 @@ pub enum TraceKind {
 }
 
 impl TraceKind {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Sent,
         Self::Arrived,
         Self::Lost,
@@ -95,6 +97,7 @@ impl TraceKind {
         Self::Resumed,
         Self::FaultBegan,
         Self::FaultEnded,
+        Self::PathChanged,
         Self::HostAdded,
         Self::Bound,
         Self::Unbound,

@@ -29,6 +29,10 @@ pub enum FaultKind {
     Pause,
     /// Links of another profile.
     Profile,
+    /// A NAT that forgets its host.
+    Rebind,
+    /// A cut of direct ways only.
+    UdpCut,
 }
 
 impl fmt::Display for FaultKind {
@@ -44,6 +48,8 @@ impl fmt::Display for FaultKind {
             Self::Partition => "partition",
             Self::Pause => "pause",
             Self::Profile => "profile",
+            Self::Rebind => "rebind",
+            Self::UdpCut => "UDP cut",
         })
     }
 }

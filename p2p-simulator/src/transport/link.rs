@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
 use p2p_core::transport::{DatagramError, EngineTask, Link, LinkClosed};
-use p2p_core::{PathEvents, PathInfo, PeerId};
+use p2p_core::{PathEvents, PathInfo, PeerId, RelayUrl};
 
 use super::stream::Place;
 use super::{SimRecvStream, SimSendStream, WaitAtEnd};
@@ -140,7 +140,14 @@ impl Link for SimLink {
 
     fn path_events(&self) -> PathEvents {
         let (shared, conn, side) = (self.shared.clone(), self.conn, self.side);
-        PathEvents::new(SimPathEvents { shared, conn, side, first: true, ticket: None })
+        PathEvents::new(SimPathEvents {
+            shared,
+            conn,
+            side,
+            last: None,
+            ticket: None,
+            path_ticket: None,
+        })
     }
 
     fn close(&self, code: u64, message: &str) {
@@ -171,37 +178,52 @@ impl Drop for SimLink {
 fn path(engine: &Engine, conn: ConnId, side: Side) -> PathInfo {
     match engine.path(conn, side) {
         Some((remote, rtt)) if engine.close_reason(conn, side).is_none() => {
-            PathInfo::direct(remote, Some(rtt))
+            match relay().filter(|_| engine.is_relayed(conn, side)) {
+                Some(relay) => PathInfo::relayed(relay, Some(rtt)),
+                None => PathInfo::direct(remote, Some(rtt)),
+            }
         }
         _ => PathInfo::NONE,
     }
 }
 
-/// The path as it is, and the end. There are no relays here yet, so that nothing comes between.
+/// What a relay is called: there is one in each network.
+fn relay() -> Option<RelayUrl> {
+    "https://relay.invalid".parse().ok()
+}
+
+/// The path as it is, its changes, and the end.
 struct SimPathEvents {
     shared: Arc<Shared>,
     conn: ConnId,
     side: Side,
-    first: bool,
+    /// Whether the last one was over a relay.
+    last: Option<bool>,
     ticket: Option<u64>,
+    path_ticket: Option<u64>,
 }
 
 impl Stream for SimPathEvents {
     type Item = PathInfo;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PathInfo>> {
-        let Self { shared, conn, side, first, ticket } = self.get_mut();
-        shared.with(|engine, _| match engine.poll_closed(*conn, *side, ticket, cx) {
-            Poll::Ready(_) => Poll::Ready(None),
-            Poll::Pending if std::mem::take(first) => Poll::Ready(Some(path(engine, *conn, *side))),
-            Poll::Pending => Poll::Pending,
+        let Self { shared, conn, side, last, ticket, path_ticket } = self.get_mut();
+        shared.with(|engine, _| {
+            if engine.poll_closed(*conn, *side, ticket, cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            if let Some(last) = *last {
+                ready!(engine.poll_path(*conn, *side, last, path_ticket, cx));
+            }
+            *last = Some(engine.is_relayed(*conn, *side));
+            Poll::Ready(Some(path(engine, *conn, *side)))
         })
     }
 }
 
 impl Drop for SimPathEvents {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
+        for ticket in [self.ticket, self.path_ticket].into_iter().flatten() {
             self.shared.with(|engine, _| engine.leave(self.conn, self.side, ticket));
         }
     }

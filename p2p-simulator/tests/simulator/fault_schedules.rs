@@ -70,7 +70,7 @@ fn the_written_form_stays_as_it_is() {
     let text = serde_json::to_string(&schedule).expect("written");
     assert_eq!(
         text,
-        "{\"version\":2,\"faults\":[{\"name\":\"slow\",\"at_ns\":1000000000,\"for_ns\":2000000000,\
+        "{\"version\":3,\"faults\":[{\"name\":\"slow\",\"at_ns\":1000000000,\"for_ns\":2000000000,\
          \"fault\":{\"kind\":\"degrade\",\"a\":[\"alice\"],\"b\":[\"bob\"],\
          \"by\":{\"latency_us\":1500,\"jitter_us\":0,\"loss_ppm\":0}}}]}"
     );
@@ -82,10 +82,10 @@ fn the_written_form_stays_as_it_is() {
 
 #[test]
 fn text_of_a_newer_version_is_refused_for_that_and_not_for_what_is_new_in_it() {
-    let text = r#"{"version":3,"faults":[{"name":"new","at_ns":0,"fault":{"kind":"meteor"}}]}"#;
+    let text = r#"{"version":4,"faults":[{"name":"new","at_ns":0,"fault":{"kind":"meteor"}}]}"#;
     let error = serde_json::from_str::<FaultSchedule>(text).expect_err("newer").to_string();
-    assert!(error.contains("version 3") && !error.contains("meteor"), "{error}");
-    let text = text.replace("\"version\":3", "\"version\":1");
+    assert!(error.contains("version 4") && !error.contains("meteor"), "{error}");
+    let text = text.replace("\"version\":4", "\"version\":1");
     let error = serde_json::from_str::<FaultSchedule>(&text).expect_err("unknown").to_string();
     assert!(error.contains("meteor"), "{error}");
 }

@@ -38,6 +38,10 @@ async fn story(network: Network) -> Result<(), String> {
     let hosts = [network.host("alice"), network.host("bob")];
     let plan = Arc::new(Plan::draw(&hosts[0]));
     network.set_link(&hosts[0], &hosts[1], &plan.link).map_err(|error| error.to_string())?;
+    if let Some(relayed) = &plan.relayed {
+        let set = network.set_relayed_link(&hosts[0], &hosts[1], relayed);
+        set.map_err(|error| error.to_string())?;
+    }
     network.apply(&plan.faults).map_err(|error| error.to_string())?;
     network.note(&format!("{plan:?}"));
     let ledger = Arc::new(Ledger::new(plan.messages));

@@ -25,27 +25,65 @@ impl Engine {
     }
 
     pub(super) fn block(&mut self, now: Nanos, from: u32, to: u32, kind: TraceKind) {
-        let link = self.net.link(from, to);
-        if self.net.links[link].cut_since.is_none() {
-            self.net.links[link].cut_since = Some(now);
-            self.net.cut_links += 1;
-            self.net.trace.mark(now, kind, from, to);
+        self.block_direct(now, from, to, kind);
+        if let Some(relayed) = self.net.relayed_link(from, to) {
+            self.block_link(now, relayed as usize);
             self.expect_silence(now, from, to);
         }
     }
 
+    /// Closes the direct way alone.
+    pub(in super::super) fn block_direct(
+        &mut self,
+        now: Nanos,
+        from: u32,
+        to: u32,
+        kind: TraceKind,
+    ) {
+        let link = self.net.link(from, to);
+        if self.block_link(now, link) {
+            self.net.trace.mark(now, kind, from, to);
+            self.expect_silence(now, from, to);
+            self.expect_give_up(now, from, to);
+        }
+    }
+
+    fn block_link(&mut self, now: Nanos, link: usize) -> bool {
+        let open = self.net.links[link].cut_since.is_none();
+        if open {
+            self.net.links[link].cut_since = Some(now);
+            self.net.cut_links += 1;
+        }
+        open
+    }
+
+    fn unblock_link(&mut self, link: usize) -> bool {
+        let closed = self.net.links[link].cut_since.take().is_some();
+        if closed {
+            self.net.cut_links -= 1;
+        }
+        closed
+    }
+
     /// Opens the way again, if nothing else closes it.
-    pub(super) fn unblock(&mut self, now: Nanos, from: u32, to: u32) {
+    pub(in super::super) fn unblock(&mut self, now: Nanos, from: u32, to: u32) {
         let faults = &self.net.faults;
         let closes = |effect: &Effect| matches!(effect, Effect::Cut | Effect::Hold);
         if faults.cut_by_hand.contains(&(from, to)) || faults.stands((from, to), closes) {
             return;
         }
+        if let Some(relayed) = self.net.relayed_link(from, to) {
+            if self.unblock_link(relayed as usize) {
+                self.flush_link(now, relayed as usize, from, to);
+            }
+        }
+        if self.net.direct_is_dead((from, to)) {
+            return;
+        }
         let link = self.net.link(from, to);
-        if self.net.links[link].cut_since.take().is_some() {
-            self.net.cut_links -= 1;
+        if self.unblock_link(link) {
             self.net.trace.mark(now, TraceKind::Repaired, from, to);
-            self.flush(now, from, to);
+            self.flush_link(now, link, from, to);
         }
     }
 
@@ -54,6 +92,13 @@ impl Engine {
     /// held on its way arrives now, and what was held at its start sets out now.
     pub(super) fn flush(&mut self, now: Nanos, from: u32, to: u32) {
         let link = self.net.link(from, to);
+        self.flush_link(now, link, from, to);
+        if let Some(relayed) = self.net.relayed_link(from, to) {
+            self.flush_link(now, relayed as usize, from, to);
+        }
+    }
+
+    fn flush_link(&mut self, now: Nanos, link: usize, from: u32, to: u32) {
         if self.net.links[link].cut_since.is_some() || self.net.faults.is_paused(from, to) {
             return;
         }
@@ -89,8 +134,10 @@ impl Net {
     pub(crate) fn meet_block(&mut self, now: Nanos, held: Held) {
         let route = held.route;
         let pair = (route.from_host, route.to_host);
-        let cut = |effect: &Effect| matches!(effect, Effect::Cut);
-        let is_cut = self.faults.cut_by_hand.contains(&pair) || self.faults.stands(pair, cut);
+        let cut = |effect: &Effect| matches!(effect, Effect::Cut | Effect::CutDirect);
+        let is_cut = self.faults.cut_by_hand.contains(&pair)
+            || self.faults.stands(pair, cut)
+            || self.direct_is_dead(pair);
         if is_cut {
             self.faults.hit(pair, cut);
         } else {
@@ -120,7 +167,9 @@ impl super::Faults {
 
     /// Counts a connection that was given up because nothing passed.
     pub(crate) fn hit_silence(&mut self, from: u32, to: u32) {
-        self.hit((from, to), |effect| matches!(effect, Effect::Cut | Effect::Hold));
+        let closes =
+            |effect: &Effect| matches!(effect, Effect::Cut | Effect::CutDirect | Effect::Hold);
+        self.hit((from, to), closes);
         self.hit_host(from, 1, |effect| matches!(effect, Effect::Crash | Effect::Pause));
     }
 }

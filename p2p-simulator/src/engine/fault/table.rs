@@ -21,10 +21,12 @@ pub(crate) enum Effect {
     Connect(Probability),
     Crash,
     Cut,
+    CutDirect,
     Degrade(Degrade),
     Hold,
     Pause,
     Profile(LinkProfile),
+    Rebind,
 }
 
 /// A fault in terms of the engine.
@@ -171,7 +173,7 @@ impl Faults {
         Some(spec)
     }
 
-    pub(super) fn stands(&self, pair: Pair, which: impl Fn(&Effect) -> bool) -> bool {
+    pub(crate) fn stands(&self, pair: Pair, which: impl Fn(&Effect) -> bool) -> bool {
         self.on.get(&pair).is_some_and(|ids| ids.iter().any(|&id| self.does(id, &which)))
     }
 
@@ -213,6 +215,10 @@ impl Faults {
         self.hit((route.from_host, route.to_host), |effect| {
             matches!(effect, Effect::Bandwidth(_) | Effect::Degrade(_) | Effect::Profile(_))
         });
+    }
+
+    pub(crate) fn is_cut_by_hand(&self, pair: Pair) -> bool {
+        self.cut_by_hand.contains(&pair)
     }
 
     /// The directions on which faults stand.

@@ -83,6 +83,8 @@ pub(super) struct Habits {
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) link: LinkProfile,
+    /// The way over a relay, if there is one.
+    pub(super) relayed: Option<LinkProfile>,
     pub(super) faults: FaultSchedule,
     pub(super) crash: Option<Crash>,
     /// In each lane, from each side.
@@ -110,9 +112,24 @@ impl Plan {
             lasting: dice.millis(10, 10_000),
         });
         let messages = 1 + dice.below(20);
-        let faults = faults(dice);
-        let sides = [habits(dice), habits(dice)];
-        Self { seed, link, faults, crash, messages, sides }
+        let mut faults = faults(dice);
+        let mut sides = [habits(dice), habits(dice)];
+        let relayed = dice.one_in(2).then(|| {
+            faults = direct_faults(dice, std::mem::take(&mut faults));
+            for (side, who) in sides.iter_mut().zip([Side::Alice, Side::Bob]) {
+                let failover = match (dice.one_in(2), who) {
+                    (true, _) => FailoverPolicy::STANDBY,
+                    // Who dials must look after itself: a stream may hang for ever on a link whose path
+                    // was given up in the dark, and the transport does not say so.
+                    (false, Side::Alice) => FailoverPolicy::REDIAL,
+                    (false, Side::Bob) => continue,
+                };
+                side.config = side.config.clone().with_failover(failover);
+            }
+            let latency = dice.millis(1, 120);
+            LinkProfile::new().with_latency(latency).with_loss(dice.below(6) as f64 / 100.0)
+        });
+        Self { seed, link, relayed, faults, crash, messages, sides }
     }
 }
 
@@ -130,6 +147,21 @@ fn faults(dice: &mut Dice) -> FaultSchedule {
         let limit = Bandwidth::BitsPerSecond(100_000 << dice.below(4));
         let (at, lasting) = (dice.millis(100, 5000), dice.millis(1000, 15_000));
         faults = faults.with("collapse", at, lasting, Fault::Bandwidth { a, b, limit });
+    }
+    faults
+}
+
+/// And some that only direct ways know.
+fn direct_faults(dice: &mut Dice, mut faults: FaultSchedule) -> FaultSchedule {
+    for number in 0..dice.below(5) {
+        let (at, lasting) = (dice.millis(100, 20_000), dice.millis(50, 20_000));
+        if dice.one_in(2) {
+            let host = if dice.one_in(2) { "alice" } else { "bob" }.to_owned();
+            faults = faults.with(&format!("rebind {number}"), at, lasting, Fault::Rebind { host });
+        } else {
+            let (a, b) = (vec!["alice".to_owned()], vec!["bob".to_owned()]);
+            faults = faults.with(&format!("cut {number}"), at, lasting, Fault::UdpCut { a, b });
+        }
     }
     faults
 }
