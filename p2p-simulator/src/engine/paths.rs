@@ -180,7 +180,9 @@ impl Engine {
         // Each stream knows its links, there and back.
         for (side, place) in [(side, 0), (side.other(), 1)] {
             for slot in self.streams.in_order(conn.ends[side as usize].streams) {
-                self.streams.at_mut(slot).links[place] = link;
+                if let Some(stream) = self.streams.at_mut(slot) {
+                    stream.links[place] = link;
+                }
             }
         }
         for side in [Side::Dialler, Side::Acceptor] {
