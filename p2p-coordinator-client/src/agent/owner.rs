@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use p2p_coordinator_api::HeartbeatReply;
 use p2p_core::{P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -199,7 +200,7 @@ impl<P: P2PProvider> Owner<P> {
             self.rhythm.set_lease(Duration::from_millis(registered.terms.lease_ms));
         }
         self.rhythm.done(begun, now, duty, outcome);
-        if let Answer::Beat(Ok(Some(news))) = answer {
+        if let Answer::Beat(Ok(HeartbeatReply { p2p: Some(news), .. })) = answer {
             let gone = self.shared.hall().learn(news, now);
             for number in gone {
                 if let Some(connection) = self.connections.remove(&number) {

@@ -264,6 +264,7 @@ fn session(session_id: SessionName, now: Timestamp) -> Session {
         ended_at: None,
         created_at: now,
         updated_at: now,
+        routing: p2p_coordinator_client::api::Routing::Peers,
     }
 }
 
