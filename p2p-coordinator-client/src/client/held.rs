@@ -90,6 +90,16 @@ impl Held {
         }
     }
 
+    /// The coordinator says that this access token is about to end.
+    #[cfg(feature = "signaling")]
+    pub(super) fn due(&mut self, token: &str, now: Instant) {
+        if let Some(tokens) = &mut self.tokens
+            && tokens.reply.access_token == token
+        {
+            tokens.renew_at = tokens.renew_at.min(now);
+        }
+    }
+
     /// The coordinator did not take this access token.
     pub(super) fn refused(&mut self, token: &str, now: Instant) {
         if let Some(tokens) = &mut self.tokens

@@ -101,6 +101,13 @@ impl<P: P2PProvider> Client<P> {
         true
     }
 
+    /// A token to show after this one, which is about to end.
+    #[cfg(feature = "signaling")]
+    pub(crate) async fn token_after(&self, token: &str) -> Option<String> {
+        self.login.as_ref()?.held().due(token, Instant::now());
+        self.access_token().await.ok().flatten()
+    }
+
     fn with_login(&self, credentials: Option<TokenRequest>, held: Held) -> Self {
         let (held, renewing) = (Mutex::new(held), tokio::sync::Mutex::new(()));
         let login = Some(Arc::new(Login { held, renewing, credentials }));
@@ -109,7 +116,9 @@ impl<P: P2PProvider> Client<P> {
 
     /// Whose turn it is does what is to be done now; another may have done it.
     async fn renew(&self, login: &Login) -> Result<String, RequestError> {
-        let (refresh_token, good) = match login.held().step(Instant::now()) {
+        // Not in the `match`, which would hold the lock to its end.
+        let step = login.held().step(Instant::now());
+        let (refresh_token, good) = match step {
             Step::Show(token) => return Ok(token),
             Step::RenewSoon(token) => (login.held().refresh_token(), Some(token)),
             Step::Renew(refresh) => (Some(refresh), None),

@@ -42,9 +42,9 @@ impl<P: P2PProvider> Keeper<P> {
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::new().with_jitter_seed(Some(self.config.seed));
         let client = self.client.clone();
-        let renew = move || -> Renewing {
+        let renew = move |shown: String| -> Renewing {
             let client = client.clone();
-            Box::pin(async move { client.access_token().await.ok().flatten() })
+            Box::pin(async move { client.token_after(&shown).await })
         };
         // Whether a token that seemed good was refused since it was last welcome.
         let mut was_refused = false;
@@ -75,6 +75,7 @@ impl<P: P2PProvider> Keeper<P> {
                         problem: None,
                         is_welcome: false,
                         renew: self.config.token.is_none().then_some(&renew),
+                        shown: token.clone().unwrap_or_default(),
                         renewing: None,
                     };
                     let end = talk.run(&mut self.orders).await;

@@ -66,7 +66,9 @@ pub(super) struct Talk<'a> {
     pub(super) problem: Option<String>,
     pub(super) is_welcome: bool,
     /// How to get a newer token, if there is a login.
-    pub(super) renew: Option<&'a (dyn Fn() -> Renewing + Send + Sync)>,
+    pub(super) renew: Option<&'a (dyn Fn(String) -> Renewing + Send + Sync)>,
+    /// The token that was shown last.
+    pub(super) shown: String,
     /// It is being got.
     pub(super) renewing: Option<Renewing>,
 }
@@ -109,6 +111,7 @@ impl Talk<'_> {
                 token = renewed(&mut self.renewing) => {
                     if let Some(token) = token {
                         self.say(&json!({ "type": "authenticate", "token": token })).await?;
+                        self.shown = token;
                     }
                 }
                 () = sleep_until(ping_at) => {
@@ -216,7 +219,7 @@ impl Talk<'_> {
                 SignalEvent::Routing { session, routing }
             }
             Said::TokenExpiring => {
-                self.renewing = self.renew.map(|renew| renew());
+                self.renewing = self.renew.map(|renew| renew(self.shown.clone()));
                 return Ok(());
             }
             Said::Reconnect | Said::Other => return Ok(()),
