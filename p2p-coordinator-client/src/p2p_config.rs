@@ -374,7 +374,8 @@ impl Given {
             return;
         };
         let plain = rest.trim_end_matches('/');
-        let Some(base) = plain.strip_suffix("/api/v1").or_else(|| plain.strip_suffix("/api")) else {
+        let Some(base) = plain.strip_suffix("/api/v1").or_else(|| plain.strip_suffix("/api"))
+        else {
             problems.push("coordinator.rest_api_url has to end with /api/v1".into());
             return;
         };
@@ -388,7 +389,8 @@ impl Given {
                 return;
             }
         }
-        let signaling = format!("ws{}/api/v1/signaling/ws", base.strip_prefix("http").unwrap_or(""));
+        let signaling =
+            format!("ws{}/api/v1/signaling/ws", base.strip_prefix("http").unwrap_or(""));
         let given = self.websocket_url.unwrap_or_else(|| signaling.clone());
         if given.trim_end_matches('/') != signaling {
             problems.push(format!(

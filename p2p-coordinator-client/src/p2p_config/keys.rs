@@ -143,7 +143,8 @@ pub(super) const KEYS: &[(&str, Take)] = &[
     }),
     ("zones.fallback_on_failure", fallback),
     ("zones.zone_transition_timeout_ms", |_, _, value| {
-        number(value, 1, MOST).map(|_| Refused("webrtc.connection_timeout_ms is how long it may take"))
+        number(value, 1, MOST)
+            .map(|_| Refused("webrtc.connection_timeout_ms is how long it may take"))
     }),
     ("performance.worker_threads", |_, _, value| number(value, 1, MOST).map(|_| Refused(RUNTIME))),
     ("performance.io_thread_pool_size", |_, _, value| {
@@ -166,7 +167,9 @@ pub(super) const KEYS: &[(&str, Take)] = &[
         to.max_zones = Some(small(value, 1, 10_000)?);
         Ok(Works)
     }),
-    ("host.heartbeat_interval_seconds", |_, _, value| number(value, 1, MOST).map(|_| Refused(BEATS))),
+    ("host.heartbeat_interval_seconds", |_, _, value| {
+        number(value, 1, MOST).map(|_| Refused(BEATS))
+    }),
     ("host.quality_report_interval_seconds", |_, _, value| {
         number(value, 1, MOST).map(|_| Refused(BEATS))
     }),
@@ -232,11 +235,15 @@ fn urls(value: &Value, schemes: &[&str]) -> Result<Vec<String>, String> {
     let urls = list(value)?;
     let is_one = |url: &String| {
         let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
-        rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
+        rest.is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic())
+        })
     };
     match urls.iter().find(|url| !is_one(url)) {
         // It may have a password in it.
-        Some(_) => Err(format!("has to be a list of URLs that begin with {}", schemes.join(" or "))),
+        Some(_) => {
+            Err(format!("has to be a list of URLs that begin with {}", schemes.join(" or ")))
+        }
         None => Ok(urls),
     }
 }

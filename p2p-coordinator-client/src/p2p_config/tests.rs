@@ -201,3 +201,14 @@ fn zones_that_are_not_named_and_p2p_that_is_off_are_the_servers() {
     let config = with("p2p.enabled", json!(false)).expect("a configuration");
     assert!(config.closed(&zone("prontera")).is_some_and(|why| why.contains("switched off")));
 }
+
+#[test]
+fn the_document_has_each_key_and_what_becomes_of_it() {
+    let document = include_str!("../../../docs/coordinator-clients.md");
+    for (key, _) in KEYS {
+        assert!(document.contains(&format!("\n| `{key}` | ")), "{key}");
+    }
+    let rows = document.lines().filter(|line| line.starts_with("| `") && line.contains('.'));
+    let named = rows.filter(|row| KEYS.iter().any(|(key, _)| row.contains(&format!("`{key}` |"))));
+    assert_eq!(named.count(), KEYS.len());
+}

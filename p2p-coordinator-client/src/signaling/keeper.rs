@@ -133,10 +133,7 @@ impl<P: P2PProvider> Keeper<P> {
         self.config.token.is_none() && token.is_some_and(|token| self.client.token_refused(token))
     }
 
-    async fn connect(
-        &mut self,
-        token: Option<&str>,
-    ) -> Result<(Socket, Box<dyn Send>), BoxError> {
+    async fn connect(&mut self, token: Option<&str>) -> Result<(Socket, Box<dyn Send>), BoxError> {
         let way = dial(&self.client).await?;
         let plain = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let resume = self.standing.token.as_deref().unwrap_or("new");

@@ -72,9 +72,13 @@ fn what_is_harmless_twice_needs_no_key_and_no_request_is_sent_for_ever() {
 
 #[test]
 fn a_refusal_and_what_has_a_rhythm_of_its_own_are_not_sent_again() {
-    let refused = asked(100, || Answer::json(404, &json!({ "detail": "no" })), async |client| {
-        client.zones().await.expect_err("refused");
-    });
+    let refused = asked(
+        100,
+        || Answer::json(404, &json!({ "detail": "no" })),
+        async |client| {
+            client.zones().await.expect_err("refused");
+        },
+    );
     assert_eq!(refused.len(), 1);
     let once = asked(100, busy, async |client| {
         let host = "h".parse().expect("an id");

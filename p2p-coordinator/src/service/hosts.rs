@@ -89,7 +89,8 @@ impl<S: Store> Coordinator<S> {
         let view = self.keep(Beat { host: id.clone(), measured, heard: now }).await?;
         let Some(present) = &beat.present else {
             let is_peer = view.row.value.peer.is_some();
-            let p2p = is_peer.then(|| HostNews { now, gone: Vec::new(), server_routed: Vec::new() });
+            let p2p =
+                is_peer.then(|| HostNews { now, gone: Vec::new(), server_routed: Vec::new() });
             return Ok(HeartbeatReply { host: view.to_api(), routing, p2p });
         };
         let mut present: Vec<Nonce> =

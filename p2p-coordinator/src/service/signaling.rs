@@ -13,8 +13,8 @@ mod rest;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use p2p_coordinator_api::{Nonce, Timestamp};
 use p2p_coordinator_api::websocket::SERVICE_RESTART;
+use p2p_coordinator_api::{Nonce, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -271,7 +271,9 @@ impl<S: Store> Coordinator<S> {
             for room in rooms {
                 if any_room {
                     // Which zone it is in, nobody has said.
-                    switch.lock().decide(self.now(), |hub, effects| hub.route(&room, at_all, effects));
+                    switch
+                        .lock()
+                        .decide(self.now(), |hub, effects| hub.route(&room, at_all, effects));
                     continue;
                 }
                 let members = self.members(&room).await?;

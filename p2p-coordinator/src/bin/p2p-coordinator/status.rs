@@ -49,16 +49,12 @@ pub(crate) async fn ask(config: &Config) -> Result<ExitCode, Failure> {
     };
     let ((_, info), (status, ready)) =
         timeout(PATIENCE, asked).await.map_err(|_| silent())?.map_err(|_| silent())?;
-    let stranger = |_| {
-        Failure::new(format!("what answers at {at} is no coordinator: check --listen"))
-    };
+    let stranger =
+        |_| Failure::new(format!("what answers at {at} is no coordinator: check --listen"));
     let ready: Readiness = serde_json::from_slice(&ready).map_err(stranger)?;
     match serde_json::from_slice::<ServiceInfo>(&info) {
         Ok(info) => {
-            say(&format!(
-                "{} {} at {at}: {}",
-                info.service, info.version, ready.status
-            ));
+            say(&format!("{} {} at {at}: {}", info.service, info.version, ready.status));
             say(&format!("  zones open to peers: {}", info.enabled_zones.len()));
         }
         Err(_) => say(&format!("coordinator at {at}: {}", ready.status)),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use p2p_coordinator_api::{Nonce, Routing, Timestamp};
 use p2p_coordinator_api::ids::MAX_CHARS;
+use p2p_coordinator_api::{Nonce, Routing, Timestamp};
 
 use super::backlog::Backlog;
 use super::frames::{self, Draft, Resumed, Stamp};

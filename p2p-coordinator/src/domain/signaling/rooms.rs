@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use p2p_coordinator_api::{Routing, Timestamp};
 use p2p_coordinator_api::ids::MAX_CHARS;
+use p2p_coordinator_api::{Routing, Timestamp};
 use thiserror::Error;
 
 use super::frames;
@@ -76,7 +76,10 @@ impl Rooms {
             self.last += 1;
             let key = RoomKey(self.last);
             self.names.insert(name.into(), key);
-            self.rooms.insert(key, Room { name: name.into(), members: Vec::new(), routing: Routing::Peers });
+            self.rooms.insert(
+                key,
+                Room { name: name.into(), members: Vec::new(), routing: Routing::Peers },
+            );
             key
         });
         if let Some(room) = self.rooms.get_mut(&key) {

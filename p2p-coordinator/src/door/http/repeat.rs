@@ -125,11 +125,8 @@ impl Running {
         let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
-        let answer = Answer {
-            status: parts.status,
-            headers: parts.headers.clone(),
-            body: body.clone(),
-        };
+        let answer =
+            Answer { status: parts.status, headers: parts.headers.clone(), body: body.clone() };
         let headers = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
         let bytes = ROUGHLY + headers.sum::<usize>() + body.len();
         self.repeated.repeats().done(coordinator.now(), self.key, answer, bytes);

@@ -230,7 +230,8 @@ impl<S: Store> Line<S> {
             Ok(Caller::Claimed) => return,
             Err(error) => return self.complain(&error.to_string(), id),
         };
-        let same = (shown.role, &shown.player, &shown.host) == (known.role, &known.player, &known.host);
+        let same =
+            (shown.role, &shown.player, &shown.host) == (known.role, &known.player, &known.host);
         if !same {
             return self.complain("The token is that of another", id);
         }

@@ -54,7 +54,9 @@ pub(super) fn split(url: &str) -> Result<(String, Wanted), OpenError> {
         })?;
         if rest.is_empty() { start.to_owned() } else { format!("{start}?{}", rest.join("&")) }
     } else {
-        wanted.take(url.split_ascii_whitespace(), |value| value.trim_matches('\'').into())?.join(" ")
+        wanted
+            .take(url.split_ascii_whitespace(), |value| value.trim_matches('\'').into())?
+            .join(" ")
     };
     Ok((rest, wanted))
 }
@@ -169,7 +171,8 @@ fn unfit(error: rustls::Error) -> OpenError {
 pub(super) fn is_trouble(error: &tokio_postgres::Error) -> bool {
     let Some(source) = error.source() else { return false };
     let io = source.downcast_ref::<io::Error>();
-    let by_rustls = io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>());
+    let by_rustls =
+        io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>());
     by_rustls || source.to_string().contains("does not support TLS")
 }
 
@@ -238,8 +241,7 @@ impl ServerCertVerifier for AnyName {
         match self.0.verify_server_cert(certificate, others, name, ocsp, now) {
             // The name is looked at last: all else is right.
             Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. },
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
             verified => verified,
         }
@@ -286,11 +288,7 @@ mod tests {
                 "postgresql://u@h/d?connect_timeout=3",
                 wanted(Mode::VerifyFull, file("/a b.pem")),
             ),
-            (
-                "postgresql://u@h/d?ssl=require",
-                "postgresql://u@h/d",
-                wanted(Mode::Require, None),
-            ),
+            ("postgresql://u@h/d?ssl=require", "postgresql://u@h/d", wanted(Mode::Require, None)),
             (
                 "host=h sslmode=verify-ca user=u sslrootcert=system",
                 "host=h user=u",

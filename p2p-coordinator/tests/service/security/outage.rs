@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use p2p_coordinator::door::{Closing, Limits, http as router, peer};
-use p2p_coordinator::service::{Coordinator, Settings};
+use p2p_coordinator::service::{Coordinator, InForce, PeerPlay, Settings};
 use p2p_coordinator::store::MemoryStore;
 use p2p_coordinator::world::{Clock, Randomness};
+use p2p_coordinator_client::api::Routing;
 use p2p_coordinator_client::api::auth::TokenRequest;
 use p2p_coordinator_client::{
     ApiKey, Client, ClientConfig, CoordinatorAddr, HostAgent, HostConfig, JoinOptions, RequestError,
@@ -57,9 +58,8 @@ async fn story(network: Network) -> u32 {
         .await
         .expect("a zone");
 
-    let start = |name: &str| {
-        network.host(name).provider(ConnectionConfig::default()).expect("a free host")
-    };
+    let start =
+        |name: &str| network.host(name).provider(ConnectionConfig::default()).expect("a free host");
     let client = |node: SimulatorP2P, key: Option<&str>| {
         let mut config = ClientConfig::default();
         config.api_key = key.map(ApiKey::new);
@@ -69,10 +69,14 @@ async fn story(network: Network) -> u32 {
     let node = house.provider(ConnectionConfig::default()).expect("a free host");
     let config =
         HostConfig::new("h".parse().expect("an id"), "owner".parse().expect("an id"), game());
-    let agent =
-        HostAgent::start(client(node.clone(), Some(HOST)), node.clone(), house.secret_key(), config)
-            .await
-            .expect("a host");
+    let agent = HostAgent::start(
+        client(node.clone(), Some(HOST)),
+        node.clone(),
+        house.secret_key(),
+        config,
+    )
+    .await
+    .expect("a host");
     let server = client(start("game"), Some(SERVICE));
     let log_in = async |name: &str| {
         let player_id = name.parse().expect("an id");
@@ -109,10 +113,8 @@ async fn story(network: Network) -> u32 {
     assert!(!agent.state().registered, "the lease is over");
     assert_eq!(agent.state().guests, 1, "and nobody was sent away");
     let refused = timeout(MINUTE, alice.zones()).await.expect("it is told");
-    let is_away = matches!(
-        refused,
-        Err(RequestError::TimedOut { .. } | RequestError::Unreachable { .. })
-    );
+    let is_away =
+        matches!(refused, Err(RequestError::TimedOut { .. } | RequestError::Unreachable { .. }));
     assert!(is_away, "not that the login is over: {refused:?}");
 
     let door = machine.provider(ConnectionConfig::default()).expect("a free host");
@@ -132,6 +134,14 @@ async fn story(network: Network) -> u32 {
     assert_eq!(sat.connection.recv().await.expect("heard"), "hello");
     let rounds = plays_for(10 * MINUTE).await;
     assert_eq!(coordinator.sweep().await.expect("looked"), 0);
+
+    // Switched off, the host hears it from its next heartbeat; who plays is not cut off.
+    let peer_play = PeerPlay { enabled: false, zones: None };
+    coordinator.put_in_force(InForce { peer_play, ..InForce::default() });
+    plays_for(MINUTE).await;
+    let state = agent.state();
+    assert!(state.registered && state.routing == Routing::Server, "{state:?}");
+    assert_eq!(state.server_routed, [session.session_id]);
     rounds
 }
 

@@ -41,8 +41,8 @@ async fn serve(network: &Network) -> (Coordinator<MemoryStore>, CoordinatorAddr,
     let coordinator = secured(MemoryStore::new(), security);
     let counts = Counts::default();
     let count = counts.clone();
-    let app = router::router(coordinator.clone()).layer(from_fn(
-        move |request: Request, next: Next| {
+    let app =
+        router::router(coordinator.clone()).layer(from_fn(move |request: Request, next: Next| {
             let count = count.clone();
             async move {
                 let counter = match request.uri().path() {
@@ -56,8 +56,7 @@ async fn serve(network: &Network) -> (Coordinator<MemoryStore>, CoordinatorAddr,
                 let answer: Response = next.run(request).await;
                 answer
             }
-        },
-    ));
+        }));
     let listener = peer::open(&door, Limits::default()).await.expect("listening");
     tokio::spawn(peer::run(listener, app, Limits::default(), Closing::new()));
     (coordinator, CoordinatorAddr::Peer(door.local_addr()), counts)

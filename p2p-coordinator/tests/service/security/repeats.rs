@@ -7,12 +7,18 @@ use p2p_coordinator::store::MemoryStore;
 use p2p_coordinator::store::sqlite::{Durability, SqliteStore};
 use serde_json::{Value, json};
 
-use super::{ADMIN, PLAYER, SERVICE, Shown, asked, ask, guarded, header, log_in, text};
+use super::{ADMIN, PLAYER, SERVICE, Shown, ask, asked, guarded, header, log_in, text};
 use crate::ask::Answer;
 use crate::fixture::{Service, host, secured, zone};
 use crate::folder::Folder;
 
-fn keyed(key: &str, method: &str, path: &str, body: Option<Value>, by: &Shown) -> Request<Full<Bytes>> {
+fn keyed(
+    key: &str,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+    by: &Shown,
+) -> Request<Full<Bytes>> {
     let mut request = asked(method, path, body.as_ref(), by);
     header(&mut request, "idempotency-key", key);
     request
@@ -45,7 +51,8 @@ fn session() -> Option<Value> {
 async fn count(service: &Service) -> usize {
     // They are numbered from one.
     let mut count = 0;
-    while ask(service, "GET", &format!("/sessions/{}", count + 1), None, &GAME).await.status == 200 {
+    while ask(service, "GET", &format!("/sessions/{}", count + 1), None, &GAME).await.status == 200
+    {
         count += 1;
     }
     count
