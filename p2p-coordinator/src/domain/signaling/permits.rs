@@ -76,3 +76,55 @@ impl Permits {
         void.map(|(connection, _)| *connection).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_000_000);
+    const A: ConnectionId = ConnectionId(1);
+    const B: ConnectionId = ConnectionId(2);
+
+    fn permit(family: u8, seconds: u64) -> Permit {
+        let expires_at = START.after(Duration::from_secs(seconds));
+        Permit { family: Nonce([family; 16]), expires_at }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        START.after(Duration::from_secs(seconds))
+    }
+
+    /// What is due at a moment.
+    fn due(permits: &mut Permits, seconds: u64) -> Vec<(ConnectionId, Due)> {
+        let next = || permits.next(at(seconds)).map(|(connection, due, _)| (connection, due));
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn each_is_warned_once_and_ended_at_its_end_and_a_newer_token_moves_both() {
+        let mut permits = Permits::new(Duration::from_secs(60));
+        permits.grant(START, A, permit(1, 1000));
+        // A short one is warned after three quarters of it.
+        permits.grant(START, B, permit(2, 100));
+        assert_eq!(due(&mut permits, 74), []);
+        assert_eq!(due(&mut permits, 75), [(B, Due::Warning)]);
+        assert_eq!(due(&mut permits, 99), []);
+        permits.grant(at(99), B, permit(2, 2000));
+        assert_eq!(due(&mut permits, 939), []);
+        assert_eq!(due(&mut permits, 1000), [(A, Due::Warning), (A, Due::End)]);
+        assert_eq!(due(&mut permits, 3000), [(B, Due::Warning), (B, Due::End)]);
+    }
+
+    #[test]
+    fn of_those_that_are_gone_nothing_is_kept() {
+        let mut permits = Permits::new(Duration::from_secs(60));
+        permits.grant(START, A, permit(1, 100));
+        permits.grant(START, B, permit(2, 100));
+        assert_eq!(permits.of(|family| *family == Nonce([2; 16])), [B]);
+        permits.forget(A);
+        permits.forget(A);
+        assert_eq!(due(&mut permits, 1000), [(B, Due::Warning), (B, Due::End)]);
+        permits.forget(B);
+        assert!(permits.known.is_empty() && permits.due.is_empty());
+    }
+}
