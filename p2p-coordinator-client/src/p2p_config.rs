@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::addr::CoordinatorAddr;
 use crate::agent::HostConfig;
 use crate::client::{ApiKey, Client, ClientConfig};
-use crate::error::RequestError;
+use crate::error::{RequestError, sentence};
 use crate::join::{JoinError, JoinOptions, Joined};
 use keys::{KEYS, Taken};
 
@@ -327,7 +327,7 @@ impl P2pConfig {
         match joined {
             Ok(joined) => Ok(Route::Peer(Box::new(joined))),
             Err(error) if self.fallback_to_server => {
-                Ok(Route::Server { reason: error.fall_back_reason() })
+                Ok(Route::Server { reason: sentence(&error) })
             }
             Err(error) => Err(error),
         }

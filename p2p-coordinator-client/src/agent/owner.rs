@@ -37,7 +37,7 @@ enum Event {
     /// An errand has been run.
     Told,
     /// When it was begun, what it was, and what came of it.
-    Duty(Instant, Duty, Answer),
+    Duty(Instant, Duty, Box<Answer>),
 }
 
 /// Owns the guests' connections and everything that is under way for the host.
@@ -188,7 +188,10 @@ impl<P: P2PProvider> Owner<P> {
         };
         self.on_duty = true;
         let registrar = self.registrar.clone();
-        self.wait_for(async move { Event::Duty(now, duty, told.tell(&registrar).await) });
+        self.wait_for(async move {
+            let answer = Box::new(told.tell(&registrar).await);
+            Event::Duty(now, duty, answer)
+        });
     }
 
     fn on_answer(&mut self, begun: Instant, duty: Duty, answer: &Answer) {
