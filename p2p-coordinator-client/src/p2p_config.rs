@@ -326,9 +326,7 @@ impl P2pConfig {
     ) -> Result<Route<C>, JoinError> {
         match joined {
             Ok(joined) => Ok(Route::Peer(Box::new(joined))),
-            Err(error) if self.fallback_to_server => {
-                Ok(Route::Server { reason: sentence(&error) })
-            }
+            Err(error) if self.fallback_to_server => Ok(Route::Server { reason: sentence(&error) }),
             Err(error) => Err(error),
         }
     }
