@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --example host -- --relay https://192.0.2.7:3443 --relay-ca relay.pem
 //! cargo run --example host -- --coordinator http://127.0.0.1:8001 --zone meadow
+//! cargo run --example host -- --p2p-config p2p_config.json --zone meadow
 //! ```
 
 use std::path::PathBuf;
@@ -13,12 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 use p2p_transport::coordinator::api::{
     DefineZone, HostId, PlayerId, RefusalReason, ZoneId, ZoneStatus,
 };
 use p2p_transport::coordinator::{
-    Client, ClientConfig, CoordinatorAddr, Guest, HostAgent, HostConfig,
+    Client, CoordinatorAddr, Guest, HostAgent, HostConfig, P2pConfig,
 };
 use p2p_transport::iroh::{IrohConnection, IrohListener, IrohP2P};
 use p2p_transport::{
@@ -31,10 +32,11 @@ use tokio::task::JoinSet;
 mod common;
 
 use common::{Event, Failure, Introduced, Output, PROTOCOL, PeerArgs, Stop};
-use common::{discard, finish, parse, write_whole};
+use common::{discard, finish, parse, read_p2p_config, write_whole};
 
 /// Waits for peers, echoes their messages and takes their files
 #[derive(Parser)]
+#[command(group(ArgGroup::new("asked").args(["coordinator", "p2p_config"])))]
 struct Args {
     #[command(flatten)]
     peer: PeerArgs,
@@ -44,11 +46,14 @@ struct Args {
     /// Registers with this coordinator, and lets in only the players it sends
     #[arg(long, value_name = "URL|TICKET")]
     coordinator: Option<CoordinatorAddr>,
+    /// The same, with the coordinator and all else as a game client's p2p_config.json says
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["coordinator", "ticket_out"])]
+    p2p_config: Option<PathBuf>,
     /// Zone that the coordinator is to have; made with its defaults if it is not there
-    #[arg(long, requires = "coordinator")]
+    #[arg(long, requires = "asked")]
     zone: Option<ZoneId>,
     /// What the coordinator is to call this host [default: 'host-' and the short peer id]
-    #[arg(long, value_name = "NAME", requires = "coordinator")]
+    #[arg(long, value_name = "NAME", requires = "asked")]
     host_id: Option<HostId>,
 }
 
@@ -141,11 +146,33 @@ impl Visitor {
 
 async fn open(node: &IrohP2P, secret: SecretKey, args: &Args) -> Result<Door, Failure> {
     let protocol = PROTOCOL.parse().map_err(Failure::new)?;
-    match &args.coordinator {
-        None => Ok(Door::Ticket(node.listen(ListenOptions::new(protocol)).await?)),
-        Some(coordinator) => {
-            register(node, secret, coordinator, protocol, args).await.map(Door::Coordinator)
-        }
+    let Some(settings) = settings(args)? else {
+        return Ok(Door::Ticket(node.listen(ListenOptions::new(protocol)).await?));
+    };
+    register(node, secret, &settings, protocol, args).await.map(Door::Coordinator)
+}
+
+/// How the coordinator is asked, if there is one.
+fn settings(args: &Args) -> Result<Option<P2pConfig>, Failure> {
+    let Some(path) = &args.p2p_config else {
+        return Ok(args.coordinator.clone().map(|coordinator| {
+            let mut config = P2pConfig::default();
+            config.coordinator = coordinator;
+            // What a host takes by itself.
+            config.max_peers = 256;
+            config
+        }));
+    };
+    let config = read_p2p_config(path, Output::new(args.peer.json))?;
+    let off = match &args.zone {
+        _ if !config.hosting => Some("hosting is switched off there"),
+        Some(zone) => config.closed(zone),
+        None if !config.enabled => Some("P2P is switched off there"),
+        None => None,
+    };
+    match off {
+        Some(why) => Err(Failure::new(format!("no host by {}: {why}", path.display()))),
+        None => Ok(Some(config)),
     }
 }
 
@@ -153,18 +180,19 @@ async fn open(node: &IrohP2P, secret: SecretKey, args: &Args) -> Result<Door, Fa
 async fn register(
     node: &IrohP2P,
     secret: SecretKey,
-    coordinator: &CoordinatorAddr,
+    settings: &P2pConfig,
     protocol: ProtocolName,
     args: &Args,
 ) -> Result<HostAgent<IrohP2P>, Failure> {
     let short = || HostId::new(format!("host-{}", node.local_peer_id().fmt_short()));
     let host = args.host_id.clone().map_or_else(short, Ok).map_err(Failure::new)?;
     let owner = PlayerId::new(host.as_str()).map_err(Failure::new)?;
+    let coordinator = &settings.coordinator;
     Output::new(args.peer.json).emit(&Event::Registering { coordinator, host: &host });
 
-    let client = Client::new(node.clone(), coordinator.clone(), ClientConfig::default())
-        .map_err(|error| Failure::of(&error))?;
+    let client = settings.client(node.clone()).map_err(|error| Failure::of(&error))?;
     let config = HostConfig::new(host, owner, protocol).with_start_timeout(PATIENCE);
+    let config = settings.apply_to_host(config);
     let agent = HostAgent::start(client.clone(), node.clone(), secret, config)
         .await
         .map_err(|error| Failure::of(&error).advise("check --coordinator and --host-id"))?;

@@ -5,7 +5,11 @@
 //! cargo run --example join -- --ticket ticket.txt --relay https://192.0.2.7:3443 \
 //!     --relay-ca relay.pem --require-direct --seconds 30
 //! cargo run --example join -- --coordinator http://127.0.0.1:8001 --zone meadow
+//! cargo run --example join -- --p2p-config p2p_config.json --zone meadow
 //! ```
+//!
+//! With a game client's `p2p_config.json` it goes on over the game's server where that says so, which
+//! here is to say so and to end well.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +20,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use clap::{ArgGroup, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use p2p_transport::coordinator::api::{PlayerId, ZoneId};
-use p2p_transport::coordinator::{Client, ClientConfig, CoordinatorAddr, JoinOptions, Joined};
+use p2p_transport::coordinator::{CoordinatorAddr, Joined, P2pConfig, Route};
 use p2p_transport::iroh::{IrohConnection, IrohP2P};
 use p2p_transport::{
     ConnectOptions, P2PConnection, P2PError, P2PProvider, PathKind, PeerAddr, RecvStream,
@@ -30,11 +34,12 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 mod common;
 
 use common::{Event, Failure, Introduced, Output, PROTOCOL, PeerArgs, Sent, Stop};
-use common::{finish, parse, read_ticket};
+use common::{finish, parse, read_p2p_config, read_ticket};
 
 /// Connects to a host, sends messages and checks their echoes
 #[derive(Parser)]
-#[command(group(ArgGroup::new("way").required(true).args(["ticket", "coordinator"])))]
+#[command(group(ArgGroup::new("way").required(true).args(["ticket", "coordinator", "p2p_config"])))]
+#[command(group(ArgGroup::new("asked").args(["coordinator", "p2p_config"])))]
 struct Args {
     #[command(flatten)]
     peer: PeerArgs,
@@ -44,16 +49,20 @@ struct Args {
     /// Asks this coordinator for a place in a zone, and for its host
     #[arg(long, value_name = "URL|TICKET", requires = "zone")]
     coordinator: Option<CoordinatorAddr>,
+    /// The same, with the coordinator and all else as a game client's p2p_config.json says
+    #[arg(long, value_name = "FILE", requires = "zone")]
+    p2p_config: Option<PathBuf>,
     /// Where to play
-    #[arg(long, requires = "coordinator")]
+    #[arg(long, requires = "asked")]
     zone: Option<ZoneId>,
     /// Who plays [default: 'player-' and the short peer id]
-    #[arg(long, value_name = "NAME", requires = "coordinator")]
+    #[arg(long, value_name = "NAME", requires = "asked")]
     player: Option<PlayerId>,
-    /// How long the coordinator and the host have until the connection is there
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, requires = "coordinator",
+    /// How long the coordinator and the host have until the connection is there [default: 15, or as
+    /// --p2p-config says]
+    #[arg(long, value_name = "SECONDS", requires = "asked",
           value_parser = clap::value_parser!(u32).range(1..))]
-    join_timeout: u32,
+    join_timeout: Option<u32>,
     /// Fails if the data does not go to the host directly by the end
     #[arg(long)]
     require_direct: bool,
@@ -80,6 +89,7 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<Option<Sent>, Failure> {
     let mut stop = Stop::catch()?;
     let host = args.ticket.as_deref().map(read_ticket).transpose()?;
+    let settings = Settings::of(&args)?;
     let file = match &args.file {
         Some(path) => Some(open(path).await?),
         None => None,
@@ -91,52 +101,92 @@ async fn run(args: Args) -> Result<Option<Sent>, Failure> {
         () = stop.requested() => return Err(interrupted()),
     };
     let connected = tokio::select! {
-        connected = reach(&node, host.as_ref(), &args) => connected,
+        connected = reach(&node, host.as_ref(), settings.as_ref(), &args) => connected,
         () = stop.requested() => Err(interrupted()),
     };
     // Without a connection there is nobody to take leave of, and nothing to wait for.
-    let result = visit(&connected?, &args, file, &mut stop).await;
+    let Some(connection) = connected? else {
+        node.shutdown().await;
+        return Ok(None);
+    };
+    let result = visit(&connection, &args, file, &mut stop).await;
     node.shutdown().await;
     result
+}
+
+/// How a coordinator is asked.
+struct Settings {
+    config: P2pConfig,
+    /// Whether the game's server takes over by the word of a file.
+    by_file: bool,
+}
+
+impl Settings {
+    fn of(args: &Args) -> Result<Option<Self>, Failure> {
+        if let Some(path) = &args.p2p_config {
+            let config = read_p2p_config(path, Output::new(args.peer.json))?;
+            return Ok(Some(Self { config, by_file: true }));
+        }
+        Ok(args.coordinator.clone().map(|coordinator| {
+            let mut config = P2pConfig::default();
+            config.coordinator = coordinator;
+            config.connection_timeout = Duration::from_secs(15);
+            config.fallback_to_server = false;
+            Self { config, by_file: false }
+        }))
+    }
 }
 
 async fn reach(
     node: &IrohP2P,
     host: Option<&PeerAddr>,
+    settings: Option<&Settings>,
     args: &Args,
-) -> Result<IrohConnection, Failure> {
-    match (host, &args.coordinator, &args.zone) {
-        (Some(host), ..) => connect(node, host, args).await,
-        (None, Some(coordinator), Some(zone)) => join(node, coordinator, zone, args).await,
+) -> Result<Option<IrohConnection>, Failure> {
+    match (host, settings, &args.zone) {
+        (Some(host), ..) => connect(node, host, args).await.map(Some),
+        (None, Some(settings), Some(zone)) => join(node, settings, zone, args).await,
         // The command line has one of both, or there is none.
         (None, ..) => Err(Failure::new("no host: give --ticket, or --coordinator and --zone")),
     }
 }
 
-/// Gets a place from the coordinator, and connects to its host.
+/// Gets a place from the coordinator, and connects to its host; nothing, if the game goes on over its
+/// server.
 async fn join(
     node: &IrohP2P,
-    coordinator: &CoordinatorAddr,
+    settings: &Settings,
     zone: &ZoneId,
     args: &Args,
-) -> Result<IrohConnection, Failure> {
-    let output = Output::new(args.peer.json);
+) -> Result<Option<IrohConnection>, Failure> {
+    let (output, config) = (Output::new(args.peer.json), &settings.config);
+    if let (Some(reason), true) = (config.closed(zone), settings.by_file) {
+        output.emit(&Event::Server { reason });
+        return Ok(None);
+    }
     let short = || PlayerId::new(format!("player-{}", node.local_peer_id().fmt_short()));
     let player = args.player.clone().map_or_else(short, Ok).map_err(Failure::new)?;
-    output.emit(&Event::Joining { coordinator, zone, player: &player });
+    output.emit(&Event::Joining { coordinator: &config.coordinator, zone, player: &player });
     let start = Instant::now();
-    let client = Client::new(node.clone(), coordinator.clone(), ClientConfig::default())
-        .map_err(|error| Failure::of(&error))?;
-    let options = JoinOptions::new(PROTOCOL.parse().map_err(Failure::new)?)
-        .with_timeout(Duration::from_secs(args.join_timeout.into()));
+    let client = config.client(node.clone()).map_err(|error| Failure::of(&error))?;
+    let mut options = config.join_options(PROTOCOL.parse().map_err(Failure::new)?);
+    if let Some(seconds) = args.join_timeout {
+        options = options.with_timeout(Duration::from_secs(seconds.into()));
+    }
     let joined = client.join(zone, &player, options).await;
-    let Joined { connection, session, host_id, .. } =
-        joined.map_err(|error| Failure::new(error.fall_back_reason()))?;
+    let route = config.route(joined).map_err(|error| Failure::new(error.fall_back_reason()))?;
+    let Joined { connection, session, host_id, .. } = match route {
+        Route::Peer(joined) => *joined,
+        Route::Server { reason } => {
+            output.emit(&Event::Server { reason: &reason });
+            return Ok(None);
+        }
+    };
     let (session, host) = (Some(&session.session_id), Some(&host_id));
     let by = Introduced { session, host, player: None };
     let (peer, after) = (connection.peer_id(), Some(start.elapsed()));
     output.emit(&Event::Connected { peer, by, after });
-    Ok(connection)
+    Ok(Some(connection))
 }
 
 async fn connect(node: &IrohP2P, host: &PeerAddr, args: &Args) -> Result<IrohConnection, Failure> {

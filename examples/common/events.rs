@@ -41,6 +41,10 @@ pub(crate) enum Event<'a> {
     Echo { seq: u64, ok: bool, rtt: Option<Duration> },
     /// The connection ended; on the host with the number of messages and files it served.
     Closed { peer: PeerId, by: Introduced<'a>, reason: &'a CloseReason, served: Option<(u64, u64)> },
+    /// Something that is not as somebody may think.
+    Note { what: &'a str },
+    /// The game goes on over its server.
+    Server { reason: &'a str },
     /// What failed.
     Error { what: &'a str },
     /// All went well, a file with it if one was sent.
@@ -130,6 +134,8 @@ impl Event<'_> {
                     }),
                 )
             }
+            Self::Note { what } => ("note", json!({ "what": what })),
+            Self::Server { reason } => ("server", json!({ "reason": reason })),
             Self::Error { what } => ("error", json!({ "what": what })),
             Self::Done { file: None } => ("done", json!({})),
             Self::Done { file: Some(Sent { bytes, after, hash }) } => (
@@ -222,6 +228,8 @@ impl fmt::Display for Event<'_> {
                     None => Ok(()),
                 }
             }
+            Self::Note { what } => write!(f, "note: {what}"),
+            Self::Server { reason } => write!(f, "the game goes on over its server: {reason}"),
             Self::Error { what } => write!(f, "error: {what}"),
             Self::Done { file: None } => f.write_str("done"),
             Self::Done { file: Some(Sent { bytes, after, hash }) } => {

@@ -4,12 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use p2p_transport::coordinator::P2pConfig;
 use p2p_transport::iroh::{IrohConfig, generate_secret_key};
 use p2p_transport::{PeerAddr, SecretKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tracing_subscriber::filter::LevelFilter;
 
-use super::Failure;
+use super::{Event, Failure, Output};
 
 /// More than any ticket, key or chain of certificates has.
 const MAX_FILE: u64 = 1 << 20;
@@ -44,6 +46,29 @@ pub(crate) fn read_ticket(given: &str) -> Result<PeerAddr, Failure> {
              'p2p'"
         ))
     })
+}
+
+/// What a game client's `p2p_config.json` says. What in it has no effect is told.
+pub(crate) fn read_p2p_config(path: &Path, output: Output) -> Result<P2pConfig, Failure> {
+    let content = read(path)?;
+    let config = P2pConfig::from_json(&String::from_utf8_lossy(&content))
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    for refused in config.refused() {
+        output.emit(&Event::Note { what: &refused.to_string() });
+    }
+    log(&config);
+    Ok(config)
+}
+
+/// Logs to standard error as the configuration says.
+fn log(config: &P2pConfig) {
+    if config.console_output
+        && let Ok(level) = config.log_level.as_str().parse::<LevelFilter>()
+    {
+        let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+        // There may be one already.
+        let _ = lines.try_init();
+    }
 }
 
 /// The certificates in a file, PEM or DER, added to those that may vouch for relays.

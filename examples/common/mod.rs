@@ -13,7 +13,7 @@ mod files;
 pub(crate) use args::{PeerArgs, parse};
 pub(crate) use ending::{Failure, Stop, finish};
 pub(crate) use events::{Event, Introduced, Output, Sent};
-pub(crate) use files::{discard, read_ticket, write_whole};
+pub(crate) use files::{discard, read_p2p_config, read_ticket, write_whole};
 
 /// What host and guest speak: messages are echoed; a stream's content is answered by its BLAKE3.
 pub(crate) const PROTOCOL: &str = "nat-trial/1";

@@ -6,8 +6,9 @@ use p2p_core::PeerId;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::HostAccess;
-use crate::ids::{HostId, PlayerId};
+use crate::ids::{HostId, PlayerId, SessionName};
 use crate::proof::HostProof;
+use crate::session::Routing;
 use crate::time::Timestamp;
 
 /// Whether a host can be given sessions.
@@ -181,6 +182,10 @@ pub struct HeartbeatReply {
     /// The host as it is known now.
     #[serde(flatten)]
     pub host: Host,
+    /// `server` while P2P is switched off: no more players are sent, and those who are there are to go
+    /// on over the game's server. Not there otherwise.
+    #[serde(default, skip_serializing_if = "Routing::is_peers")]
+    pub routing: Routing,
     /// For a peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p2p: Option<HostNews>,
@@ -195,6 +200,10 @@ pub struct HostNews {
     /// elsewhere, or their sessions are over. The host is to close their connections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
+    /// Its sessions whose players are to go on over the game's server, because P2P is switched off
+    /// for all or for their zones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_routed: Vec<SessionName>,
 }
 
 /// The most nonces in a heartbeat: no host may carry more players.

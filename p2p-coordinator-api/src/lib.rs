@@ -42,7 +42,7 @@ pub use host::{
 pub use ids::{HostId, IdError, PlayerId, SessionName, ZoneId};
 pub use join::{JoinReply, JoinRequest, RefusalReason};
 pub use proof::{Challenge, HostProof, IssuedChallenge, ProofError};
-pub use session::{CreateSession, Session, SessionStatus};
+pub use session::{CreateSession, Routing, Session, SessionStatus};
 pub use time::Timestamp;
 pub use token::{JoinClaims, JoinToken, Nonce, TokenError};
 pub use zone::{DefineZone, Zone, ZoneStatus};

@@ -54,6 +54,12 @@ pub struct Problem {
     pub reason: Option<RefusalReason>,
 }
 
+/// The header with the key by which a request is known when it is sent again.
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+
+/// The header that an answer has, with the value `true`, that was given before.
+pub const REPLAYED_HEADER: &str = "idempotency-replayed";
+
 /// The header in which a refusal's word travels where the contract fixes the body.
 pub const REASON_HEADER: &str = "x-refusal-reason";
 

@@ -52,6 +52,33 @@ impl fmt::Display for SessionStatus {
     }
 }
 
+/// Over what the players of a session reach each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Routing {
+    /// Over peers.
+    #[default]
+    Peers,
+    /// Over the game's server: P2P is switched off, for all or for the session's zone.
+    Server,
+}
+
+impl Routing {
+    /// Whether it is over peers.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub const fn is_peers(&self) -> bool {
+        matches!(self, Self::Peers)
+    }
+
+    /// As JSON has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Peers => "peers",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// Asks for a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateSession {
@@ -97,4 +124,7 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Over what its players reach each other. Not there while that is over peers.
+    #[serde(default, skip_serializing_if = "Routing::is_peers")]
+    pub routing: Routing,
 }

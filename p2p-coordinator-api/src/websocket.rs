@@ -55,6 +55,9 @@ pub const SERVICE_RESTART: u16 = 1012;
 /// The server has too much to do: come back later (registered with IANA).
 pub const TRY_AGAIN_LATER: u16 = 1013;
 
+/// The access token has ended, or was taken back: come back with another (as HTTP's 401).
+pub const TOKEN_ENDED: u16 = 4401;
+
 /// The most bytes of a ping's, a pong's or a close frame's payload (section 5.5).
 pub const MAX_CONTROL: usize = 125;
 

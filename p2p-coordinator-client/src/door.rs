@@ -1,6 +1,9 @@
 //! How requests travel: over HTTP to a URL, or on streams of a peer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, Method};
 use p2p_coordinator_api::service::{DETAIL_HEADER, REASON_HEADER};
 use p2p_core::P2PProvider;
@@ -46,6 +49,8 @@ pub(crate) struct Reply {
 pub(crate) struct Aside {
     pub(crate) reason: Option<String>,
     pub(crate) detail: Option<String>,
+    /// How long the coordinator asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Aside {
@@ -55,7 +60,9 @@ impl Aside {
             let value = headers.get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        Self { reason: text(REASON_HEADER), detail: text(DETAIL_HEADER) }
+        let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
+        Self { reason: text(REASON_HEADER), detail: text(DETAIL_HEADER), retry_after }
     }
 }
 

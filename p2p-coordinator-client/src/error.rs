@@ -11,6 +11,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RequestError {
+    /// The login has ended, and there is nothing to log in anew with.
+    #[error("the login has ended: {}", problem.detail)]
+    LoggedOut {
+        /// The coordinator's words.
+        problem: Problem,
+    },
     /// It answered, and said no.
     #[error("the coordinator refused ({status}): {}", problem.detail)]
     Refused {
@@ -59,7 +65,7 @@ impl RequestError {
                     || *status == TOO_MANY_REQUESTS
                     || problem.reason.is_some_and(RefusalReason::is_retryable)
             }
-            Self::Unexpected { .. } | Self::Unsupported { .. } => false,
+            Self::LoggedOut { .. } | Self::Unexpected { .. } | Self::Unsupported { .. } => false,
         }
     }
 

@@ -8,6 +8,7 @@
 //!   a [`JoinError`] that says why the game goes on over its server;
 //! - [`HostAgent`] with [`HostConfig`]: a host that is known to the coordinator and lets in each
 //!   [`Guest`] it sent;
+//! - [`P2pConfig`]: a game client's `p2p_config.json`, as the integration guides have it;
 //! - [`Doorkeeper`]: the host's judgement on join tokens, for hosts with an agent of their own;
 //! - [`RequestError`], [`HostError`], [`TokenRefusal`]: what went wrong.
 //!
@@ -64,6 +65,7 @@ mod door;
 mod doorkeeper;
 mod error;
 mod join;
+mod p2p_config;
 mod path;
 mod refusal;
 #[cfg(feature = "signaling")]
@@ -77,3 +79,7 @@ pub use client::{ApiKey, Client, ClientConfig};
 pub use doorkeeper::{Doorkeeper, TokenRefusal};
 pub use error::RequestError;
 pub use join::{JoinError, JoinOptions, Joined};
+pub use p2p_config::{
+    AccessToken, IceServers, LogLevel, MAX_P2P_CONFIG, P2pConfig, P2pConfigError, PacketType,
+    PacketTypes, RefusedKey, Route,
+};

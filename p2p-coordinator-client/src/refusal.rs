@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_is_said_beside_a_fixed_body_counts() {
-        let aside = Aside { reason: Some("full".into()), detail: Some("ten of ten".into()) };
+        let (reason, detail) = (Some("full".into()), Some("ten of ten".into()));
+        let aside = Aside { reason, detail, retry_after: None };
         let body = br#"{"detail":"Failed to add player"}"#;
         let both = super::problem(body, aside);
         assert_eq!((both.detail.as_str(), both.reason), ("ten of ten", Some(RefusalReason::Full)));

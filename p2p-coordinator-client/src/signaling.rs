@@ -17,7 +17,7 @@ mod words;
 
 use std::time::Duration;
 
-use p2p_coordinator_api::PlayerId;
+use p2p_coordinator_api::{PlayerId, Routing};
 use p2p_core::P2PProvider;
 use serde_json::Value;
 use thiserror::Error;
@@ -32,7 +32,8 @@ use words::Order;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SignalingConfig {
-    /// The access token. Default: none, which a coordinator takes in development only.
+    /// The access token; when it ends, so does signaling. Default: that of the client's login, which is
+    /// renewed; without one none, which a coordinator takes in development only.
     pub token: Option<String>,
     /// What the waits between attempts and the masks of frames follow from; two clients are to have
     /// different ones. Default 0.
@@ -117,6 +118,13 @@ pub enum SignalEvent {
     Problem {
         /// Its words.
         what: String,
+    },
+    /// P2P was switched off, or on again: over what the game is to go on.
+    Routing {
+        /// In which session; `None` if in none.
+        session: Option<String>,
+        /// Over what.
+        routing: Routing,
     },
     /// Connected again, as the same peer in the same session.
     Resumed {

@@ -5,6 +5,7 @@
 //! - [`tokens`]: [`Tokens`] signs and checks access and refresh tokens; [`jwt`] is their form;
 //! - [`keys`]: API keys;
 //! - [`rates`]: how much somebody may ask;
+//! - [`repeats`]: requests that are sent again;
 //! - [`origins`] and [`proxies`]: which pages may ask, and for whom proxies do;
 //! - [`roles`]: [`Role`], what the bearer of a key or a token is.
 //!
@@ -26,6 +27,7 @@ pub mod keys;
 pub mod origins;
 pub mod proxies;
 pub mod rates;
+pub mod repeats;
 pub mod roles;
 pub mod tokens;
 
@@ -36,6 +38,7 @@ pub use keys::{ApiKey, ApiKeys};
 pub use origins::Origins;
 pub use proxies::Proxies;
 pub use rates::Rates;
+pub use repeats::RepeatLimits;
 pub use roles::Role;
 pub use tokens::{Claims, Kind, TokenRefusal, TokenSettings, Tokens};
 
@@ -56,6 +59,8 @@ pub struct SecuritySettings {
     pub tokens: TokenSettings,
     /// How much may be asked.
     pub rates: Rates,
+    /// How much is kept of requests that may be sent again.
+    pub repeats: RepeatLimits,
     /// Proxies that are believed.
     pub proxies: Proxies,
     /// Pages that may ask from a browser.
@@ -71,6 +76,7 @@ impl Default for SecuritySettings {
             check_tokens: true,
             tokens: TokenSettings::default(),
             rates: Rates::default(),
+            repeats: RepeatLimits::default(),
             proxies: Proxies::default(),
             origins: Origins::default(),
         }

@@ -12,6 +12,7 @@ mod in_force;
 mod joins;
 pub mod monitoring;
 mod pulse;
+mod repeats;
 mod sessions;
 pub mod signaling;
 mod upkeep;
@@ -32,6 +33,7 @@ use self::signaling::SignalingSettings;
 use crate::domain::{Changes, Refusal, Terms};
 use crate::monitoring::Tally;
 use crate::security::grants::Revoked;
+use crate::security::jwt::NameKey;
 use crate::security::{Caller, Denied, SecuritySettings, TokenRefusal, Tokens};
 use crate::store::{Committed, Store, StoreError};
 use crate::world::{Clock, Randomness};
@@ -98,6 +100,8 @@ impl Default for Settings {
 pub struct Coordinator<S> {
     inner: Arc<Inner<S>>,
     caller: Caller,
+    /// By which key the request is known that is being done, if it has one.
+    request: Option<Arc<str>>,
 }
 
 struct Inner<S> {
@@ -106,6 +110,7 @@ struct Inner<S> {
     random: Randomness,
     key: SecretKey,
     tokens: Tokens,
+    names: NameKey,
     /// What was taken back, as far as is known here.
     revoked: SyncMutex<Revoked>,
     /// Held from writing or reading what was taken back until it is known here.
@@ -127,7 +132,8 @@ struct Inner<S> {
 
 impl<S> Clone for Coordinator<S> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), caller: self.caller.clone() }
+        let (caller, request) = (self.caller.clone(), self.request.clone());
+        Self { inner: self.inner.clone(), caller, request }
     }
 }
 
@@ -153,6 +159,9 @@ pub enum ServiceError {
     /// Whoever asks may not do it.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The request's key is that of another request.
+    #[error("The key was another request's: choose a new one for each")]
+    KeyReused,
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -198,6 +207,7 @@ impl<S: Store> Coordinator<S> {
                 clock,
                 random,
                 tokens: Tokens::new(settings.security.tokens.clone(), &key),
+                names: NameKey::derived(&key),
                 revoked: SyncMutex::default(),
                 revoking: Mutex::new(()),
                 key,
@@ -213,6 +223,7 @@ impl<S: Store> Coordinator<S> {
                 counting: Mutex::new(()),
             }),
             caller: Caller::TRUSTED,
+            request: None,
         }
     }
 

@@ -37,6 +37,8 @@ pub trait DynProvider: fmt::Debug + Send + Sync + 'static {
     fn local_peer_id(&self) -> PeerId;
     /// See [`P2PProvider::local_addr`].
     fn local_addr(&self) -> PeerAddr;
+    /// See [`P2PProvider::random`].
+    fn random(&self) -> u64;
     /// See [`P2PProvider::connect`].
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection>;
     /// See [`P2PProvider::listen`].
@@ -58,6 +60,10 @@ impl<P: P2PProvider> DynProvider for P {
 
     fn local_addr(&self) -> PeerAddr {
         P2PProvider::local_addr(self)
+    }
+
+    fn random(&self) -> u64 {
+        P2PProvider::random(self)
     }
 
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection> {
@@ -344,6 +350,10 @@ impl P2PProvider for AnyProvider {
 
     fn local_addr(&self) -> PeerAddr {
         self.0.local_addr()
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
     }
 
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection> {

@@ -122,6 +122,10 @@ impl<P: P2PProvider> P2PProvider for Limited<P> {
         self.inner.local_addr()
     }
 
+    fn random(&self) -> u64 {
+        self.inner.random()
+    }
+
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
         let place = self.shared.dial(peer.id())?;
         let inner = self.inner.connect(peer, options).await?;

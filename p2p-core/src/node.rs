@@ -468,6 +468,10 @@ impl<T: Transport> P2PProvider for Node<T> {
         self.shared.transport.local_addr()
     }
 
+    fn random(&self) -> u64 {
+        self.shared.transport.random()
+    }
+
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
         let (id, monitor, began) = (peer.id(), &self.shared.monitor, Instant::now());
         monitor.dial(id, &options.protocol);

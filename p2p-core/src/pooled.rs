@@ -147,6 +147,10 @@ impl<P: P2PProvider> P2PProvider for Pooled<P> {
         self.inner.local_addr()
     }
 
+    fn random(&self) -> u64 {
+        self.inner.random()
+    }
+
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
         let options = options.with_ready(ConnectReady::Admitted);
         let Some(after) = options.timeout else { return self.obtain(peer, &options).await };

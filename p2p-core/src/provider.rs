@@ -39,6 +39,10 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     /// endpoint learns about itself.
     fn local_addr(&self) -> PeerAddr;
 
+    /// A number drawn at random, uniform over all: to spread attempts and to tell requests apart, not
+    /// for secrets. A simulated endpoint draws it from its seed.
+    fn random(&self) -> u64;
+
     /// Connects to a peer. With [`ConnectReady::Answered`], the default, it takes one round trip.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! One heartbeat or one registration of a running host.
 
-use p2p_coordinator_api::{Heartbeat, HostNews};
+use p2p_coordinator_api::{Heartbeat, HeartbeatReply};
 use p2p_core::{P2PConnection, P2PProvider, PeerAddr};
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ pub(super) enum Told {
 /// What was said to that.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Beat(Result<Option<HostNews>, RequestError>),
+    Beat(Result<HeartbeatReply, RequestError>),
     Register(Result<Option<Registered>, RequestError>),
 }
 
@@ -60,7 +60,8 @@ impl Hall {
     /// Takes note of the answer.
     pub(super) fn note(&mut self, now: Instant, answer: &Answer) -> Outcome {
         let error = match answer {
-            Answer::Beat(Ok(_)) => {
+            Answer::Beat(Ok(reply)) => {
+                self.route(reply.routing);
                 self.heard(now);
                 return Outcome::Done;
             }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use p2p_coordinator_api::{HostNews, Nonce, TokenError};
+use p2p_coordinator_api::{HostNews, Nonce, Routing, SessionName, TokenError};
 use p2p_core::{Admission, Applicant, Denied, PeerId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -40,6 +40,8 @@ pub(crate) struct Hall {
     lease: Duration,
     max_players: Option<u32>,
     last_error: Option<String>,
+    routing: Routing,
+    server_routed: Vec<SessionName>,
 }
 
 impl Hall {
@@ -58,6 +60,8 @@ impl Hall {
             lease: Duration::from_millis(terms.lease_ms),
             max_players: config.max_players,
             last_error: None,
+            routing: Routing::Peers,
+            server_routed: Vec::new(),
         }
     }
 
@@ -80,8 +84,14 @@ impl Hall {
         if self.clock.follow(news.now, at) {
             self.doorkeeper.set_back(news.now);
         }
+        self.server_routed.clone_from(&news.server_routed);
         let gone: Vec<Nonce> = news.gone.iter().filter_map(|nonce| nonce.parse().ok()).collect();
         self.guests.evict(&gone)
+    }
+
+    /// The coordinator told over what players reach each other.
+    pub(super) const fn route(&mut self, routing: Routing) {
+        self.routing = routing;
     }
 
     /// The coordinator said that it knows the host.
@@ -98,7 +108,8 @@ impl Hall {
     pub(super) fn state(&self, now: Instant) -> AgentState {
         let registered = self.known && now.saturating_duration_since(self.heard) < self.lease;
         let (last_error, guests) = (self.last_error.clone(), self.guests.count());
-        AgentState { registered, last_error, guests }
+        let (routing, server_routed) = (self.routing, self.server_routed.clone());
+        AgentState { registered, last_error, guests, routing, server_routed }
     }
 }
 
@@ -158,4 +169,9 @@ pub struct AgentState {
     pub last_error: Option<String>,
     /// Guests who have arrived and not left.
     pub guests: usize,
+    /// Over what players reach each other, by the coordinator's last word: while P2P is switched off,
+    /// it sends no more guests, and the game is to go on over its server.
+    pub routing: Routing,
+    /// The sessions here for which that holds, of all or of some zones.
+    pub server_routed: Vec<SessionName>,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use p2p_coordinator_api::HeartbeatReply;
 use p2p_core::{P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -36,7 +37,7 @@ enum Event {
     /// An errand has been run.
     Told,
     /// When it was begun, what it was, and what came of it.
-    Duty(Instant, Duty, Answer),
+    Duty(Instant, Duty, Box<Answer>),
 }
 
 /// Owns the guests' connections and everything that is under way for the host.
@@ -187,7 +188,10 @@ impl<P: P2PProvider> Owner<P> {
         };
         self.on_duty = true;
         let registrar = self.registrar.clone();
-        self.wait_for(async move { Event::Duty(now, duty, told.tell(&registrar).await) });
+        self.wait_for(async move {
+            let answer = Box::new(told.tell(&registrar).await);
+            Event::Duty(now, duty, answer)
+        });
     }
 
     fn on_answer(&mut self, begun: Instant, duty: Duty, answer: &Answer) {
@@ -199,7 +203,7 @@ impl<P: P2PProvider> Owner<P> {
             self.rhythm.set_lease(Duration::from_millis(registered.terms.lease_ms));
         }
         self.rhythm.done(begun, now, duty, outcome);
-        if let Answer::Beat(Ok(Some(news))) = answer {
+        if let Answer::Beat(Ok(HeartbeatReply { p2p: Some(news), .. })) = answer {
             let gone = self.shared.hall().learn(news, now);
             for number in gone {
                 if let Some(connection) = self.connections.remove(&number) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use p2p_coordinator_api::{Heartbeat, HostNews, HostProof, HostTerms, RefusalReason};
+use p2p_coordinator_api::{Heartbeat, HeartbeatReply, HostProof, HostTerms, RefusalReason};
 use p2p_core::{P2PProvider, PeerAddr, SecretKey};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -96,8 +96,8 @@ impl<P: P2PProvider> Registrar<P> {
         Ok(Some(Registered { terms, at, addr }))
     }
 
-    pub(super) async fn beat(&self, beat: &Heartbeat) -> Result<Option<HostNews>, RequestError> {
-        self.client().heartbeat(&self.config.host_id, beat).await.map(|reply| reply.p2p)
+    pub(super) async fn beat(&self, beat: &Heartbeat) -> Result<HeartbeatReply, RequestError> {
+        self.client().heartbeat(&self.config.host_id, beat).await
     }
 
     /// Registers the host as one that has just begun, again and again until the start timeout.

@@ -11,7 +11,7 @@ use p2p_coordinator_api::{
 use p2p_core::P2PProvider;
 use serde::Serialize;
 
-use super::Client;
+use super::{Client, Repeat};
 use crate::error::RequestError;
 use crate::path::path;
 
@@ -39,17 +39,18 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// [`RequestError`].
     pub async fn log_in(&self, request: &TokenRequest) -> Result<TokenReply, RequestError> {
-        self.post(path(&["auth", "token"])?, Some(request)).await
+        self.post(path(&["auth", "token"])?, Some(request), Repeat::Keyed).await
     }
 
-    /// Exchanges a refresh token for new tokens. It is good once: whoever shows it again ends the
-    /// login, so a reply that was lost means to log in again.
+    /// Exchanges a refresh token for new tokens. It is good once: whoever shows it in another request
+    /// ends the login. [`logged_in`](Client::logged_in) and [`with_tokens`](Client::with_tokens) do this
+    /// by themselves.
     ///
     /// # Errors
     ///
     /// [`RequestError`].
     pub async fn refresh(&self, request: &RefreshRequest) -> Result<TokenReply, RequestError> {
-        self.post(path(&["auth", "refresh"])?, Some(request)).await
+        self.post(path(&["auth", "refresh"])?, Some(request), Repeat::Keyed).await
     }
 
     /// Ends the login of a refresh token.
@@ -58,7 +59,8 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// [`RequestError`].
     pub async fn log_out(&self, request: &RefreshRequest) -> Result<(), RequestError> {
-        self.ask(Method::POST, path(&["auth", "logout"])?, Some(request)).await.map(drop)
+        let target = path(&["auth", "logout"])?;
+        self.ask(Method::POST, target, Some(request), Repeat::Keyed).await.map(drop)
     }
 
     /// Asks for a challenge, to prove with it who a host is.
@@ -67,7 +69,7 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// [`RequestError`].
     pub async fn challenge(&self) -> Result<IssuedChallenge, RequestError> {
-        self.post(path(&["hosts", "challenge"])?, NOTHING).await
+        self.post(path(&["hosts", "challenge"])?, NOTHING, Repeat::Never).await
     }
 
     /// Makes a host known, or updates it.
@@ -76,7 +78,7 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// [`RequestError`].
     pub async fn register_host(&self, host: &RegisterHost) -> Result<RegisteredHost, RequestError> {
-        self.post(path(&["hosts", "register"])?, Some(host)).await
+        self.post(path(&["hosts", "register"])?, Some(host), Repeat::Never).await
     }
 
     /// Tells the coordinator that a host lives, and what it measured.
@@ -89,7 +91,8 @@ impl<P: P2PProvider> Client<P> {
         host: &HostId,
         beat: &Heartbeat,
     ) -> Result<HeartbeatReply, RequestError> {
-        self.post(path(&["hosts", host.as_str(), "heartbeat"])?, Some(beat)).await
+        let target = path(&["hosts", host.as_str(), "heartbeat"])?;
+        self.post(target, Some(beat), Repeat::Never).await
     }
 
     /// A host.
@@ -117,7 +120,7 @@ impl<P: P2PProvider> Client<P> {
     /// [`RequestError`].
     pub async fn remove_host(&self, host: &HostId) -> Result<(), RequestError> {
         let target = path(&["hosts", host.as_str()])?;
-        self.ask(Method::DELETE, target, NOTHING).await.map(drop)
+        self.ask(Method::DELETE, target, NOTHING, Repeat::Keyed).await.map(drop)
     }
 
     /// Makes a zone, or updates it.
@@ -126,7 +129,7 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// [`RequestError`].
     pub async fn define_zone(&self, zone: &DefineZone) -> Result<Zone, RequestError> {
-        self.post(path(&["zones", ""])?, Some(zone)).await
+        self.post(path(&["zones", ""])?, Some(zone), Repeat::Freely).await
     }
 
     /// A zone.
@@ -153,7 +156,7 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// [`RequestError`].
     pub async fn create_session(&self, session: &CreateSession) -> Result<Session, RequestError> {
-        self.post(path(&["sessions", ""])?, Some(session)).await
+        self.post(path(&["sessions", ""])?, Some(session), Repeat::Keyed).await
     }
 
     /// A session.
@@ -203,7 +206,8 @@ impl<P: P2PProvider> Client<P> {
         player: &PlayerId,
     ) -> Result<(), RequestError> {
         let target = path(&["sessions", session.as_str(), "players"])?;
-        self.ask(Method::POST, target, Some(&AddPlayer { player_id: player })).await.map(drop)
+        let body = AddPlayer { player_id: player };
+        self.ask(Method::POST, target, Some(&body), Repeat::Keyed).await.map(drop)
     }
 
     /// Takes a player's place in a session away; with a nonce, only if the place is still the one
@@ -222,7 +226,7 @@ impl<P: P2PProvider> Client<P> {
         if let Some(nonce) = nonce {
             target = format!("{target}?nonce={nonce}");
         }
-        self.ask(Method::DELETE, target, NOTHING).await.map(drop)
+        self.ask(Method::DELETE, target, NOTHING, Repeat::Keyed).await.map(drop)
     }
 
     /// Gives a player a place in a zone, the address of the host, and a token to show it. Again for
@@ -232,12 +236,12 @@ impl<P: P2PProvider> Client<P> {
     ///
     /// [`RequestError`].
     pub async fn place(&self, request: &JoinRequest) -> Result<JoinReply, RequestError> {
-        self.post(path(&["sessions", "join"])?, Some(request)).await
+        self.post(path(&["sessions", "join"])?, Some(request), Repeat::Never).await
     }
 
     /// What the coordinator says about it is for people: only its status counts.
     async fn tell_session(&self, session: &SessionName, verb: &str) -> Result<(), RequestError> {
         let target = path(&["sessions", session.as_str(), verb])?;
-        self.ask(Method::POST, target, NOTHING).await.map(drop)
+        self.ask(Method::POST, target, NOTHING, Repeat::Keyed).await.map(drop)
     }
 }

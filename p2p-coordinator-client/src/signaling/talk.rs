@@ -1,8 +1,11 @@
 //! One connection: from the coordinator's welcome to the end.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 
+use p2p_coordinator_api::websocket::{POLICY_VIOLATION, TOKEN_ENDED};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -31,8 +34,25 @@ pub(super) enum End {
     Broken(String),
     /// The program wants no more.
     Dropped,
+    /// The token is none (any more): with another it may go on.
+    Unknown(String),
     /// The coordinator does not want this peer.
     Unwanted(String),
+}
+
+/// Waits for the token, and for ever if none is on its way. Cancel safe.
+async fn renewed(renewing: &mut Option<Renewing>) -> Option<String> {
+    let token = match renewing {
+        Some(renewing) => renewing.await,
+        None => std::future::pending().await,
+    };
+    *renewing = None;
+    token
+}
+
+/// A session's name, as it was called.
+fn name(session: &Value) -> String {
+    session.as_str().map_or_else(|| session.to_string(), Into::into)
 }
 
 pub(super) struct Talk<'a> {
@@ -45,7 +65,16 @@ pub(super) struct Talk<'a> {
     /// The last thing that was wrong.
     pub(super) problem: Option<String>,
     pub(super) is_welcome: bool,
+    /// How to get a newer token, if there is a login.
+    pub(super) renew: Option<&'a (dyn Fn(String) -> Renewing + Send + Sync)>,
+    /// The token that was shown last.
+    pub(super) shown: String,
+    /// It is being got.
+    pub(super) renewing: Option<Renewing>,
 }
+
+/// A newer access token, on its way; nothing if there is none to be had now.
+pub(super) type Renewing = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 impl Talk<'_> {
     pub(super) async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
@@ -79,6 +108,12 @@ impl Talk<'_> {
                         return Ok(End::Dropped);
                     }
                 },
+                token = renewed(&mut self.renewing) => {
+                    if let Some(token) = token {
+                        self.say(&json!({ "type": "authenticate", "token": token })).await?;
+                        self.shown = token;
+                    }
+                }
                 () = sleep_until(ping_at) => {
                     ping_at = Instant::now() + self.config.ping;
                     let seq = self.standing.seq;
@@ -98,8 +133,10 @@ impl Talk<'_> {
             None => format!("{reason} ({code})"),
         };
         match code {
+            TOKEN_ENDED => End::Unknown(why),
+            POLICY_VIOLATION if !self.is_welcome => End::Unknown(why),
             // Not allowed; or another program is this peer now.
-            1008 | 4001 => End::Unwanted(why),
+            POLICY_VIOLATION | 4001 => End::Unwanted(why),
             _ => End::Broken(why),
         }
     }
@@ -173,11 +210,18 @@ impl Talk<'_> {
             Said::PeerJoined { peer_id } => SignalEvent::PeerJoined { peer: peer_id },
             Said::PeerLeft { peer_id } => SignalEvent::PeerLeft { peer: peer_id },
             Said::SessionJoined { session_id, peers } => {
-                let session =
-                    session_id.as_str().map_or_else(|| session_id.to_string(), Into::into);
+                let session = name(&session_id);
                 SignalEvent::SessionJoined { session, peers }
             }
             Said::SessionLeft => SignalEvent::SessionLeft,
+            Said::Routing { routing, session_id } => {
+                let session = (!session_id.is_null()).then(|| name(&session_id));
+                SignalEvent::Routing { session, routing }
+            }
+            Said::TokenExpiring => {
+                self.renewing = self.renew.map(|renew| renew(self.shown.clone()));
+                return Ok(());
+            }
             Said::Reconnect | Said::Other => return Ok(()),
         };
         // Who has dropped the handle has dropped this task as well.

@@ -1,5 +1,6 @@
 //! What is said to the coordinator, and what it says.
 
+use p2p_coordinator_api::Routing;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -47,6 +48,10 @@ pub(super) enum Said {
         peer_id: String,
     },
     Reconnect,
+    Routing {
+        routing: Routing,
+        session_id: Value,
+    },
     Resumed {
         peers: Vec<String>,
         missed: u64,
@@ -57,6 +62,7 @@ pub(super) enum Said {
         peers: Vec<String>,
     },
     SessionLeft,
+    TokenExpiring,
     Welcome {
         resume_token: String,
     },

@@ -173,7 +173,9 @@ fn a_request_may_be_given_less_time() {
     let run = Simulation::new(1).run(async |network| {
         let coordinator = provider(&network.host("coordinator"));
         let _serving = serve(&coordinator, |_| Answer::Silence).await;
-        let config = ClientConfig::default().with_request_timeout(Duration::from_millis(300));
+        let config = ClientConfig::default()
+            .with_max_attempts(1)
+            .with_request_timeout(Duration::from_millis(300));
         let addr = CoordinatorAddr::Peer(coordinator.local_addr());
         let client = Client::new(provider(&network.host("alice")), addr, config).expect("a client");
         client.info().await

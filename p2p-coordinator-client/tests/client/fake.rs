@@ -31,6 +31,8 @@ pub(crate) struct Asked {
     /// Method, path and query.
     pub(crate) what: String,
     pub(crate) body: Value,
+    /// By which it is known when it comes again.
+    pub(crate) key: Option<String>,
 }
 
 /// What is said to that.
@@ -93,9 +95,11 @@ where
     F: Fn(Asked) -> Answer,
 {
     let what = format!("{} {}", request.method(), request.uri());
+    let key = request.headers().get("idempotency-key");
+    let key = key.map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
     let body = request.into_body().collect().await?.to_bytes();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    match answer(Asked { what, body }) {
+    match answer(Asked { what, body, key }) {
         Answer::Say(status, body) => {
             Ok(Response::builder().status(status).body(Full::new(body)).expect("a response"))
         }
@@ -264,6 +268,7 @@ fn session(session_id: SessionName, now: Timestamp) -> Session {
         ended_at: None,
         created_at: now,
         updated_at: now,
+        routing: p2p_coordinator_client::api::Routing::Peers,
     }
 }
 

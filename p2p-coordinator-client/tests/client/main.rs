@@ -1,6 +1,7 @@
 //! The client against a coordinator that does what each test tells it, in virtual time.
 
 mod agent;
+mod attempts;
 mod doors;
 mod fake;
 #[cfg(feature = "http")]
@@ -22,7 +23,9 @@ fn client(network: &Network, name: &str, coordinator: &SimulatorP2P) -> Client<S
 
 fn client_at(provider: SimulatorP2P, coordinator: &SimulatorP2P) -> Client<SimulatorP2P> {
     let coordinator = CoordinatorAddr::Peer(coordinator.local_addr());
-    Client::new(provider, coordinator, ClientConfig::default()).expect("a client")
+    // What is tested is one attempt; `attempts` has more.
+    let config = ClientConfig::default().with_max_attempts(1);
+    Client::new(provider, coordinator, config).expect("a client")
 }
 
 fn game() -> ProtocolName {

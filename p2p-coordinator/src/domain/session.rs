@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use p2p_coordinator_api::HostId;
 use p2p_coordinator_api::{
-    Nonce, PlayerId, Session, SessionName, SessionStatus, Timestamp, ZoneId,
+    Nonce, PlayerId, Routing, Session, SessionName, SessionStatus, Timestamp, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -366,6 +366,7 @@ impl Row<SessionRecord> {
             ended_at: session.ended_at,
             created_at: session.created_at,
             updated_at: session.updated_at,
+            routing: Routing::Peers,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - `relay`: from one peer to another, or an answer why not;
 //! - `mailbox`: peers that ask by requests of their own instead of holding a connection;
 //! - `backlog`: what is kept for whom is away; [`Limits`] and `bucket`: how much of everything;
+//! - `permits`: until when connections may last;
 //! - `frames`: the texts that are sent.
 //!
 //! What holds, whatever comes: a message reaches only peers of its sender's room, unless
@@ -21,6 +22,7 @@ mod hub;
 mod limits;
 mod mailbox;
 mod peer;
+mod permits;
 mod relay;
 mod rooms;
 
@@ -31,10 +33,12 @@ pub use bucket::Excess;
 pub use hub::{Arrival, Denied, Hub, Resume, ResumeToken};
 pub use limits::{Limits, Reach};
 pub use mailbox::{MailboxId, VisitError};
+pub use permits::Permit;
 pub use relay::{Delivery, Kind, Outgoing, Undeliverable};
 pub use rooms::JoinError;
 
 use bytes::Bytes;
+use p2p_coordinator_api::websocket::TOKEN_ENDED;
 
 /// One connection of a peer. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +72,10 @@ pub enum Ending {
     Excess,
     /// The peer has connected anew.
     Replaced,
+    /// The token that let it in has ended, and it has shown no newer one.
+    TokenExpired,
+    /// The login of that token was taken back.
+    TokenRevoked,
     /// It takes what it is sent too slowly.
     TooSlow,
 }
@@ -78,6 +86,8 @@ impl Ending {
         match self {
             Self::Excess => (1008, "Rate limit exceeded"),
             Self::Replaced => (4001, "Replaced by a newer connection of this peer"),
+            Self::TokenExpired => (TOKEN_ENDED, "The access token has expired"),
+            Self::TokenRevoked => (TOKEN_ENDED, "The access token has been taken back"),
             Self::TooSlow => (1013, "Messages are not taken fast enough"),
         }
     }

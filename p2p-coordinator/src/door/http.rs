@@ -1,6 +1,7 @@
 //! The router, with the contract's paths, bodies and status codes.
 //!
 //! - `cors`, `gate`: before all others: which pages may ask, who asks, and how much;
+//! - `repeat`: requests that are sent again get the answer that there was;
 //! - `target`, `body`: what is asked for, and with what;
 //! - `fields`: what a body or a query must look like, and the contract's words when it does not;
 //!   `numbers` and `json`: the forms that numbers may have, and what is wrong with broken text;
@@ -17,6 +18,7 @@ mod hosts;
 mod json;
 mod monitoring;
 mod numbers;
+mod repeat;
 mod reply;
 mod service;
 mod sessions;

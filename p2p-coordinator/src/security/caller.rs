@@ -55,6 +55,14 @@ impl Caller {
         self.peer
     }
 
+    /// Who asks, as text: the same for one who asks again, with a newer token too.
+    pub fn scope(&self) -> String {
+        let role = self.role.map_or("nobody", Role::as_str);
+        let peer = self.peer.map(|peer| peer.to_string()).unwrap_or_default();
+        // No id has a control character.
+        format!("{role}\n{}\n{peer}", self.player.as_ref().map_or("", PlayerId::as_str))
+    }
+
     /// Whether it may make and change zones and sessions, and give tokens to players.
     ///
     /// # Errors

@@ -48,6 +48,36 @@ impl TokenKey {
     }
 }
 
+/// What names follow from that are made for a request with a key: nobody else can find them.
+#[derive(Clone)]
+pub struct NameKey(Hmac<Sha256>);
+
+impl NameKey {
+    /// The one that follows from the coordinator's own key, which all coordinators of one store share.
+    pub fn derived(key: &SecretKey) -> Self {
+        let mut mac = keyed(&key.to_bytes());
+        mac.update(b"p2p-coordinator/name-key/1");
+        Self(keyed(&mac.finalize().into_bytes()))
+    }
+
+    /// The sixteen bytes that follow from these texts, whatever is in them.
+    pub fn name(&self, parts: &[&[u8]]) -> [u8; 16] {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let whole = mac.finalize().into_bytes();
+        std::array::from_fn(|at| whole[at])
+    }
+}
+
+impl fmt::Debug for NameKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NameKey")
+    }
+}
+
 /// A key of any length is one: RFC 2104, section 2, hashes long ones and fills up short ones.
 fn keyed(secret: &[u8]) -> Hmac<Sha256> {
     let mut block = [0; 64];

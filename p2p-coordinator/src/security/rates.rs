@@ -45,7 +45,7 @@ pub struct Rates {
     pub enabled: bool,
     /// For tokens. Default 10 in a minute.
     pub auth: Rate,
-    /// To begin signaling. Default 1000 in a minute.
+    /// To begin signaling, and to exchange it request by request. Default 1000 in a minute.
     pub signaling: Rate,
     /// For everything else. Default 100 in a minute.
     pub others: Rate,
@@ -79,7 +79,7 @@ pub enum Class {
     Auth,
     /// Everything else.
     Others,
-    /// To begin signaling.
+    /// To begin signaling, and to exchange it.
     Signaling,
     /// With a wrong key or token.
     Wrong,

@@ -17,7 +17,7 @@ impl<S: Store> Coordinator<S> {
     /// [`ServiceError::Denied`].
     #[must_use]
     pub fn acting_as(&self, caller: Caller) -> Self {
-        Self { inner: self.inner.clone(), caller }
+        Self { inner: self.inner.clone(), caller, request: None }
     }
 
     /// Who shows this access token, if it is good now.
@@ -45,11 +45,11 @@ impl<S: Store> Coordinator<S> {
         self.caller.may_rule()?;
         let now = self.now();
         let grant = GrantRecord {
-            family: self.nonce(),
+            family: Nonce(self.name_of("login")),
             player: player.clone(),
             role: Role::Player,
             user,
-            current: self.nonce(),
+            current: Nonce(self.name_of("first refresh token")),
             revoked: false,
             expires_at: self.tokens().expiry(Kind::Refresh, now),
         };
@@ -57,6 +57,15 @@ impl<S: Store> Coordinator<S> {
         let query = GrantQuery { player: Some(player), ..GrantQuery::default() };
         let most = self.tokens().settings().max_logins_of_player.max(1);
         for _ in 0..ATTEMPTS {
+            if let Some(known) = self.made_before(self.store().grant(&grant.family)).await? {
+                let known = known.value;
+                let same = (&known.player, &known.user) == (&grant.player, &grant.user);
+                return match same && !known.revoked && known.current == grant.current {
+                    true => Ok(self.pair(&known, now)),
+                    // Or it has gone on since, and its first tokens are void.
+                    false => Err(ServiceError::KeyReused),
+                };
+            }
             let others = self.store().grants(&query).await?;
             let mut changes = Changes::default();
             changes.grants.extend(others.into_iter().skip(most - 1).map(deleted));
@@ -68,18 +77,22 @@ impl<S: Store> Coordinator<S> {
         Err(ServiceError::Contended)
     }
 
-    /// Exchanges a refresh token for new tokens. One that is shown a second time ends its login.
+    /// Exchanges a refresh token for new tokens. One that is shown a second time ends its login, unless
+    /// it is by the same request, known by its key: then the tokens are those that there are.
     ///
     /// # Errors
     ///
     /// [`ServiceError::BadToken`], [`ServiceError::Store`].
     pub async fn refresh(&self, token: &str) -> Result<TokenReply> {
         let shown = self.tokens().verify(self.now(), Kind::Refresh, token)?;
-        let next = self.nonce();
+        let next = Nonce(self.name_after(&shown.id.0, "next refresh token"));
         for _ in 0..ATTEMPTS {
             let now = self.now();
             let known = self.store().grant(&shown.family).await?;
             let mut grant = known.ok_or(TokenRefusal::Revoked)?;
+            if self.request.is_some() && !grant.value.revoked && grant.value.current == next {
+                return Ok(self.pair(&grant.value, now));
+            }
             let expires_at = self.tokens().expiry(Kind::Refresh, now);
             if !grant.value.rotate(shown.id, next, expires_at) {
                 tracing::warn!(player = %shown.player, "a refresh token was used twice");
@@ -191,7 +204,11 @@ impl<S: Store> Coordinator<S> {
                 break;
             }
         }
-        *self.revoked() = families.into_iter().collect();
+        *self.revoked() = families.iter().copied().collect();
+        if !families.is_empty() {
+            let revoked = self.revoked().clone();
+            self.revoke_peers(|family| revoked.contains(family));
+        }
         Ok(())
     }
 
@@ -202,6 +219,7 @@ impl<S: Store> Coordinator<S> {
             grant.value.revoke(self.tokens().expiry(Kind::Access, self.now()));
             if self.commit(logins(Change::Update(grant))).await?.is_some() {
                 self.revoked().insert(family);
+                self.revoke_peers(|other| *other == family);
                 return Ok(());
             }
             match self.store().grant(&family).await? {

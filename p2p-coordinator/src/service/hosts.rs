@@ -83,11 +83,15 @@ impl<S: Store> Coordinator<S> {
     /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
     pub async fn heartbeat(&self, id: &HostId, beat: &Heartbeat) -> Result<HeartbeatReply> {
         let now = self.now();
+        let peer_play = &self.in_force().peer_play;
+        let routing = peer_play.routing_at_all();
         let measured = Heartbeat { present: None, ..beat.clone() };
         let view = self.keep(Beat { host: id.clone(), measured, heard: now }).await?;
         let Some(present) = &beat.present else {
-            let p2p = view.row.value.peer.is_some().then(|| HostNews { now, gone: Vec::new() });
-            return Ok(HeartbeatReply { host: view.to_api(), p2p });
+            let is_peer = view.row.value.peer.is_some();
+            let p2p =
+                is_peer.then(|| HostNews { now, gone: Vec::new(), server_routed: Vec::new() });
+            return Ok(HeartbeatReply { host: view.to_api(), routing, p2p });
         };
         let mut present: Vec<Nonce> =
             present.iter().filter_map(|nonce| nonce.parse().ok()).collect();
@@ -99,8 +103,11 @@ impl<S: Store> Coordinator<S> {
             // taken from it before is seen.
             let now = self.now();
             let mut changes = Changes::default();
-            let mut seated = BTreeSet::new();
+            let (mut seated, mut server_routed) = (BTreeSet::new(), Vec::new());
             for mut session in self.live_sessions(&view).await? {
+                if !peer_play.routing(&session.value.zone_id).is_peers() {
+                    server_routed.push(session.value.name.clone());
+                }
                 let before = session.value.clone();
                 let freed = session.value.reconcile(&present, now);
                 seated.extend(session.value.nonces().copied());
@@ -116,8 +123,9 @@ impl<S: Store> Coordinator<S> {
                     .filter(|nonce| !seated.contains(nonce))
                     .map(ToString::to_string)
                     .collect(),
+                server_routed,
             });
-            return Ok(HeartbeatReply { host: view.to_api(), p2p });
+            return Ok(HeartbeatReply { host: view.to_api(), routing, p2p });
         }
         Err(ServiceError::Contended)
     }

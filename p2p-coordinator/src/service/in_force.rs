@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use p2p_coordinator_api::{Zone, ZoneId, ZoneStatus};
+use p2p_coordinator_api::{Routing, Session, Zone, ZoneId, ZoneStatus};
 
 use super::{Coordinator, Result};
-use crate::domain::Refusal;
+use crate::domain::{Refusal, Row, SessionRecord};
 use crate::security::Rates;
 use crate::store::{MAX_LIST, Store, ZoneQuery};
 
@@ -41,6 +41,16 @@ impl PeerPlay {
         };
         Err(Refusal::ZoneClosed { zone: zone.clone(), why })
     }
+
+    /// Over what players reach each other in this zone.
+    pub fn routing(&self, zone: &ZoneId) -> Routing {
+        if self.allows(zone).is_ok() { Routing::Peers } else { Routing::Server }
+    }
+
+    /// Over what they do where no zone is named.
+    pub const fn routing_at_all(&self) -> Routing {
+        if self.enabled { Routing::Peers } else { Routing::Server }
+    }
 }
 
 /// All of it: it changes together.
@@ -53,12 +63,23 @@ pub struct InForce {
 }
 
 impl<S> Coordinator<S> {
+    /// A session as clients see it now.
+    pub(super) fn shown(&self, row: &Row<SessionRecord>) -> Session {
+        let mut session = row.to_api();
+        if row.value.status.is_live() {
+            session.routing = self.in_force().peer_play.routing(&row.value.zone_id);
+        }
+        session
+    }
+
     /// What counts now.
     pub fn in_force(&self) -> Arc<InForce> {
         self.inner.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on this counts. Sessions that there are go on.
+    /// From now on this counts. Sessions that there are go on, and show over what; so do hosts'
+    /// heartbeats. Peers who are connected for signaling hear it from
+    /// [`review_rooms`](Coordinator::review_rooms).
     pub fn put_in_force(&self, in_force: InForce) {
         *self.inner.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
     }

@@ -27,11 +27,20 @@ impl<S: Store> Coordinator<S> {
             let new = |player: &&PlayerId| seen.insert((*player).clone());
             request.player_ids.iter().filter(new).cloned().collect()
         };
-        let name = SessionName::from_bits(self.inner.random.bits());
+        let name = self.session_name();
+        let key = SessionKey::Name(name.clone());
         self.settle().await?;
         let mut held = None;
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
+            if let Some(known) = self.made_before(self.store().session(&key)).await? {
+                let SessionRecord { zone_id, host_id, .. } = &known.value;
+                let on_it = request.host_id.as_ref().is_none_or(|host| host == host_id);
+                return match on_it && *zone_id == request.zone_id {
+                    true => Ok(self.shown(&known)),
+                    false => Err(ServiceError::KeyReused),
+                };
+            }
             let now = self.now();
             let (host, zone, _claim) = self.host_for(request, players.len(), now).await?;
             let mut session = SessionRecord::open(name.clone(), &host.row, &zone, now);
@@ -49,7 +58,7 @@ impl<S: Store> Coordinator<S> {
             changes.hosts.push(Change::Update(host.row));
             let Some(committed) = self.commit(changes).await? else { continue };
             if let Some(row) = committed.sessions.get(made) {
-                return Ok(row.to_api());
+                return Ok(self.shown(row));
             }
         }
         Err(ServiceError::Contended)
@@ -100,7 +109,7 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownSession`]; otherwise [`ServiceError`].
     pub async fn session(&self, key: &SessionKey) -> Result<Session> {
-        Ok(self.known_session(key).await?.to_api())
+        Ok(self.shown(&self.known_session(key).await?))
     }
 
     /// Sessions, by number.
@@ -109,7 +118,7 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`ServiceError::Store`].
     pub async fn sessions(&self, query: &SessionQuery) -> Result<Vec<Session>> {
-        Ok(self.store().sessions(query).await?.iter().map(Row::<SessionRecord>::to_api).collect())
+        Ok(self.store().sessions(query).await?.iter().map(|row| self.shown(row)).collect())
     }
 
     /// Begins a session, or goes on with it.

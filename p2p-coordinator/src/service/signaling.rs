@@ -13,8 +13,8 @@ mod rest;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use p2p_coordinator_api::Timestamp;
 use p2p_coordinator_api::websocket::SERVICE_RESTART;
+use p2p_coordinator_api::{Nonce, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -219,6 +219,9 @@ impl<S: Store> Coordinator<S> {
         let connected = state.hub.connect(now, &arrival, &mut effects);
         if let Ok(connection) = connected {
             state.outboxes.insert(connection, outbox.clone());
+            if let Caller::Proven(claims) = &caller {
+                state.hub.permit(now, connection, line::permit(claims));
+            }
         }
         state.apply(now, &mut effects);
         state.effects = effects;
@@ -234,32 +237,53 @@ impl<S: Store> Coordinator<S> {
         SignalingStats { active_connections, active_sessions }
     }
 
-    /// Forgets peers who stayed away too long. To be called now and then; about every second.
+    /// Ends the connections of logins that were taken back.
+    pub(super) fn revoke_peers(&self, is_void: impl Fn(&Nonce) -> bool) {
+        let now = self.now();
+        self.inner.signaling.lock().decide(now, |hub, effects| hub.revoke(is_void, effects));
+    }
+
+    /// Forgets peers who stayed away too long, and ends connections whose tokens have. To be called now and then; about every second.
     pub fn expire_peers(&self) {
         let now = self.now();
         self.inner.signaling.lock().decide(now, |_, _| ());
     }
 
-    /// Sends out of the sessions' rooms who has no place in them any more. To be called now and then.
+    /// Sends out of the sessions' rooms who has no place in them any more, and tells all who are
+    /// connected if P2P was switched off or on for them. To be called now and then, and when what is in
+    /// force has changed.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Store`](super::ServiceError::Store).
     pub async fn review_rooms(&self) -> Result<()> {
-        if self.settings().signaling.reach == Reach::Anyone {
-            return Ok(());
-        }
+        let peer_play = &self.in_force().peer_play;
+        let at_all = peer_play.routing_at_all();
+        let now = self.now();
+        let switch = &self.inner.signaling;
+        switch.lock().decide(now, |hub, effects| hub.route_others(at_all, effects));
+        let any_room = self.settings().signaling.reach == Reach::Anyone;
         let mut last = String::new();
         loop {
             let rooms = self.inner.signaling.lock().hub.rooms_after(&last, PAGE);
             let Some(name) = rooms.last() else { return Ok(()) };
             last.clone_from(name);
             for room in rooms {
+                if any_room {
+                    // Which zone it is in, nobody has said.
+                    switch
+                        .lock()
+                        .decide(self.now(), |hub, effects| hub.route(&room, at_all, effects));
+                    continue;
+                }
                 let members = self.members(&room).await?;
                 let is_member = |peer: &str| members.as_ref().is_some_and(|all| all.has(peer));
                 let now = self.now();
                 self.inner.signaling.lock().decide(now, |hub, effects| {
                     hub.keep(&room, is_member, effects);
+                    if let Some(members) = &members {
+                        hub.route(&room, peer_play.routing(members.zone()), effects);
+                    }
                 });
             }
         }

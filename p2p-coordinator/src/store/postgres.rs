@@ -19,6 +19,7 @@ mod hear;
 mod link;
 mod read;
 mod schema;
+mod tls;
 mod write;
 mod writer;
 
@@ -32,6 +33,7 @@ use p2p_coordinator_api::{HostId, Nonce, PlayerId, Timestamp, ZoneId};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Config, Row as SqlRow};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
@@ -49,6 +51,7 @@ use writer::{Prune, Writer};
 #[derive(Clone)]
 pub struct PostgresConfig {
     config: Config,
+    tls: MakeRustlsConnect,
     /// Connections for reading, at least one; there is one more for writing. Default 4.
     pub pool_size: usize,
     /// How long a request waits for a connection. Default 3 s.
@@ -61,9 +64,15 @@ impl PostgresConfig {
     /// By a URL, `postgresql://user:password@host:port/database`, or `key=value` pairs, as libpq
     /// reads them. A driver in the scheme (`postgresql+asyncpg`) is passed over.
     ///
+    /// `sslmode` says how TLS is used: `disable`; `prefer`, the default: if the server has it;
+    /// `require`: or not at all; `verify-ca`: with a certificate by those in the PEM file that
+    /// `sslrootcert` names (`system`: by those that the system trusts); `verify-full`: and for the host
+    /// of the URL. As with libpq, the first three do not look at the certificate, but `require` with an
+    /// `sslrootcert` is `verify-ca`.
+    ///
     /// # Errors
     ///
-    /// [`OpenError::Url`].
+    /// [`OpenError::Url`], [`OpenError::TlsSettings`].
     pub fn new(url: &str) -> Result<Self, OpenError> {
         let plain = match url.split_once("://") {
             Some((scheme, rest)) => {
@@ -72,7 +81,10 @@ impl PostgresConfig {
             }
             None => url.to_owned(),
         };
+        let (plain, wanted) = tls::split(&plain)?;
+        let tls = wanted.connector()?;
         let mut config: Config = plain.parse().map_err(|source| OpenError::Url { source })?;
+        config.ssl_mode(wanted.ssl_mode());
         if config.get_application_name().is_none() {
             config.application_name("p2p-coordinator");
         }
@@ -83,6 +95,7 @@ impl PostgresConfig {
         config.tcp_user_timeout(Duration::from_secs(10));
         Ok(Self {
             config,
+            tls,
             pool_size: 4,
             patience: Duration::from_secs(3),
             start_patience: Duration::from_secs(60),
@@ -163,8 +176,9 @@ impl PostgresStore {
         let started = Instant::now();
         let mut told = None;
         let client = loop {
-            match link::connect(&config.config).await {
+            match link::connect(&config.config, &config.tls).await {
                 Ok(client) => break client,
+                Err(source) if tls::is_trouble(&source) => return Err(OpenError::Tls { source }),
                 Err(error) if link::is_lost(&error) || is_refused(&error) => {
                     if started.elapsed() >= config.start_patience {
                         return Err(OpenError::Away { source: error });
@@ -186,7 +200,8 @@ impl PostgresStore {
         schema::migrate(&client).await?;
         drop(client);
         let up = Arc::new(AtomicBool::new(true));
-        let link = || Link::new(config.config.clone(), config.patience, up.clone());
+        let way = || (config.config.clone(), config.tls.clone());
+        let link = || Link::new(way(), config.patience, up.clone());
         let links = (0..config.pool_size.max(1)).map(|_| Arc::new(link())).collect();
         let readers = Readers { links, next: AtomicUsize::new(0) };
         Ok(Self { readers, writer: Writer::start(link()), config, up })
@@ -233,6 +248,21 @@ pub enum OpenError {
         found: usize,
         /// The newest version known here.
         known: usize,
+    },
+    /// No TLS came about.
+    #[error(
+        "no TLS with the database: check that the server has it (ssl = on), its certificate, and \
+         sslmode and sslrootcert in the URL"
+    )]
+    Tls {
+        /// What happened.
+        source: tokio_postgres::Error,
+    },
+    /// What the URL says about TLS cannot be meant.
+    #[error("{what}")]
+    TlsSettings {
+        /// In which way.
+        what: String,
     },
     /// It answered no.
     #[error("cannot use the database: check that it exists, and its user and password")]

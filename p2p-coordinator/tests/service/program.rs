@@ -8,5 +8,6 @@ mod ending;
 mod logs;
 mod peer_play;
 pub(crate) mod process;
+mod repeats;
 mod start;
 mod trouble;

@@ -3,8 +3,11 @@
 mod agent;
 mod cors;
 mod hosts;
+mod outage;
 mod production;
 mod rates;
+mod renewal;
+mod repeats;
 mod roles;
 mod tls;
 mod tokens;

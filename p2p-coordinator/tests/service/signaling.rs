@@ -8,4 +8,6 @@ mod isolation;
 mod limits;
 mod rest;
 mod resume;
+mod routing;
+mod tokens;
 mod typed;

@@ -1,5 +1,6 @@
 //! The stores keep what they promise: the suite for each of them, and what only files do.
 
+mod encrypted;
 mod folder;
 mod groups;
 mod killed;

@@ -58,6 +58,10 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
         self.inner.local_addr()
     }
 
+    fn random(&self) -> u64 {
+        self.inner.random()
+    }
+
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
         let inner = self.inner.connect(peer, options).await?;
         Ok(BrokenConnection::new(inner, self.fault))

@@ -57,6 +57,10 @@ impl P2PProvider for Alone {
         self.0.local_addr()
     }
 
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
         pool(self.0.clone()).connect(peer, options).await
     }

@@ -200,3 +200,54 @@ fn what_the_coordinator_refuses_is_one_sentence() {
     let sentence = host(&["--zone", "meadow"]);
     assert!(sentence.contains("--coordinator"), "{sentence}");
 }
+
+/// A game client's file for this coordinator, with more of its sections.
+fn p2p_config(name: &str, url: &str, sections: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("p2p-config-{}-{name}.json", std::process::id()));
+    let websocket = url.replacen("http", "ws", 1);
+    let text = format!(
+        r#"{{"coordinator":{{"rest_api_url":"{url}/api/v1",
+            "websocket_url":"{websocket}/api/v1/signaling/ws","timeout_ms":3000}},
+            "webrtc":{{"max_peers":10,"connection_timeout_ms":5000}},
+            "security":{{"encryption_enabled":false}}{sections}}}"#
+    );
+    std::fs::write(&path, text).expect("written");
+    path
+}
+
+#[test]
+fn with_a_game_clients_file_they_meet_or_the_games_server_takes_over_as_it_says() {
+    let service = Service::start(ANY_PORT, LONG);
+    let url = service.url();
+    let file = p2p_config("plain", &url, "");
+    let file = file.to_str().expect("text");
+    let by_file = ["--p2p-config", file, "--zone", "meadow"];
+    let join = |flags: &[&str]| joins(&[flags, &["--seconds", "1", "--every-ms", "50"]].concat());
+    let mut host = host(&[&by_file[..], &["--host-id", "shed"]].concat());
+    assert!(host.event("note")["what"].as_str().is_some_and(|what| what.contains("encryption")));
+    host.event("ready");
+    let events = join(&by_file);
+    assert!(events.iter().any(|event| event["ev"] == "connected"), "{events:?}");
+    assert!(events.iter().all(|event| event["ev"] != "server"), "{events:?}");
+
+    let server = |name: &str, sections: &str| {
+        let file = p2p_config(name, &url, sections);
+        let events = join(&["--p2p-config", file.to_str().expect("text"), "--zone", "meadow"]);
+        let _ = std::fs::remove_file(&file);
+        let found = events.iter().find(|event| event["ev"] == "server").cloned();
+        found.unwrap_or_else(|| panic!("{events:?}"))["reason"].as_str().expect("text").to_owned()
+    };
+    assert!(server("off", r#","p2p":{"enabled":false}"#).contains("switched off"));
+    let others = r#","zones":{"p2p_enabled_zones":["forest"]}"#;
+    assert!(server("others", others).contains("does not name this zone"));
+    service.close_zone("meadow");
+    assert!(server("closed", "").contains("meadow"));
+    let sections =
+        r#","p2p":{"fallback_to_server":false},"logging":{"console_output":false,"level":"off"}"#;
+    let strict = p2p_config("strict", &url, sections);
+    let mut refused = program("join");
+    refused.args(["--p2p-config", strict.to_str().expect("text"), "--zone", "meadow"]);
+    assert!(fails(&mut refused).contains("meadow"));
+    let _ = std::fs::remove_file(strict);
+    let _ = std::fs::remove_file(file);
+}

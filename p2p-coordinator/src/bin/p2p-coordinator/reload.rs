@@ -38,7 +38,12 @@ impl Reload {
     pub(crate) async fn run<S: Store>(mut self, mut config: Config, coordinator: Coordinator<S>) {
         while self.requested().await {
             match self.take(&mut config, &coordinator) {
-                Ok(sentence) => say(&sentence),
+                Ok(sentence) => {
+                    say(&sentence);
+                    if let Err(error) = coordinator.review_rooms().await {
+                        tracing::error!(%error, "cannot tell all peers now; trying again");
+                    }
+                }
                 Err(Failure(sentence)) => {
                     say(&format!("the configuration stays as it was: {sentence}"));
                 }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use p2p_coordinator_api::Timestamp;
+use p2p_coordinator_api::{Routing, Timestamp};
 
 use super::{Excess, Kind, ResumeToken};
 
@@ -86,6 +86,44 @@ pub(super) fn session_left(shown: &str) -> Draft {
 /// The session's records do not have the peer any more.
 pub(super) fn session_lost(shown: &str) -> Draft {
     Draft(format!(r#"{{"type":"session-left","session_id":{shown},"reason":"not a member""#))
+}
+
+/// Over what the members of a room reach each other from now on.
+pub(super) fn routing(routing: Routing, shown: &str) -> Draft {
+    let what = match routing {
+        Routing::Peers => "P2P is switched on",
+        Routing::Server => "P2P is switched off: go on over the game's server",
+    };
+    Draft(format!(
+        r#"{{"type":"routing","routing":"{}","session_id":{shown},"message":"{what}""#,
+        routing.as_str()
+    ))
+}
+
+/// The token is about to end: a newer one is to be shown.
+pub(super) fn token_expiring(now: Timestamp, at: Timestamp) -> Bytes {
+    let seconds = at.since(now).as_millis().div_ceil(1000);
+    let text = format!(
+        r#"{{"type":"token-expiring","expires_in":{seconds},"expires_at":"{at}","message":"The access token is about to expire: send authenticate with a newer one""#
+    );
+    Draft(text).done()
+}
+
+/// The token has ended, and the connection with it.
+pub(super) fn token_ended(word: &str) -> Bytes {
+    let what = r#"{"type":"error","message":"Invalid or expired authentication token""#;
+    Draft(format!(r#"{what},"error":"{word}""#)).done()
+}
+
+/// A newer token is good until then.
+pub(super) fn authenticated(now: Timestamp, at: Timestamp, id: Option<&str>) -> Bytes {
+    let seconds = at.since(now).as_secs();
+    let mut text =
+        format!(r#"{{"type":"authenticated","expires_in":{seconds},"expires_at":"{at}""#);
+    if let Some(id) = id {
+        let _ = write!(text, r#","id":{id}"#);
+    }
+    Draft(text).done()
 }
 
 pub(super) fn welcome(peer: &str, token: &ResumeToken) -> Bytes {

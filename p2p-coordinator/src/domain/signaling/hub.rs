@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use p2p_coordinator_api::Timestamp;
 use p2p_coordinator_api::ids::MAX_CHARS;
+use p2p_coordinator_api::{Nonce, Routing, Timestamp};
 
 use super::backlog::Backlog;
 use super::frames::{self, Draft, Resumed, Stamp};
 use super::peer::{Link, Peer, Resumable};
+use super::permits::{Due, Permit, Permits};
 use super::rooms::Rooms;
 use super::{ConnectionId, Effect, Ending, Excess, Limits, PeerKey, Reach};
 
@@ -25,6 +26,9 @@ pub struct Hub {
     /// When to look after peers that have no connection. A peer that was heard since has a later one.
     pub(super) deadlines: BTreeSet<(Timestamp, PeerKey)>,
     pub(super) stamp: Stamp,
+    pub(super) permits: Permits,
+    /// What those who are in no room were told last.
+    pub(super) routing: Routing,
     last_connection: u64,
     last_peer: u64,
 }
@@ -128,6 +132,8 @@ impl Hub {
             rooms: Rooms::default(),
             deadlines: BTreeSet::new(),
             stamp: Stamp::new(),
+            permits: Permits::new(limits.token_warning),
+            routing: Routing::Peers,
             last_connection: 0,
             last_peer: 0,
         }
@@ -183,7 +189,60 @@ impl Hub {
         }
         let key = self.insert(peer);
         self.connections.insert(connection, key);
+        if !self.routing.is_peers() {
+            self.notify(key, &frames::routing(self.routing, "null"), effects);
+        }
         Ok(connection)
+    }
+
+    /// A connection has shown a token: it may last as long as that.
+    pub fn permit(&mut self, now: Timestamp, connection: ConnectionId, permit: Permit) {
+        if self.connections.contains_key(&connection) {
+            self.permits.grant(now, connection, permit);
+        }
+    }
+
+    /// A connection has shown a newer token, and is told until when that is good.
+    pub fn renew(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        permit: Permit,
+        id: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.permit(now, connection, permit);
+        let text = frames::authenticated(now, permit.expires_at, id);
+        effects.push(Effect::Deliver { to: connection, text });
+    }
+
+    /// Ends the connections of logins that were taken back: their peers go for good.
+    pub fn revoke(&mut self, is_void: impl Fn(&Nonce) -> bool, effects: &mut Vec<Effect>) {
+        for connection in self.permits.of(is_void) {
+            let Some(&key) = self.connections.get(&connection) else { continue };
+            let text = frames::token_ended("token_revoked");
+            effects.push(Effect::Deliver { to: connection, text });
+            self.remove(key, Some(Ending::TokenRevoked), effects);
+        }
+    }
+
+    /// Warns connections whose tokens are about to end, and ends those whose tokens have.
+    fn review_permits(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while let Some((connection, due, permit)) = self.permits.next(now) {
+            match due {
+                Due::Warning => {
+                    let text = frames::token_expiring(now, permit.expires_at);
+                    effects.push(Effect::Deliver { to: connection, text });
+                }
+                Due::End => {
+                    let text = frames::token_ended("token_expired");
+                    effects.push(Effect::Deliver { to: connection, text });
+                    effects.push(Effect::Close { connection, ending: Ending::TokenExpired });
+                    // With a newer token it may come back as the same.
+                    self.disconnected(now, connection, effects);
+                }
+            }
+        }
     }
 
     /// A connection has ended. Of one that was replaced nobody is left to hear.
@@ -193,6 +252,7 @@ impl Hub {
         connection: ConnectionId,
         effects: &mut Vec<Effect>,
     ) {
+        self.permits.forget(connection);
         let Some(key) = self.connections.remove(&connection) else { return };
         let Some(peer) = self.peers.get_mut(&key) else { return };
         if peer.resumable.is_none() {
@@ -218,8 +278,9 @@ impl Hub {
         comes_back
     }
 
-    /// Forgets who stayed away too long.
+    /// Forgets who stayed away too long, and looks which tokens end.
     pub fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.review_permits(now, effects);
         while let Some(&(deadline, key)) = self.deadlines.first() {
             if deadline > now {
                 return;
@@ -307,6 +368,7 @@ impl Hub {
             self.deadlines.remove(&(until, key));
         }
         if let Some(connection) = peer.connection() {
+            self.permits.forget(connection);
             self.connections.remove(&connection);
             if let Some(ending) = ending {
                 effects.push(Effect::Close { connection, ending });
@@ -354,6 +416,7 @@ impl Hub {
         let Some(peer) = self.peers.get_mut(&key) else { return connection };
         match std::mem::replace(&mut peer.link, Link::Socket(connection)) {
             Link::Socket(old) => {
+                self.permits.forget(old);
                 self.connections.remove(&old);
                 effects.push(Effect::Close { connection: old, ending: Ending::Replaced });
             }

@@ -46,6 +46,9 @@ pub struct Limits {
     pub ping: Duration,
     /// How long a connection may be silent before it is ended. Default 60 s.
     pub idle: Duration,
+    /// How long before its access token ends a connection is told, so that it can show a newer one; a
+    /// fourth of the token's life if that is less. Default 60 s.
+    pub token_warning: Duration,
 }
 
 impl Default for Limits {
@@ -65,6 +68,7 @@ impl Default for Limits {
             queue_bytes: 1 << 20,
             ping: Duration::from_secs(20),
             idle: Duration::from_secs(60),
+            token_warning: Duration::from_secs(60),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use p2p_coordinator_api::Timestamp;
 use p2p_coordinator_api::ids::MAX_CHARS;
+use p2p_coordinator_api::{Routing, Timestamp};
 use thiserror::Error;
 
 use super::frames;
@@ -27,6 +27,8 @@ struct Room {
     name: Box<str>,
     /// In the order of coming.
     members: Vec<PeerKey>,
+    /// What its members were told last.
+    routing: Routing,
 }
 
 /// Why a peer cannot join a room.
@@ -65,12 +67,19 @@ impl Rooms {
         self.rooms.get(&room).map_or(&[], |room| &room.members)
     }
 
+    fn routing(&self, room: RoomKey) -> Routing {
+        self.rooms.get(&room).map_or(Routing::Peers, |room| room.routing)
+    }
+
     fn enter(&mut self, name: &str, peer: PeerKey) -> RoomKey {
         let key = self.find(name).unwrap_or_else(|| {
             self.last += 1;
             let key = RoomKey(self.last);
             self.names.insert(name.into(), key);
-            self.rooms.insert(key, Room { name: name.into(), members: Vec::new() });
+            self.rooms.insert(
+                key,
+                Room { name: name.into(), members: Vec::new(), routing: Routing::Peers },
+            );
             key
         });
         if let Some(room) = self.rooms.get_mut(&key) {
@@ -143,7 +152,38 @@ impl Hub {
                 self.notify(member, &news, effects);
             }
         }
+        let told = self.rooms.find(room).map_or(Routing::Peers, |room| self.rooms.routing(room));
+        if !told.is_peers() {
+            self.notify(key, &frames::routing(told, shown), effects);
+        }
         Ok(())
+    }
+
+    /// Over what the members of a room reach each other: if that is new, they are told.
+    pub fn route(&mut self, room: &str, routing: Routing, effects: &mut Vec<Effect>) {
+        let Some(key) = self.rooms.find(room) else { return };
+        let Some(found) = self.rooms.rooms.get_mut(&key) else { return };
+        if std::mem::replace(&mut found.routing, routing) == routing {
+            return;
+        }
+        for member in found.members.clone() {
+            let place = self.peers.get(&member).and_then(|peer| peer.place.as_ref());
+            let Some(shown) = place.map(|place| place.shown.clone()) else { continue };
+            self.notify(member, &frames::routing(routing, &shown), effects);
+        }
+    }
+
+    /// The same for peers who are connected and in no room.
+    pub fn route_others(&mut self, routing: Routing, effects: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.routing, routing) == routing {
+            return;
+        }
+        let connected: Vec<PeerKey> = self.connections.values().copied().collect();
+        for key in connected {
+            if self.peers.get(&key).is_some_and(|peer| peer.place.is_none()) {
+                self.notify(key, &frames::routing(routing, "null"), effects);
+            }
+        }
     }
 
     /// A peer leaves its room: the others are told, and then it is. Without a room nothing happens.

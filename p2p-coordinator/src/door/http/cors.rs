@@ -83,5 +83,5 @@ const METHODS: HeaderValue =
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Refusal-Reason, \
-     X-Refusal-Detail, X-Request-Id",
+     X-Refusal-Detail, X-Request-Id, Idempotency-Replayed",
 );

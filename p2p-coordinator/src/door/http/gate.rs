@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use p2p_coordinator_api::{Timestamp, paths};
 
+use super::repeat::{Repeated, RequestKey};
 use super::reply::Failure;
 use crate::door::Remote;
 use crate::security::rates::{Class, Left, Limiter, Source};
@@ -23,6 +24,7 @@ use crate::store::Store;
 pub(super) struct Gate<S> {
     coordinator: Coordinator<S>,
     limiter: Mutex<Limiter>,
+    repeated: Repeated,
 }
 
 /// Beside an answer that is a refusal of a wrong key: it counts as a guess.
@@ -40,14 +42,20 @@ impl<S: Store> FromRequestParts<Coordinator<S>> for Acting<S> {
         coordinator: &Coordinator<S>,
     ) -> Result<Self, Self::Rejection> {
         let caller = parts.extensions.get::<Caller>().cloned();
-        Ok(Self(coordinator.acting_as(caller.unwrap_or(Caller::UNKNOWN))))
+        let acting = coordinator.acting_as(caller.unwrap_or(Caller::UNKNOWN));
+        Ok(Self(match parts.extensions.get::<RequestKey>() {
+            Some(RequestKey(key)) => acting.for_request(key.clone()),
+            None => acting,
+        }))
     }
 }
 
 impl<S: Store> Gate<S> {
     pub(super) fn new(coordinator: Coordinator<S>) -> Self {
-        let max = coordinator.settings().security.rates.max_buckets;
-        Self { coordinator, limiter: Mutex::new(Limiter::new(max)) }
+        let security = &coordinator.settings().security;
+        let limiter = Mutex::new(Limiter::new(security.rates.max_buckets));
+        let repeated = Repeated::new(security.repeats);
+        Self { coordinator, limiter, repeated }
     }
 
     fn security(&self) -> &SecuritySettings {
@@ -124,7 +132,7 @@ impl<S: Store> Gate<S> {
 /// Lets a request through, with [`Caller`] beside it, or answers it.
 pub(super) async fn gate<S: Store>(
     State(gate): State<Arc<Gate<S>>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let path = below_prefix(request.uri().path());
@@ -155,8 +163,7 @@ pub(super) async fn gate<S: Store>(
     let mut response = match caller {
         Ok(caller) => {
             let caller = peer.map_or(caller.clone(), |peer| caller.at_peer(peer));
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            gate.repeated.run(&gate.coordinator, caller, request, next).await
         }
         Err(failure) => failure.into_response(),
     };
@@ -185,7 +192,9 @@ fn below_prefix(path: &str) -> &str {
 fn class(path: &str) -> Class {
     match path {
         path if path.contains("/auth/") => Class::Auth,
-        "/signaling/ws" => Class::Signaling,
+        "/signaling/ws" | "/signaling/offer" | "/signaling/answer" | "/signaling/ice-candidate" => {
+            Class::Signaling
+        }
         _ => Class::Others,
     }
 }

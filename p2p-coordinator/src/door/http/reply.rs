@@ -24,6 +24,8 @@ pub(super) enum Failure {
     Contract { detail: String, refusal: Option<Refusal> },
     /// The request is not of the form.
     Invalid(Invalid),
+    /// The key by which a request is known when it comes again cannot be that.
+    Key(StatusCode, String),
     /// The path has other methods: these.
     MethodNotAllowed(&'static str),
     /// No key was shown, and the header has this name.
@@ -109,6 +111,9 @@ impl IntoResponse for Failure {
                 (StatusCode::FORBIDDEN, Json(body)).into_response()
             }
             Self::Service(ServiceError::Refused(refusal)) => refused(&refusal),
+            Self::Service(error @ ServiceError::KeyReused) => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string())
+            }
             Self::Service(ServiceError::Contended) => {
                 let busy = problem(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -130,7 +135,7 @@ impl IntoResponse for Failure {
                 let response = problem(StatusCode::INTERNAL_SERVER_ERROR, what);
                 for_want_of_the_store(false, response)
             }
-            Self::Signal(status, what) => problem(status, &what),
+            Self::Key(status, what) | Self::Signal(status, what) => problem(status, &what),
             Self::Status { given, all } => {
                 let detail = format!("Invalid status: {given}. Must be one of: {all}");
                 problem(StatusCode::BAD_REQUEST, &detail)

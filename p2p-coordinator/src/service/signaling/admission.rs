@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use p2p_coordinator_api::{HostId, PlayerId, SessionName};
+use p2p_coordinator_api::{HostId, PlayerId, SessionName, ZoneId};
 
 use super::{ConnectError, Coordinator};
 use crate::domain::SessionRecord;
@@ -65,9 +65,14 @@ pub(super) struct Members {
     /// Whose the host is.
     owner: Option<PlayerId>,
     host: HostId,
+    zone: ZoneId,
 }
 
 impl Members {
+    pub(super) const fn zone(&self) -> &ZoneId {
+        &self.zone
+    }
+
     pub(super) fn has(&self, peer: &str) -> bool {
         let is_owner = self.owner.as_ref().is_some_and(|owner| owner.as_str() == peer);
         let is_player = self.players.iter().any(|player| player.as_str() == peer);
@@ -128,6 +133,7 @@ impl<S: Store> Coordinator<S> {
             owner: self.owner(&session).await?,
             players: session.seats.into_iter().map(|seat| seat.player).collect(),
             host: session.host_id,
+            zone: session.zone_id,
         }))
     }
 

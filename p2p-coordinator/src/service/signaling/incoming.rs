@@ -19,6 +19,8 @@ pub(super) struct Incoming<'a> {
     pub(super) id: Option<&'a RawValue>,
     /// The last message that it has.
     pub(super) seq: Option<&'a RawValue>,
+    /// A newer access token.
+    pub(super) token: Option<&'a RawValue>,
 }
 
 /// Text that is no message.
@@ -94,6 +96,7 @@ enum Field {
     SessionId,
     Id,
     Seq,
+    Token,
     #[serde(other)]
     Other,
 }
@@ -124,6 +127,7 @@ impl<'de> Visitor<'de> for Fields {
                 Field::SessionId => &mut found.session_id,
                 Field::Id => &mut found.id,
                 Field::Seq => &mut found.seq,
+                Field::Token => &mut found.token,
                 Field::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;

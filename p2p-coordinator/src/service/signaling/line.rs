@@ -12,8 +12,9 @@ use super::incoming::{self, Incoming, Unreadable};
 use super::outbox::Outbox;
 use super::{Applied, Coordinator};
 use crate::domain::signaling::{
-    ConnectionId, Delivery, Effect, Hub, JoinError, Kind, Outgoing, Undeliverable,
+    ConnectionId, Delivery, Effect, Hub, JoinError, Kind, Outgoing, Permit, Undeliverable,
 };
+use crate::security::Claims;
 use crate::store::Store;
 
 /// A connection of a peer: what it says goes in, and what it is to be sent is in its [`Outbox`].
@@ -93,6 +94,7 @@ impl<S: Store> Line<S> {
             Some("join") => self.join(said.session_id, id).await,
             Some("leave") => self.charged(id, |hub, line, effects| hub.leave(line, effects)),
             Some("ping") => self.ping(&said, id),
+            Some("authenticate") => self.authenticate(&said, id),
             Some(other) => self.complain(&format!("Unknown message type: {other}"), id),
             None => {
                 let kind = said.kind.map_or("None", |kind| match kind.get() {
@@ -214,6 +216,31 @@ impl<S: Store> Line<S> {
         }
     }
 
+    /// The peer shows a newer token: the connection may last as long as that. One that is not good, or
+    /// another's, changes nothing.
+    fn authenticate(&self, said: &Incoming<'_>, id: Option<&str>) {
+        let Some(token) = incoming::given(said.token).and_then(incoming::text) else {
+            return self.complain("token required", id);
+        };
+        let Caller::Proven(known) = &self.caller else {
+            return self.complain("No token is asked for here", id);
+        };
+        let shown = match self.coordinator.caller(&self.peer(), Some(&token)) {
+            Ok(Caller::Proven(shown)) => shown,
+            Ok(Caller::Claimed) => return,
+            Err(error) => return self.complain(&error.to_string(), id),
+        };
+        let same =
+            (shown.role, &shown.player, &shown.host) == (known.role, &known.player, &known.host);
+        if !same {
+            return self.complain("The token is that of another", id);
+        }
+        let now = self.coordinator.now();
+        self.charged(id, |hub, connection, effects| {
+            hub.renew(now, connection, permit(&shown), id, effects);
+        });
+    }
+
     /// Does something that costs a message, unless that is too many.
     fn charged<T: Default>(
         &self,
@@ -249,6 +276,11 @@ impl<S: Store> Line<S> {
             effects.push(Effect::Deliver { to: self.connection, text });
         });
     }
+}
+
+/// As long as these claims hold.
+pub(super) const fn permit(claims: &Claims) -> Permit {
+    Permit { family: claims.family, expires_at: claims.expires_at }
 }
 
 fn is_id(id: &str) -> bool {

@@ -15,7 +15,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Error, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::store::StoreError;
 
@@ -32,8 +33,11 @@ const BEGINNING: &str = "
 
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
+/// Where the database is, and how TLS is spoken with it.
+pub(super) type Way = (Config, MakeRustlsConnect);
+
 pub(super) struct Link {
-    config: Config,
+    way: Way,
     patience: Duration,
     state: Mutex<State>,
     closed: AtomicBool,
@@ -50,9 +54,9 @@ struct State {
 }
 
 impl Link {
-    pub(super) fn new(config: Config, patience: Duration, up: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(way: Way, patience: Duration, up: Arc<AtomicBool>) -> Self {
         let state = State { session: None, away: None, next: Instant::now(), pause: SHORTEST };
-        Self { config, patience, state: Mutex::new(state), closed: AtomicBool::new(false), up }
+        Self { way, patience, state: Mutex::new(state), closed: AtomicBool::new(false), up }
     }
 
     /// The connection.
@@ -81,7 +85,7 @@ impl Link {
                 return Err(unavailable("no connection"));
             }
             sleep_until(state.next).await;
-            match connect(&self.config).await {
+            match connect(&self.way.0, &self.way.1).await {
                 Ok(client) => {
                     if state.away.take().is_some() {
                         tracing::info!("the database is back");
@@ -114,8 +118,8 @@ impl Link {
 }
 
 /// A connection with all its settings made.
-pub(super) async fn connect(config: &Config) -> Result<Client, Error> {
-    let (client, connection) = config.connect(NoTls).await?;
+pub(super) async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Client, Error> {
+    let (client, connection) = config.connect(tls.clone()).await?;
     // It ends with the client.
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -1,8 +1,14 @@
 //! P2P switched off and on, at the start and while it runs.
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::process::{Served, run};
+use super::process::{PATIENCE, Served, run};
+use crate::fixture::{beat, host};
 use crate::folder::Folder;
 use crate::join::peer_of;
 
@@ -84,6 +90,71 @@ async fn on_a_hangup_p2p_is_switched_as_the_files_say_and_what_waits_is_told() {
     served.signal("HUP");
     served.says("was read again\n").await;
     assert_eq!(open(&served).await, (true, both));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn switched_off_while_it_runs_live_sessions_are_told_wherever_they_ask_or_listen() {
+    let folder = Folder::new();
+    let mut served = Served::start(&folder, &["--memory"]).await;
+    define(&served, &["meadow"]).await;
+    served.post("/hosts/register", host("h")).await.is(201);
+    let players = json!({ "host_id": "h", "zone_id": "meadow", "player_ids": ["alice", "bob"] });
+    let session = served.post("/sessions/", players).await.is(201);
+    let at = format!("/api/v1/sessions/{}", session["id"]);
+    let listen = async |peer: &str| {
+        let url = format!("ws://{}/api/v1/signaling/ws?peer_id={peer}", served.address);
+        let dialled = tokio_tungstenite::connect_async(url).await.expect("connected");
+        Heard(dialled.0)
+    };
+    let (mut alice, mut bob) = (listen("alice").await, listen("bob").await);
+    alice.say(&json!({ "type": "join", "session_id": session["session_id"] })).await;
+    assert_eq!(alice.next().await["type"], "session-joined");
+    assert_eq!(served.get(&at).await.get("routing"), None, "as it was before there was any");
+    assert_eq!(served.post("/hosts/h/heartbeat", beat()).await.is(200).get("routing"), None);
+
+    folder.write(".env", "P2P_ENABLED=false\n");
+    served.signal("HUP");
+    served.says("was read again\n").await;
+    let told = alice.next().await;
+    assert_eq!((&told["type"], &told["routing"]), (&json!("routing"), &json!("server")));
+    assert_eq!(told["session_id"], session["session_id"]);
+    // Who is in no session is told too.
+    let told = bob.next().await;
+    assert_eq!((&told["routing"], &told["session_id"]), (&json!("server"), &Value::Null));
+    assert_eq!(served.get(&at).await["routing"], "server");
+    let listed = served.get("/api/v1/sessions/zone/meadow/active").await;
+    assert!(listed.as_array().is_some_and(Vec::is_empty), "it never began: {listed}");
+    let beaten = served.post("/hosts/h/heartbeat", beat()).await.is(200);
+    assert_eq!(beaten["routing"], "server");
+
+    folder.write(".env", "");
+    served.signal("HUP");
+    served.says("was read again\n").await;
+    assert_eq!(alice.next().await["routing"], "peers");
+    assert_eq!(bob.next().await["routing"], "peers");
+    assert_eq!(served.get(&at).await.get("routing"), None);
+}
+
+/// A client on a WebSocket.
+struct Heard(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Heard {
+    async fn say(&mut self, message: &Value) {
+        self.0.send(Message::text(message.to_string())).await.expect("sent");
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.expect("in time") {
+                Some(Ok(Message::Text(text))) => {
+                    return serde_json::from_str(&text).expect("JSON");
+                }
+                Some(Ok(_)) => {}
+                other => panic!("it ended: {other:?}"),
+            }
+        }
+    }
 }
 
 #[test]

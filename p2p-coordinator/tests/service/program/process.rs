@@ -110,7 +110,7 @@ impl Served {
             assert_ne!(read, 0, "it ended early: {said}");
         }
         let first = said.lines().next().expect("a line");
-        let (_, address) = first.rsplit_once(" serves http://").expect("the address");
+        let (_, address) = first.rsplit_once("://").expect("the address");
         let address = address.parse().expect("an address");
         Self { child, out, address, said }
     }

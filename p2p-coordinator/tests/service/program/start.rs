@@ -175,3 +175,31 @@ async fn status_tells_a_running_one_from_none_and_from_a_stranger() {
     }
     assert_eq!(json!(std::fs::read_dir(folder.path()).expect("a folder").count()), 0);
 }
+
+#[tokio::test]
+async fn behind_tls_it_is_asked_how_it_is_by_its_certificate_and_another_is_refused() {
+    let folder = Folder::new();
+    let certificate = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        folder.write("cert.pem", made.cert.pem());
+        folder.write("key.pem", made.signing_key.serialize_pem());
+    };
+    certificate("coordinator.example");
+    let files = [("TLS_CERT_FILE", "cert.pem"), ("TLS_KEY_FILE", "key.pem")];
+    let mut starts = command(&folder);
+    starts.args(["--memory", "--listen", "127.0.0.1:0"]).envs(files);
+    let served = Served::spawn(starts).await;
+    assert!(served.said.contains(" serves https://"), "{}", served.said);
+    let ask = || {
+        let mut asks = command(&folder);
+        asks.args(["--status", "--listen", &served.address.to_string()]).envs(files);
+        asks.output().expect("it runs")
+    };
+    let told = ask();
+    let said = text(&told.stdout);
+    assert!(told.status.success() && said.contains("at https://"), "{said}");
+    assert!(said.contains(": ready"), "{said}");
+    // Whoever has another certificate is not the coordinator of this configuration.
+    certificate("other.example");
+    fails(&ask(), &["no coordinator answers at https://"]);
+}

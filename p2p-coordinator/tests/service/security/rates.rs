@@ -54,6 +54,20 @@ async fn past_the_limit_the_contracts_body_and_headers_are_answered() {
     service.get("/hosts/").await.is(200);
 }
 
+#[tokio::test(start_paused = true)]
+async fn signaling_request_by_request_has_the_limit_of_signaling() {
+    let service = Service::secured(limited(SecuritySettings::default()));
+    for path in ["/signaling/offer", "/signaling/answer", "/signaling/ice-candidate"] {
+        let answer = service.get(&format!("{path}?session_id=s&peer_id=a")).await;
+        assert_eq!(answer.header("x-ratelimit-limit"), Some("1000"), "{path}");
+        let answer = service.post(path, json!({})).await;
+        assert_eq!(answer.header("x-ratelimit-limit"), Some("1000"), "{path}");
+    }
+    assert_eq!(service.get("/hosts/").await.header("x-ratelimit-remaining"), Some("99"));
+    let stats = service.get("/signaling/stats").await;
+    assert_eq!(stats.header("x-ratelimit-limit"), Some("100"));
+}
+
 #[tokio::test]
 async fn of_four_hundred_at_once_no_more_pass_than_the_limit() {
     let service = Service::secured_over_tcp(limited(SecuritySettings::default())).await;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use p2p_coordinator::security::proxies::ForwardedHeader;
 use p2p_coordinator::security::rates::Rate;
 use p2p_coordinator::security::{
-    ApiKey, ApiKeys, Origins, Proxies, Rates, Role, SecuritySettings, TokenKey, TokenSettings,
+    ApiKey, ApiKeys, Origins, Proxies, Rates, RepeatLimits, Role, SecuritySettings, TokenKey,
+    TokenSettings,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,34 @@ pub(crate) struct SecurityConfig {
     /// `x-forwarded-for` or `forwarded`: the one that they write.
     pub(crate) trusted_proxy_header: String,
     pub(crate) rate_limit: RateConfig,
+    /// How much is kept of requests that may be sent again.
+    pub(crate) repeats: RepeatConfig,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RepeatConfig {
+    window_seconds: u32,
+    max_answers: usize,
+    max_bytes: usize,
+}
+
+impl Default for RepeatConfig {
+    fn default() -> Self {
+        let limits = RepeatLimits::default();
+        let (max_answers, max_bytes) = (limits.max_answers, limits.max_bytes);
+        Self { window_seconds: super::seconds(limits.window), max_answers, max_bytes }
+    }
+}
+
+impl RepeatConfig {
+    fn limits(&self) -> RepeatLimits {
+        let mut limits = RepeatLimits::default();
+        limits.window = super::whole(self.window_seconds);
+        limits.max_answers = self.max_answers;
+        limits.max_bytes = self.max_bytes;
+        limits
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -98,6 +127,7 @@ impl Default for SecurityConfig {
             trusted_proxies: Vec::new(),
             trusted_proxy_header: ForwardedHeader::default().name().into(),
             rate_limit: RateConfig::default(),
+            repeats: RepeatConfig::default(),
         }
     }
 }
@@ -172,6 +202,7 @@ impl SecurityConfig {
         settings.check_tokens = self.jwt_validation;
         settings.tokens = self.tokens();
         settings.rates = self.rates(guarded);
+        settings.repeats = self.repeats.limits();
         settings.proxies = self.proxies()?;
         settings.origins = self.origins()?;
         Ok(settings)

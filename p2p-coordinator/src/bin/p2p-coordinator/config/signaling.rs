@@ -30,6 +30,7 @@ pub(crate) struct SignalingConfig {
     queue_bytes: usize,
     ping_seconds: u32,
     idle_seconds: u32,
+    token_warning_seconds: u32,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -65,6 +66,7 @@ impl Default for SignalingConfig {
             queue_bytes: limits.queue_bytes,
             ping_seconds: seconds(limits.ping),
             idle_seconds: seconds(limits.idle),
+            token_warning_seconds: seconds(limits.token_warning),
         }
     }
 }
@@ -111,6 +113,7 @@ impl SignalingConfig {
         limits.queue_bytes = self.queue_bytes;
         limits.ping = whole(self.ping_seconds);
         limits.idle = whole(self.idle_seconds);
+        limits.token_warning = whole(self.token_warning_seconds);
         settings
     }
 }
