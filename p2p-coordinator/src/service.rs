@@ -11,6 +11,7 @@ mod hosts;
 mod in_force;
 mod joins;
 pub mod monitoring;
+mod pages;
 mod pulse;
 mod sessions;
 pub mod signaling;
@@ -37,6 +38,7 @@ use crate::store::{Committed, Store, StoreError};
 use crate::world::{Clock, Randomness};
 use claims::Claims;
 pub use in_force::{InForce, PeerPlay};
+use pages::Pages;
 use pulse::{Pulse, touched};
 
 /// How often a decision is made again because the records had changed.
@@ -117,6 +119,7 @@ struct Inner<S> {
     /// Who tries again.
     again: Mutex<()>,
     pulse: Pulse,
+    pages: Pages,
     claims: Claims,
     draining: AtomicBool,
     signaling: signaling::Switch,
@@ -207,6 +210,7 @@ impl<S: Store> Coordinator<S> {
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),
                 pulse: Pulse::new(),
+                pages: Pages::default(),
                 claims: Claims::default(),
                 draining: AtomicBool::new(false),
                 tally: Tally::default(),

@@ -104,8 +104,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Writes signs of life, each into its host as that is now: no version is compared, so none
     /// conflicts. Those of hosts that are not there, and those that are no news
-    /// ([`HostRecord::hear`]), change nothing.
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError>;
+    /// ([`HostRecord::hear`]), change nothing. The hosts as they are then, in any order, each once.
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError>;
+
+    /// A number that changes when others than this store have changed its records: as long as it is
+    /// the same, nobody has. `None` where that cannot be told.
+    async fn others(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 
     /// Forgets sessions that are over: those that ended by this moment, and those beyond the `keep`
     /// that ended last. At most so many at once; how many. Zones go on counting them.
@@ -122,6 +128,12 @@ pub trait Store: Debug + Send + Sync + 'static {
         Ok(true)
     }
 
+    /// A mark of all records as they are now: as long as it is the same, whoever writes, so are they.
+    /// `None` where that cannot be told.
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Whether it answered when it was last asked.
     fn is_connected(&self) -> bool {
         true
@@ -132,6 +144,17 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Ends it, when all that was acknowledged is kept. Where anything is kept, further calls fail.
     async fn close(&self);
+}
+
+/// What tells one state of the records from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(String);
+
+impl Stamp {
+    /// Any text that differs.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
 }
 
 /// The most sessions that one placement looks at.

@@ -229,7 +229,11 @@ impl HostView {
 
     /// Its score with all it carries.
     pub fn score(&self) -> f64 {
-        quality_score(&self.row.value, self.load().players)
+        let (host, load) = (&self.row.value, self.load());
+        match load.players == host.reported.players {
+            true => host.quality_score,
+            false => quality_score(host, load.players),
+        }
     }
 
     /// By what lists are ordered: the score that it reported, less what was placed there beyond that.
@@ -284,11 +288,17 @@ impl HostView {
 
     /// As clients see it.
     pub fn to_api(&self) -> Host {
-        let (host, load) = (self.row.value.clone(), self.load());
+        self.clone().into_api()
+    }
+
+    /// The same, at its end.
+    pub fn into_api(self) -> Host {
+        let (load, quality_score) = (self.load(), self.score());
+        let host = self.row.value;
         Host {
             id: self.row.id,
             peer_id: host.peer_id(),
-            quality_score: self.score(),
+            quality_score,
             host_id: host.host_id,
             player_id: host.player_id,
             player_name: host.player_name,

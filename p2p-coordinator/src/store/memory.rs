@@ -14,7 +14,7 @@ use p2p_coordinator_api::{
 use super::tally::{Tally, Weight};
 use super::{
     CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING,
-    SessionKey, SessionQuery, Store, StoreError, Totals, ZoneQuery, limit,
+    SessionKey, SessionQuery, Stamp, Store, StoreError, Totals, ZoneQuery, limit,
 };
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
@@ -49,6 +49,8 @@ struct State {
     /// Of each zone.
     counts: BTreeMap<RowId, [i64; 3]>,
     grants: Table<GrantRecord>,
+    /// How often something was written.
+    writes: u64,
 }
 
 #[derive(Clone)]
@@ -259,6 +261,7 @@ impl State {
     }
 
     fn apply(&mut self, changes: Changes) -> Committed {
+        self.writes += 1;
         for change in changes.seats {
             self.seat(change);
         }
@@ -505,15 +508,19 @@ impl Store for MemoryStore {
         Ok(state.apply(changes))
     }
 
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
-        let hosts = &mut self.state().hosts;
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError> {
+        let state = &mut *self.state();
+        state.writes += 1;
+        let mut heard = BTreeSet::new();
         for beat in beats {
-            let Some(mut row) = hosts.by_name(beat.host.as_str()).cloned() else { continue };
+            let Some(mut row) = state.hosts.by_name(beat.host.as_str()).cloned() else { continue };
+            heard.insert(row.id);
             if row.value.hear(&beat, terms) {
-                hosts.apply(Change::Update(row));
+                state.hosts.apply(Change::Update(row));
             }
         }
-        Ok(())
+        let rows = heard.iter().filter_map(|id| state.hosts.rows.get(id));
+        Ok(rows.map(|row| state.view(row)).collect())
     }
 
     async fn prune(
@@ -523,6 +530,7 @@ impl Store for MemoryStore {
         at_most: u32,
     ) -> Result<usize, StoreError> {
         let mut state = self.state();
+        state.writes += 1;
         let over = state.sessions.rows.values().filter(|row| !row.value.status.is_live());
         let mut over: Vec<_> =
             over.filter_map(|row| Some((row.value.ended_at?, row.id, row.version))).collect();
@@ -536,6 +544,10 @@ impl Store for MemoryStore {
             state.session(Change::Delete { id: *id, version: *version });
         }
         Ok(forgotten.len())
+    }
+
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        Ok(Some(Stamp::new(self.state().writes.to_string())))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

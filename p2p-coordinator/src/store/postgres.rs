@@ -34,8 +34,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Config, Row as SqlRow};
 
 use super::{
-    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
-    Totals, ZoneQuery,
+    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Stamp, Store,
+    StoreError, Totals, ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
@@ -316,7 +316,7 @@ impl Store for PostgresStore {
         self.writer.commit(Commit::new(changes)?).await
     }
 
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError> {
         self.writer.hear(beats, *terms).await
     }
 
@@ -327,6 +327,10 @@ impl Store for PostgresStore {
         at_most: u32,
     ) -> Result<usize, StoreError> {
         self.writer.prune(Prune { ended_by, keep, at_most }).await
+    }
+
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        read::stamp(&self.readers).await.map(Some)
     }
 
     async fn lead(&self) -> Result<bool, StoreError> {

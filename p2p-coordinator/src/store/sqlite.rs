@@ -14,6 +14,7 @@ mod write;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,8 +23,8 @@ use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
 use super::{
-    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
-    Totals, ZoneQuery,
+    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Stamp, Store,
+    StoreError, Totals, ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
@@ -47,6 +48,9 @@ pub enum Durability {
 pub struct SqliteStore {
     path: PathBuf,
     worker: Worker,
+    /// Reads nothing but whether the file has changed, which waits for nobody: it looks at memory
+    /// that is shared with all who have the file open.
+    watcher: Mutex<Connection>,
 }
 
 impl SqliteStore {
@@ -62,9 +66,11 @@ impl SqliteStore {
                 .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         }
         let connection = connect(&path, durability).map_err(|error| name(&path, error))?;
+        let watcher =
+            Mutex::new(Connection::open(&path).map_err(|error| name(&path, error.into()))?);
         let worker = Worker::start(connection)
             .map_err(|source| OpenError::Thread { path: path.clone(), source })?;
-        Ok(Self { path, worker })
+        Ok(Self { path, worker, watcher })
     }
 
     async fn read<T: Send + 'static>(
@@ -261,9 +267,20 @@ impl Store for SqliteStore {
         self.worker.call(Kind::Write, move |sql| write::commit(sql, changes)).await
     }
 
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError> {
         let terms = *terms;
         self.worker.call(Kind::Write, move |sql| write::hear(sql, &beats, &terms)).await
+    }
+
+    async fn others(&self) -> Result<Option<u64>, StoreError> {
+        let version = self.read(|sql| changes_of_others(sql)).await?;
+        Ok(Some(version.unsigned_abs()))
+    }
+
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        // To the watcher, the worker is another.
+        Ok(Some(Stamp::new(changes_of_others(&watcher)?.to_string())))
     }
 
     async fn prune(
@@ -289,6 +306,13 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.worker.close().await;
     }
+}
+
+/// A number that changes when another connection than this has changed something.
+fn changes_of_others(sql: &Connection) -> Result<i64, StoreError> {
+    sql.prepare_cached("PRAGMA data_version")
+        .and_then(|mut version| version.query_row([], |row| row.get(0)))
+        .map_err(|error| failed("to read", error))
 }
 
 fn failed(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {

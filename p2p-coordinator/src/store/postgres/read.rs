@@ -16,12 +16,12 @@ use crate::domain::{HostRecord, HostView, Load, Row, SessionRecord, ZoneRecord};
 use crate::security::GrantRecord;
 use crate::store::{
     CANDIDATES, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
-    SessionQuery, StoreError, Totals, ZoneQuery, limit,
+    SessionQuery, Stamp, StoreError, Totals, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-const HOST: &str = "h.id, h.version, h.record, h.placed_players, h.placed_zones";
+pub(super) const HOST: &str = "h.id, h.version, h.record, h.placed_players, h.placed_zones";
 
 const ZONE: &str = "z.id, z.version, z.record,
     z.total_sessions, z.active_sessions, z.total_players_served";
@@ -273,6 +273,12 @@ pub(super) async fn grants(sql: &Readers, query: &GrantQuery) -> Result<Vec<Row<
     all(sql.rows(&text, &filter.params()).await?, |row| record(row, 0))
 }
 
+/// Which transactions are over, and so all that can be seen: equal snapshots show equal rows.
+pub(super) async fn stamp(sql: &Readers) -> Result<Stamp> {
+    let rows = sql.rows("SELECT pg_current_snapshot()::text", &[]).await?;
+    Ok(Stamp::new(one(rows, |row| get::<String>(row, 0))?.unwrap_or_default()))
+}
+
 /// The conditions of a query and their values.
 #[derive(Default)]
 struct Filter {
@@ -305,7 +311,7 @@ impl Filter {
     }
 }
 
-fn host_view(row: &SqlRow) -> Result<HostView> {
+pub(super) fn host_view(row: &SqlRow) -> Result<HostView> {
     host_at(row, 0)
 }
 

@@ -15,7 +15,7 @@ use super::hear;
 use super::link::{Link, Params, Session, failed, is_lost, unavailable};
 use super::read::moment;
 use super::write::{self, Results, Trouble};
-use crate::domain::{Beat, Terms};
+use crate::domain::{Beat, HostView, Terms};
 use crate::store::{Committed, StoreError};
 
 /// The most requests that wait for the task; further callers wait in line.
@@ -32,7 +32,7 @@ const BOUND: Duration = Duration::from_secs(15);
 
 enum Request {
     Commit(Commit, oneshot::Sender<Result<Committed, StoreError>>),
-    Hear(Vec<Beat>, Terms, oneshot::Sender<Result<(), StoreError>>),
+    Hear(Vec<Beat>, Terms, oneshot::Sender<Result<Vec<HostView>, StoreError>>),
     Prune(Prune, oneshot::Sender<Result<usize, StoreError>>),
     Lead(oneshot::Sender<Result<bool, StoreError>>),
     Check(oneshot::Sender<Result<(), StoreError>>),
@@ -72,7 +72,11 @@ impl Writer {
         answer.await.map_err(|_| unavailable("it has been closed"))?
     }
 
-    pub(super) async fn hear(&self, beats: Vec<Beat>, terms: Terms) -> Result<(), StoreError> {
+    pub(super) async fn hear(
+        &self,
+        beats: Vec<Beat>,
+        terms: Terms,
+    ) -> Result<Vec<HostView>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Hear(beats, terms, reply)).await?;
         answer.await.map_err(|_| unavailable("it has been closed"))?
@@ -196,11 +200,11 @@ async fn lead(link: &Link) -> Result<bool, StoreError> {
 const LEAD: i64 = 0x7032_706c_6561_6472;
 
 /// Signs of life may be written twice, so it is tried again.
-async fn hear(link: &Link, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {
+async fn hear(link: &Link, beats: &[Beat], terms: &Terms) -> Result<Vec<HostView>, StoreError> {
     for _ in 1..ATTEMPTS {
         let session = link.session().await?;
         match timeout(BOUND, hear::hear(&session, beats, terms)).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(hosts)) => return Ok(hosts),
             Ok(Err(Trouble::Refused(error))) => return Err(error),
             Ok(Err(_)) => {}
             Err(_) => return Err(late(&session)),

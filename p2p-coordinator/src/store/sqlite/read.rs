@@ -30,11 +30,6 @@ pub(super) fn host(sql: &Connection, host: &HostId) -> Result<Option<HostView>> 
     one(sql, &format!("{HOST} WHERE h.host_id = ?"), [host.as_str()], host_view)
 }
 
-pub(super) fn host_row(sql: &Connection, host: &HostId) -> Result<Option<Row<HostRecord>>> {
-    let statement = "SELECT id, version, record FROM hosts WHERE host_id = ?";
-    one(sql, statement, [host.as_str()], record)
-}
-
 pub(super) fn candidate(sql: &Connection, id: &HostId) -> Result<Option<Candidate>> {
     host(sql, id)?.map(|host| with_zones(sql, host)).transpose()
 }
