@@ -11,6 +11,7 @@ mod hosts;
 mod in_force;
 mod joins;
 pub mod monitoring;
+mod openings;
 mod pages;
 mod pulse;
 mod sessions;
@@ -38,6 +39,7 @@ use crate::store::{Committed, Store, StoreError};
 use crate::world::{Clock, Randomness};
 use claims::Claims;
 pub use in_force::{InForce, PeerPlay};
+use openings::Openings;
 use pages::Pages;
 use pulse::{Pulse, touched};
 
@@ -121,6 +123,7 @@ struct Inner<S> {
     pulse: Pulse,
     pages: Pages,
     claims: Claims,
+    openings: Openings,
     draining: AtomicBool,
     signaling: signaling::Switch,
     tally: Tally,
@@ -212,6 +215,7 @@ impl<S: Store> Coordinator<S> {
                 pulse: Pulse::new(),
                 pages: Pages::default(),
                 claims: Claims::default(),
+                openings: Openings::default(),
                 draining: AtomicBool::new(false),
                 tally: Tally::default(),
                 counting: Mutex::new(()),

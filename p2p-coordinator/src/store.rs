@@ -13,6 +13,7 @@ mod tally;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Debug;
 
@@ -80,9 +81,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn session_of(&self, player: &PlayerId)
     -> Result<Option<Row<SessionRecord>>, StoreError>;
 
+    /// The sessions in which these players have places; who has none is left out.
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError>;
+
     /// What a placement in a zone is decided on, all of one moment; `None` if there is no such zone.
-    /// At most [`OPEN_SESSIONS`] sessions, the fullest first; and if none of them will do, at most
-    /// [`CANDIDATES`] hosts that could open one, the best first.
+    /// At most [`OPEN_SESSIONS`] sessions, the fullest first; and if none of them will do, hosts that
+    /// could open one, the best first, as many as are asked for.
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError>;
 
     /// A login.
@@ -160,7 +167,7 @@ impl Stamp {
 /// The most sessions that one placement looks at.
 pub const OPEN_SESSIONS: u32 = 16;
 
-/// The most hosts that one placement looks at.
+/// The most hosts that one placement looks at, if it does not ask for more.
 pub const CANDIDATES: u32 = 8;
 
 /// The most records in one list.
@@ -243,6 +250,8 @@ pub struct PlacementQuery {
     pub players: u32,
     /// Whether a session that there is will do.
     pub enter: bool,
+    /// How many hosts that could open a session are looked at.
+    pub hosts: u32,
     /// When.
     pub now: Timestamp,
 }
@@ -250,7 +259,16 @@ pub struct PlacementQuery {
 impl PlacementQuery {
     /// Of nobody in particular, in a session that there is or a new one, on any host.
     pub const fn new(zone: ZoneId, now: Timestamp) -> Self {
-        Self { zone, player: None, peer: false, avoid: Vec::new(), players: 1, enter: true, now }
+        Self {
+            zone,
+            player: None,
+            peer: false,
+            avoid: Vec::new(),
+            players: 1,
+            enter: true,
+            hosts: CANDIDATES,
+            now,
+        }
     }
 
     /// The wish in it.

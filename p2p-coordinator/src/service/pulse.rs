@@ -196,7 +196,7 @@ pub(super) fn touched(changes: &Changes) -> BTreeSet<RowId> {
         Change::Insert(value) | Change::Update(Row { value, .. }) => Some(value.host),
         Change::Delete { .. } => None,
     });
-    hosts.chain(sessions).collect()
+    hosts.chain(sessions).chain(changes.held.iter().map(|(id, _)| *id)).collect()
 }
 
 impl<S: Store> Coordinator<S> {

@@ -13,8 +13,8 @@ use p2p_coordinator_api::{
 
 use super::tally::{Tally, Weight};
 use super::{
-    CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING,
-    SessionKey, SessionQuery, Stamp, Store, StoreError, Totals, ZoneQuery, limit,
+    Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
+    SessionQuery, Stamp, Store, StoreError, Totals, ZoneQuery, limit,
 };
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
@@ -246,6 +246,11 @@ impl State {
 
     fn check(&self, changes: &Changes) -> Result<(), StoreError> {
         self.hosts.check(&changes.hosts)?;
+        for (id, version) in &changes.held {
+            if self.hosts.rows.get(id).map(|row| row.version) != Some(*version) {
+                return Err(StoreError::Conflict);
+            }
+        }
         self.zones.check(&changes.zones)?;
         self.sessions.check(&changes.sessions)?;
         self.grants.check(&changes.grants)?;
@@ -267,6 +272,11 @@ impl State {
         }
         for change in changes.grants {
             self.grants.apply(change);
+        }
+        for (id, version) in changes.held {
+            if let Some(row) = self.hosts.rows.get_mut(&id) {
+                row.version = version + 1;
+            }
         }
         let hosts = changes.hosts.into_iter().filter_map(|change| self.hosts.apply(change));
         let hosts = hosts.collect();
@@ -445,6 +455,18 @@ impl Store for MemoryStore {
         Ok(state.session_of(player).map(|row| state.seated(row)))
     }
 
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError> {
+        let state = self.state();
+        let session = |player: &PlayerId| {
+            let row = state.session_of(player)?;
+            Some((player.clone(), state.seated(row)))
+        };
+        Ok(players.iter().filter_map(session).collect())
+    }
+
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
         let (state, now) = (self.state(), query.now);
         let Some(zone) = state.zones.by_name(query.zone.as_str()) else { return Ok(None) };
@@ -476,7 +498,7 @@ impl Store for MemoryStore {
             };
             let hosts = state.hosts_by_rank().into_iter().filter(|host| wanted(&host.row.value));
             let fit = hosts.map(|host| state.with_zones(host)).filter(fit);
-            view.hosts = fit.take(CANDIDATES as usize).collect();
+            view.hosts = fit.take(query.hosts as usize).collect();
         }
         Ok(Some(view))
     }

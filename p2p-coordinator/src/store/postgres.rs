@@ -22,6 +22,7 @@ mod schema;
 mod write;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -294,6 +295,13 @@ impl Store for PostgresStore {
         player: &PlayerId,
     ) -> Result<Option<Row<SessionRecord>>, StoreError> {
         read::session_of(&self.readers, player).await
+    }
+
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError> {
+        read::sessions_of(&self.readers, players).await
     }
 
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {

@@ -11,6 +11,7 @@ mod schema;
 mod worker;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -242,6 +243,23 @@ impl Store for SqliteStore {
     ) -> Result<Option<Row<SessionRecord>>, StoreError> {
         let player = player.clone();
         self.read(move |sql| read::session_of(sql, &player)).await
+    }
+
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError> {
+        let players = players.to_vec();
+        self.read(move |sql| {
+            let mut found = BTreeMap::new();
+            for player in players {
+                if let Some(session) = read::session_of(sql, &player)? {
+                    found.insert(player, session);
+                }
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {

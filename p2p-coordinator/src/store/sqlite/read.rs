@@ -12,8 +12,8 @@ use crate::domain::zone::ZoneCounts;
 use crate::domain::{HostRecord, HostView, Load, Row, RowId, SessionRecord, ZoneRecord};
 use crate::store::tally::Weight;
 use crate::store::{
-    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
-    SessionQuery, StoreError, Totals, ZoneQuery, limit,
+    HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey, SessionQuery,
+    StoreError, Totals, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -262,7 +262,7 @@ fn candidates(
         if placement::can_open(host, served, &zone.value, query.players, query.now).is_ok() {
             candidates.push(candidate);
         }
-        if candidates.len() == CANDIDATES as usize {
+        if candidates.len() >= query.hosts as usize {
             break;
         }
     }

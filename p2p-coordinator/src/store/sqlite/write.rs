@@ -20,6 +20,9 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
     for change in changes.hosts {
         committed.hosts.extend(host(sql, change)?);
     }
+    for (id, version) in changes.held {
+        hold(sql, id, version)?;
+    }
     for change in changes.zones {
         committed.zones.extend(zone(sql, change)?);
     }
@@ -116,6 +119,14 @@ fn host(
         }
         Change::Update(row) => updated(update_host(sql, &row), row),
         Change::Delete { id, version } => delete(sql, "hosts", id, version),
+    }
+}
+
+fn hold(sql: &Connection, id: RowId, version: u64) -> Result<(), StoreError> {
+    let statement = "UPDATE hosts SET version = version + 1 WHERE id = ? AND version = ?";
+    match run(sql, statement, params![id, number(version)])? {
+        0 => Err(StoreError::Conflict),
+        _ => Ok(()),
     }
 }
 
@@ -289,7 +300,9 @@ fn seat(sql: &Connection, change: &SeatChange) -> Result<(), StoreError> {
         // The same place, kept for longer: the order of coming stays.
         run(sql, "UPDATE seats SET hold = ? WHERE player = ?", params![hold, player])?;
     } else {
-        run(sql, "DELETE FROM seats WHERE player = ?", [player])?;
+        if from.is_some() {
+            run(sql, "DELETE FROM seats WHERE player = ?", [player])?;
+        }
         run(
             sql,
             "INSERT INTO seats (player, session, hold) VALUES (?, ?, ?)",
