@@ -248,10 +248,10 @@ impl<S: Store> Coordinator<S> {
         let zones = self.zones_open_to_peers(0, None).await?;
         let enabled_zones: Vec<ZoneId> =
             zones.into_iter().map(|zone| zone.definition.zone_id).collect();
-        let Settings { name, version, .. } = self.settings().clone();
+        let Settings { name, version, .. } = self.settings();
         Ok(ServiceInfo {
-            service: name,
-            version,
+            service: name.clone(),
+            version: version.clone(),
             status: "running".into(),
             p2p_enabled: self.in_force().peer_play.enabled,
             enabled_zones,
@@ -261,11 +261,11 @@ impl<S: Store> Coordinator<S> {
     /// That it lives, and whether its store answered the last time it was asked.
     pub fn health(&self) -> Health {
         let state = if self.store().is_connected() { "connected" } else { "unavailable" };
-        let Settings { name, version, .. } = self.settings().clone();
+        let Settings { name, version, .. } = self.settings();
         Health {
             status: "healthy".into(),
-            service: name,
-            version,
+            service: name.clone(),
+            version: version.clone(),
             database: [(self.store().name().to_owned(), state.to_owned())].into(),
         }
     }
