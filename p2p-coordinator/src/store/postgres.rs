@@ -1,7 +1,7 @@
 //! Records in PostgreSQL: for several coordinators, or one whose records others read.
 //!
 //! Reads are one statement each, and so of one moment; many are on their way at once on each of a few
-//! connections (`link`, `read`). Writes go by one more connection: what waits together is one
+//! connections (`link`, `read`). Writes go by two more connections: what waits together is one
 //! transaction, in which each commit is checked against locked rows (`writer`, `group`, `write`).
 //! What `commit` has acknowledged is as durable as the server makes it (`synchronous_commit`).
 //!
@@ -50,7 +50,7 @@ use writer::{Prune, Writer};
 #[derive(Clone)]
 pub struct PostgresConfig {
     config: Config,
-    /// Connections for reading, at least one; there is one more for writing. Default 4.
+    /// Connections for reading, at least one; there are two more for writing. Default 4.
     pub pool_size: usize,
     /// How long a request waits for a connection. Default 3 s.
     pub patience: Duration,
@@ -190,7 +190,7 @@ impl PostgresStore {
         let link = || Link::new(config.config.clone(), config.patience, up.clone());
         let links = (0..config.pool_size.max(1)).map(|_| Arc::new(link())).collect();
         let readers = Readers { links, next: AtomicUsize::new(0) };
-        Ok(Self { readers, writer: Writer::start(link()), config, up })
+        Ok(Self { readers, writer: Writer::start([link(), link()]), config, up })
     }
 }
 
@@ -342,7 +342,7 @@ impl Store for PostgresStore {
     }
 
     async fn lead(&self) -> Result<bool, StoreError> {
-        self.writer.lead().await
+        writer::lead(&self.readers.links[0]).await
     }
 
     fn is_connected(&self) -> bool {

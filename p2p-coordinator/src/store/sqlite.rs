@@ -5,6 +5,7 @@
 //! with the operating system and survives the process, killed or not; whether it also survives a
 //! loss of power is [`Durability`]'s to say.
 
+mod checkpoint;
 mod grants;
 mod read;
 mod schema;
@@ -31,6 +32,7 @@ use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
 use crate::security::GrantRecord;
+use checkpoint::Checkpoints;
 use worker::{Kind, Worker};
 
 /// What acknowledged writes survive.
@@ -43,6 +45,15 @@ pub enum Durability {
     /// A loss of power as well (`synchronous=FULL`): each group of commits waits for the disk, which
     /// costs one flush, some milliseconds on most machines.
     Power,
+}
+
+impl Durability {
+    const fn synchronous(self) -> &'static str {
+        match self {
+            Self::Process => "NORMAL",
+            Self::Power => "FULL",
+        }
+    }
 }
 
 /// Keeps records in an SQLite file.
@@ -67,10 +78,11 @@ impl SqliteStore {
                 .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         }
         let connection = connect(&path, durability).map_err(|error| name(&path, error))?;
-        let watcher =
-            Mutex::new(Connection::open(&path).map_err(|error| name(&path, error.into()))?);
-        let worker = Worker::start(connection)
-            .map_err(|source| OpenError::Thread { path: path.clone(), source })?;
+        let other = || beside(&path, durability).map_err(|error| name(&path, error.into()));
+        let (watcher, checkpointer) = (Mutex::new(other()?), other()?);
+        let started = Checkpoints::start(checkpointer)
+            .and_then(|checkpoints| Worker::start(connection, checkpoints));
+        let worker = started.map_err(|source| OpenError::Thread { path: path.clone(), source })?;
         Ok(Self { path, worker, watcher })
     }
 
@@ -86,11 +98,10 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, schema::Tr
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    let synchronous = match durability {
-        Durability::Process => "NORMAL",
-        Durability::Power => "FULL",
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "synchronous", durability.synchronous())?;
+    // Another thread brings it into the file.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound != "ok" {
         return Err(schema::Trouble::Damaged(sound));
@@ -101,6 +112,18 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, schema::Tr
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
+
+/// One more connection to a file that is there.
+fn beside(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", durability.synchronous())?;
+    Ok(connection)
+}
+
+/// The most pages that are kept in memory: with those of some ten thousand hosts and their indexes
+/// there, little is read from the file.
+const CACHE_KIB: i64 = 32 << 10;
 
 /// How long another process may hold the file before we give up.
 const BUSY: Duration = Duration::from_secs(5);
