@@ -240,8 +240,11 @@ impl<S: Store> Coordinator<S> {
             None => {
                 state.checked = None;
                 state.known.retain(|_, (read, _)| now.since(*read) < interval);
-                state.numbers.retain(|_, number| state.known.contains_key(number));
             }
+        }
+        // Those that were forgotten one by one are many only after a while.
+        if state.numbers.len() > state.known.len() + MARKS {
+            state.numbers.retain(|_, number| state.known.contains_key(number));
         }
     }
 

@@ -101,6 +101,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, schema::Tr
     connection.pragma_update(None, "synchronous", durability.synchronous())?;
     // Another thread brings it into the file.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound != "ok" {
@@ -120,6 +121,9 @@ fn beside(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", durability.synchronous())?;
     Ok(connection)
 }
+
+/// To how many bytes the journal's file is cut when it begins anew after it was longer.
+const JOURNAL_BYTES: i64 = 32 << 20;
 
 /// The most pages that are kept in memory: with those of some ten thousand hosts and their indexes
 /// there, little is read from the file.
