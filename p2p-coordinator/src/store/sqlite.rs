@@ -318,7 +318,7 @@ impl Store for SqliteStore {
     }
 
     async fn others(&self) -> Result<Option<u64>, StoreError> {
-        let version = self.read(|sql| changes_of_others(sql)).await?;
+        let version = self.read(changes_of_others).await?;
         Ok(Some(version.unsigned_abs()))
     }
 
