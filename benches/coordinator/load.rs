@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::Plan;
+use crate::meter::service_cpu;
 
 /// How many ask at once.
 pub(crate) const AT_ONCE: u64 = 32;
@@ -83,8 +84,17 @@ fn length(read: &[u8]) -> Option<usize> {
     Some(end + body.parse::<usize>().ok()?)
 }
 
-/// How many answers a second, when each connection asks as soon as it was answered.
-pub(crate) async fn rate(address: SocketAddr, ask: Ask, plan: Plan) -> Result<f64> {
+/// What was measured over some time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// Answers a second.
+    pub(crate) per_s: f64,
+    /// What one cost the service, in microseconds.
+    pub(crate) cpu_us: f64,
+}
+
+/// How many answers there are when each connection asks as soon as it was answered.
+pub(crate) async fn rate(address: SocketAddr, ask: Ask, plan: Plan) -> Result<Rate> {
     let (asked, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut workers: JoinSet<Result<()>> = JoinSet::new();
     for _ in 0..AT_ONCE {
@@ -100,8 +110,12 @@ pub(crate) async fn rate(address: SocketAddr, ask: Ask, plan: Plan) -> Result<f6
     let count = async {
         sleep(plan.warm_up).await;
         let (before, start) = (done.load(Ordering::Relaxed), Instant::now());
+        let spent = service_cpu().await?;
         sleep(plan.window).await;
-        (done.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64()
+        let answered = (done.load(Ordering::Relaxed) - before) as f64;
+        let (took, spent) = (start.elapsed(), service_cpu().await? - spent);
+        let cpu_us = spent.as_secs_f64() * 1e6 / answered;
+        Ok(Rate { per_s: answered / took.as_secs_f64(), cpu_us })
     };
     tokio::select! {
         biased;
@@ -109,7 +123,7 @@ pub(crate) async fn rate(address: SocketAddr, ask: Ask, plan: Plan) -> Result<f6
             ended??;
             Err("a connection has nothing more to ask".into())
         }
-        per_s = count => Ok(per_s),
+        rate = count => rate,
     }
 }
 

@@ -21,6 +21,11 @@
 //! | `session_power_per_s`, `session_postgres_per_s` | the same, surviving a loss of power; on PostgreSQL |
 //! | `list_per_s` | `GET /hosts/?limit=100` of 10 000 (SQLite) |
 //!
+//! Beside each `*_per_s` there is a `*_cpu_us`: the CPU time of the coordinator for one request, of
+//! all its threads and the kernel's part included, in microseconds. A core does at most a million of
+//! them a second, so this is what says how many requests a core of its own would answer; of a database
+//! with a process of its own it has nothing.
+//!
 //! Server, clients and databases share the processor: on machines of their own each does more.
 
 use std::fmt::Write as _;
@@ -31,6 +36,7 @@ use clap::Parser;
 use p2p_benches::{Arguments, Report, Result};
 
 mod load;
+mod meter;
 mod metrics;
 #[path = "../../p2p-coordinator/tests/postgres/server.rs"]
 mod server;
@@ -82,8 +88,11 @@ fn run(arguments: Arguments) -> Result<()> {
     if let Some(name) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("no {name:?} here: {}", known.join(", ")).into());
     }
-    let one = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let (serving, asking) = (one()?, one()?);
+    let one = |name: &str| {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(1).thread_name(name).enable_all().build()
+    };
+    let (serving, asking) = (one("serving")?, one("asking")?);
     let plan = Plan::new(arguments.quick);
     let mut report = Report::new("coordinator", &["ours", "axum"]);
     for round in 1..=arguments.rounds() {

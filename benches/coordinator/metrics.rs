@@ -3,19 +3,30 @@
 use p2p_benches::{Better, Metric, Result};
 use tokio::runtime::Runtime;
 
+use crate::load::Rate;
 use crate::{Plan, trials};
 
-const HEALTH: Metric = Metric::new("health_per_s", "requests/s", Better::Higher);
-const BEAT_SQLITE: Metric = Metric::new("heartbeat_sqlite_per_s", "requests/s", Better::Higher);
-const BEAT_POSTGRES: Metric = Metric::new("heartbeat_postgres_per_s", "requests/s", Better::Higher);
-const NEW_SQLITE: Metric = Metric::new("register_sqlite_per_s", "requests/s", Better::Higher);
-const NEW_POSTGRES: Metric = Metric::new("register_postgres_per_s", "requests/s", Better::Higher);
-const SESSION: Metric = Metric::new("session_per_s", "sessions/s", Better::Higher);
+/// How many a second, and what one costs the service.
+const fn pair(per_s: &'static str, unit: &'static str, cpu_us: &'static str) -> [Metric; 2] {
+    [Metric::new(per_s, unit, Better::Higher), Metric::new(cpu_us, "us", Better::Lower)]
+}
+
+const HEALTH: [Metric; 2] = pair("health_per_s", "requests/s", "health_cpu_us");
+const BEAT_SQLITE: [Metric; 2] =
+    pair("heartbeat_sqlite_per_s", "requests/s", "heartbeat_sqlite_cpu_us");
+const BEAT_POSTGRES: [Metric; 2] =
+    pair("heartbeat_postgres_per_s", "requests/s", "heartbeat_postgres_cpu_us");
+const NEW_SQLITE: [Metric; 2] =
+    pair("register_sqlite_per_s", "requests/s", "register_sqlite_cpu_us");
+const NEW_POSTGRES: [Metric; 2] =
+    pair("register_postgres_per_s", "requests/s", "register_postgres_cpu_us");
+const SESSION: [Metric; 2] = pair("session_per_s", "sessions/s", "session_cpu_us");
+const SESSION_POWER: [Metric; 2] =
+    pair("session_power_per_s", "sessions/s", "session_power_cpu_us");
+const SESSION_POSTGRES: [Metric; 2] =
+    pair("session_postgres_per_s", "sessions/s", "session_postgres_cpu_us");
+const LIST: [Metric; 2] = pair("list_per_s", "requests/s", "list_cpu_us");
 const SESSION_P99: Metric = Metric::new("session_p99_ms", "ms", Better::Lower);
-const SESSION_POWER: Metric = Metric::new("session_power_per_s", "sessions/s", Better::Higher);
-const SESSION_POSTGRES: Metric =
-    Metric::new("session_postgres_per_s", "sessions/s", Better::Higher);
-const LIST: Metric = Metric::new("list_per_s", "requests/s", Better::Higher);
 
 /// One number of a contestant for one metric.
 pub(crate) type Samples = Vec<(Metric, &'static str, f64)>;
@@ -49,52 +60,58 @@ impl Trial {
     ];
 
     /// What it gives to the report.
-    pub(crate) const fn metrics(self) -> &'static [Metric] {
-        match self {
-            Self::Health => &[HEALTH],
-            Self::HeartbeatSqlite => &[BEAT_SQLITE],
-            Self::HeartbeatPostgres => &[BEAT_POSTGRES],
-            Self::RegisterSqlite => &[NEW_SQLITE],
-            Self::RegisterPostgres => &[NEW_POSTGRES],
-            Self::Session => &[SESSION, SESSION_P99],
-            Self::SessionPower => &[SESSION_POWER],
-            Self::SessionPostgres => &[SESSION_POSTGRES],
-            Self::List => &[LIST],
-        }
+    pub(crate) fn metrics(self) -> Vec<Metric> {
+        let pair = match self {
+            Self::Health => HEALTH,
+            Self::HeartbeatSqlite => BEAT_SQLITE,
+            Self::HeartbeatPostgres => BEAT_POSTGRES,
+            Self::RegisterSqlite => NEW_SQLITE,
+            Self::RegisterPostgres => NEW_POSTGRES,
+            Self::Session => SESSION,
+            Self::SessionPower => SESSION_POWER,
+            Self::SessionPostgres => SESSION_POSTGRES,
+            Self::List => LIST,
+        };
+        let p99 = (self == Self::Session).then_some(SESSION_P99);
+        pair.into_iter().chain(p99).collect()
     }
 
     /// Measures it.
     pub(crate) fn run(self, plan: Plan, serving: &Runtime, asking: &Runtime) -> Result<Samples> {
         use trials::Kept::{Postgres, Sqlite, SqlitePower};
-        let ours = |metric, value| (metric, "ours", value);
+        let ours = |metrics, rate| samples(metrics, "ours", rate);
         Ok(match self {
             Self::Health => {
                 let (hello, health) = trials::health(plan, serving, asking)?;
-                vec![ours(HEALTH, health), (HEALTH, "axum", hello)]
+                [ours(HEALTH, health), samples(HEALTH, "axum", hello)].concat()
             }
             Self::HeartbeatSqlite => {
-                vec![ours(BEAT_SQLITE, trials::heartbeats(Sqlite, plan, serving, asking)?)]
+                ours(BEAT_SQLITE, trials::heartbeats(Sqlite, plan, serving, asking)?)
             }
             Self::HeartbeatPostgres => {
-                vec![ours(BEAT_POSTGRES, trials::heartbeats(Postgres, plan, serving, asking)?)]
+                ours(BEAT_POSTGRES, trials::heartbeats(Postgres, plan, serving, asking)?)
             }
             Self::RegisterSqlite => {
-                vec![ours(NEW_SQLITE, trials::registrations(Sqlite, plan, serving, asking)?)]
+                ours(NEW_SQLITE, trials::registrations(Sqlite, plan, serving, asking)?)
             }
             Self::RegisterPostgres => {
-                vec![ours(NEW_POSTGRES, trials::registrations(Postgres, plan, serving, asking)?)]
+                ours(NEW_POSTGRES, trials::registrations(Postgres, plan, serving, asking)?)
             }
             Self::Session => {
-                let (per_s, p99) = trials::sessions(Sqlite, plan, serving, asking)?;
-                vec![ours(SESSION, per_s), ours(SESSION_P99, p99)]
+                let (rate, p99) = trials::sessions(Sqlite, plan, serving, asking)?;
+                [ours(SESSION, rate), vec![(SESSION_P99, "ours", p99)]].concat()
             }
             Self::SessionPower => {
-                vec![ours(SESSION_POWER, trials::sessions(SqlitePower, plan, serving, asking)?.0)]
+                ours(SESSION_POWER, trials::sessions(SqlitePower, plan, serving, asking)?.0)
             }
             Self::SessionPostgres => {
-                vec![ours(SESSION_POSTGRES, trials::sessions(Postgres, plan, serving, asking)?.0)]
+                ours(SESSION_POSTGRES, trials::sessions(Postgres, plan, serving, asking)?.0)
             }
-            Self::List => vec![ours(LIST, trials::lists(plan, serving, asking)?)],
+            Self::List => ours(LIST, trials::lists(plan, serving, asking)?),
         })
     }
+}
+
+fn samples([per_s, cpu_us]: [Metric; 2], contestant: &'static str, rate: Rate) -> Samples {
+    vec![(per_s, contestant, rate.per_s), (cpu_us, contestant, rate.cpu_us)]
 }

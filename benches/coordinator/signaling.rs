@@ -13,11 +13,14 @@
 //! | metric | what |
 //! |---|---|
 //! | `signaling_per_s` | messages delivered a second: 50 pairs, each with 8 messages on their way to and fro |
+//! | `signaling_cpu_us` | the service's CPU time for one of them, all in all |
 //! | `signaling_p50_ms`, `signaling_p99_ms` | from sending to arrival, at 40 000 messages a second sent by the clock |
 //! | `connects_per_s` | handshakes with a token and a join a second, by two client processes |
+//! | `connect_cpu_us` | the service's CPU time for one of them, with what it tells those who are there |
 //! | `socket_kib` | resident memory of the service for each of 19 600 peers that have joined and say nothing |
 //!
-//! Clients and service share the machine's cores.
+//! Clients and service share the machine's cores. The CPU times, in microseconds, say the same beside
+//! busy neighbours: a core has a million of them a second.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -39,9 +42,11 @@ mod service;
 use process::{Plan, Process};
 
 const RATE: Metric = Metric::new("signaling_per_s", "messages/s", Better::Higher);
+const RATE_CPU: Metric = Metric::new("signaling_cpu_us", "us", Better::Lower);
 const P50: Metric = Metric::new("signaling_p50_ms", "ms", Better::Lower);
 const P99: Metric = Metric::new("signaling_p99_ms", "ms", Better::Lower);
 const CONNECTS: Metric = Metric::new("connects_per_s", "connects/s", Better::Higher);
+const CONNECT_CPU: Metric = Metric::new("connect_cpu_us", "us", Better::Lower);
 const SOCKET: Metric = Metric::new("socket_kib", "KiB", Better::Lower);
 
 /// Measures signaling over WebSockets, on loopback
@@ -98,7 +103,8 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments, plan: Plan) -> Result<()> {
-    let known = [&RATE, &P50, &P99, &CONNECTS, &SOCKET].map(|metric| metric.name);
+    let known = [&RATE, &RATE_CPU, &P50, &P99, &CONNECTS, &CONNECT_CPU, &SOCKET];
+    let known = known.map(|metric| metric.name);
     if let Some(name) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("no {name:?} here: {}", known.join(", ")).into());
     }
@@ -114,9 +120,13 @@ fn measure(arguments: &Arguments, plan: Plan) -> Result<()> {
                 }
                 Ok(())
             };
-            if wants(&[&RATE]) {
+            if wants(&[&RATE, &RATE_CPU]) {
                 let service = Process::serve(role, plan)?;
-                add(&RATE, service.client(Role::Rate, plan, None)?.numbers(1)?[0])?;
+                let before = service.cpu()?;
+                let numbers = service.client(Role::Rate, plan, None)?.numbers(2)?;
+                add(&RATE, numbers[0])?;
+                let spent = service.cpu()? - before;
+                add(&RATE_CPU, spent.as_secs_f64() * 1e6 / numbers[1])?;
             }
             if wants(&[&P50, &P99]) {
                 let service = Process::serve(role, plan)?;
@@ -124,10 +134,11 @@ fn measure(arguments: &Arguments, plan: Plan) -> Result<()> {
                 add(&P50, numbers[0])?;
                 add(&P99, numbers[1])?;
             }
-            if wants(&[&CONNECTS, &SOCKET]) {
-                let (connects, socket) = process::crowd(role, plan)?;
-                add(&CONNECTS, connects)?;
-                add(&SOCKET, socket)?;
+            if wants(&[&CONNECTS, &CONNECT_CPU, &SOCKET]) {
+                let crowd = process::crowd(role, plan)?;
+                add(&CONNECTS, crowd.per_s)?;
+                add(&CONNECT_CPU, crowd.cpu_us)?;
+                add(&SOCKET, crowd.kib)?;
             }
             eprintln!("{}", progress.trim_end_matches(','));
         }

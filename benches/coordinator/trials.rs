@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::Plan;
-use crate::load::{Ask, Connection, get, p99, post, rate};
+use crate::load::{Ask, Connection, Rate, get, p99, post, rate};
 use crate::server::Server;
 use crate::service::{Folder, Service};
 
@@ -44,7 +44,7 @@ fn start(kept: Kept, serving: &Runtime) -> Result<(Service, Option<Folder>)> {
     Ok((serving.block_on(Service::start(store))?, Some(folder)))
 }
 
-pub(crate) fn health(plan: Plan, serving: &Runtime, asking: &Runtime) -> Result<(f64, f64)> {
+pub(crate) fn health(plan: Plan, serving: &Runtime, asking: &Runtime) -> Result<(Rate, Rate)> {
     let ask: Ask = Arc::new(|_| get("/health"));
     let hello = serving.block_on(Service::hello())?;
     let bare = asking.block_on(rate(hello.address, ask.clone(), plan))?;
@@ -89,7 +89,7 @@ pub(crate) fn heartbeats(
     plan: Plan,
     serving: &Runtime,
     asking: &Runtime,
-) -> Result<f64> {
+) -> Result<Rate> {
     let (service, _folder) = start(kept, serving)?;
     asking.block_on(fill(&service, plan))?;
     let ask: Ask = Arc::new(move |number| {
@@ -101,9 +101,9 @@ pub(crate) fn heartbeats(
         );
         post(&format!("/api/v1/hosts/host-{host}/heartbeat"), &body)
     });
-    let per_s = asking.block_on(rate(service.address, ask, plan))?;
+    let rate = asking.block_on(rate(service.address, ask, plan))?;
     service.stop();
-    Ok(per_s)
+    Ok(rate)
 }
 
 pub(crate) fn registrations(
@@ -111,12 +111,12 @@ pub(crate) fn registrations(
     plan: Plan,
     serving: &Runtime,
     asking: &Runtime,
-) -> Result<f64> {
+) -> Result<Rate> {
     let (service, _folder) = start(kept, serving)?;
     let ask: Ask = Arc::new(|number| registration(&format!("new-{number}")));
-    let per_s = asking.block_on(rate(service.address, ask, plan))?;
+    let rate = asking.block_on(rate(service.address, ask, plan))?;
     service.stop();
-    Ok(per_s)
+    Ok(rate)
 }
 
 /// How many a second, and the 99th percentile at half of that.
@@ -125,25 +125,25 @@ pub(crate) fn sessions(
     plan: Plan,
     serving: &Runtime,
     asking: &Runtime,
-) -> Result<(f64, f64)> {
+) -> Result<(Rate, f64)> {
     let (service, _folder) = start(kept, serving)?;
     asking.block_on(fill(&service, plan))?;
     let ask: Ask = Arc::new(|number| {
         let body = format!(r#"{{"zone_id":"zone","player_ids":["player-{number}"]}}"#);
         post("/api/v1/sessions/", &body)
     });
-    let per_s = asking.block_on(rate(service.address, ask.clone(), plan))?;
-    let rest = p99(service.address, ask, 1 << 40, per_s / 2.0, plan);
+    let rate = asking.block_on(rate(service.address, ask.clone(), plan))?;
+    let rest = p99(service.address, ask, 1 << 40, rate.per_s / 2.0, plan);
     let p99 = asking.block_on(rest)?;
     service.stop();
-    Ok((per_s, p99))
+    Ok((rate, p99))
 }
 
-pub(crate) fn lists(plan: Plan, serving: &Runtime, asking: &Runtime) -> Result<f64> {
+pub(crate) fn lists(plan: Plan, serving: &Runtime, asking: &Runtime) -> Result<Rate> {
     let (service, _folder) = start(Kept::Sqlite, serving)?;
     asking.block_on(fill(&service, plan))?;
     let ask: Ask = Arc::new(|_| get("/api/v1/hosts/?limit=100"));
-    let per_s = asking.block_on(rate(service.address, ask, plan))?;
+    let rate = asking.block_on(rate(service.address, ask, plan))?;
     service.stop();
-    Ok(per_s)
+    Ok(rate)
 }

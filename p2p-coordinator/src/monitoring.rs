@@ -12,7 +12,7 @@ mod traffic;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use text::{Kind, Text};
-pub(crate) use traffic::Traffic;
+pub(crate) use traffic::{Asked, Traffic};
 
 /// A number that grows.
 #[derive(Debug, Default)]

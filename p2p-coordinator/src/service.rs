@@ -11,6 +11,8 @@ mod hosts;
 mod in_force;
 mod joins;
 pub mod monitoring;
+mod openings;
+mod pages;
 mod pulse;
 mod repeats;
 mod sessions;
@@ -39,6 +41,8 @@ use crate::store::{Committed, Store, StoreError};
 use crate::world::{Clock, Randomness};
 use claims::Claims;
 pub use in_force::{InForce, PeerPlay};
+use openings::Openings;
+use pages::Pages;
 use pulse::{Pulse, touched};
 
 /// How often a decision is made again because the records had changed.
@@ -122,7 +126,9 @@ struct Inner<S> {
     /// Who tries again.
     again: Mutex<()>,
     pulse: Pulse,
+    pages: Pages,
     claims: Claims,
+    openings: Openings,
     draining: AtomicBool,
     signaling: signaling::Switch,
     tally: Tally,
@@ -217,7 +223,9 @@ impl<S: Store> Coordinator<S> {
                 turns: std::array::from_fn(|_| Mutex::new(())),
                 again: Mutex::new(()),
                 pulse: Pulse::new(),
+                pages: Pages::default(),
                 claims: Claims::default(),
+                openings: Openings::default(),
                 draining: AtomicBool::new(false),
                 tally: Tally::default(),
                 counting: Mutex::new(()),
@@ -251,10 +259,10 @@ impl<S: Store> Coordinator<S> {
         let zones = self.zones_open_to_peers(0, None).await?;
         let enabled_zones: Vec<ZoneId> =
             zones.into_iter().map(|zone| zone.definition.zone_id).collect();
-        let Settings { name, version, .. } = self.settings().clone();
+        let Settings { name, version, .. } = self.settings();
         Ok(ServiceInfo {
-            service: name,
-            version,
+            service: name.clone(),
+            version: version.clone(),
             status: "running".into(),
             p2p_enabled: self.in_force().peer_play.enabled,
             enabled_zones,
@@ -264,11 +272,11 @@ impl<S: Store> Coordinator<S> {
     /// That it lives, and whether its store answered the last time it was asked.
     pub fn health(&self) -> Health {
         let state = if self.store().is_connected() { "connected" } else { "unavailable" };
-        let Settings { name, version, .. } = self.settings().clone();
+        let Settings { name, version, .. } = self.settings();
         Health {
             status: "healthy".into(),
-            service: name,
-            version,
+            service: name.clone(),
+            version: version.clone(),
             database: [(self.store().name().to_owned(), state.to_owned())].into(),
         }
     }

@@ -13,6 +13,7 @@ mod tally;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Debug;
 
@@ -80,9 +81,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn session_of(&self, player: &PlayerId)
     -> Result<Option<Row<SessionRecord>>, StoreError>;
 
+    /// The sessions in which these players have places; who has none is left out.
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError>;
+
     /// What a placement in a zone is decided on, all of one moment; `None` if there is no such zone.
-    /// At most [`OPEN_SESSIONS`] sessions, the fullest first; and if none of them will do, at most
-    /// [`CANDIDATES`] hosts that could open one, the best first.
+    /// At most [`OPEN_SESSIONS`] sessions, the fullest first; and if none of them will do, hosts that
+    /// could open one, the best first, as many as are asked for.
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError>;
 
     /// A login.
@@ -104,8 +111,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Writes signs of life, each into its host as that is now: no version is compared, so none
     /// conflicts. Those of hosts that are not there, and those that are no news
-    /// ([`HostRecord::hear`]), change nothing.
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError>;
+    /// ([`HostRecord::hear`]), change nothing. The hosts as they are then, in any order, each once.
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError>;
+
+    /// A number that changes when others than this store have changed its records: as long as it is
+    /// the same, nobody has. `None` where that cannot be told.
+    async fn others(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 
     /// Forgets sessions that are over: those that ended by this moment, and those beyond the `keep`
     /// that ended last. At most so many at once; how many. Zones go on counting them.
@@ -122,6 +135,12 @@ pub trait Store: Debug + Send + Sync + 'static {
         Ok(true)
     }
 
+    /// A mark of all records as they are now: as long as it is the same, whoever writes, so are they.
+    /// `None` where that cannot be told.
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Whether it answered when it was last asked.
     fn is_connected(&self) -> bool {
         true
@@ -134,10 +153,21 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// What tells one state of the records from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(String);
+
+impl Stamp {
+    /// Any text that differs.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 /// The most sessions that one placement looks at.
 pub const OPEN_SESSIONS: u32 = 16;
 
-/// The most hosts that one placement looks at.
+/// The most hosts that one placement looks at, if it does not ask for more.
 pub const CANDIDATES: u32 = 8;
 
 /// The most records in one list.
@@ -220,6 +250,8 @@ pub struct PlacementQuery {
     pub players: u32,
     /// Whether a session that there is will do.
     pub enter: bool,
+    /// How many hosts that could open a session are looked at.
+    pub hosts: u32,
     /// When.
     pub now: Timestamp,
 }
@@ -227,7 +259,16 @@ pub struct PlacementQuery {
 impl PlacementQuery {
     /// Of nobody in particular, in a session that there is or a new one, on any host.
     pub const fn new(zone: ZoneId, now: Timestamp) -> Self {
-        Self { zone, player: None, peer: false, avoid: Vec::new(), players: 1, enter: true, now }
+        Self {
+            zone,
+            player: None,
+            peer: false,
+            avoid: Vec::new(),
+            players: 1,
+            enter: true,
+            hosts: CANDIDATES,
+            now,
+        }
     }
 
     /// The wish in it.

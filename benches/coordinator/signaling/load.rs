@@ -25,7 +25,7 @@ fn message(to: usize, payload: &str) -> String {
     format!(r#"{{"type":"ice-candidate","to":"{}","candidate":"{payload}"}}"#, name(to))
 }
 
-/// Prints how many messages a second arrive.
+/// Prints how many messages a second arrive, and how many there were with those before.
 pub(crate) async fn rate(at: String, plan: Plan) -> Result<()> {
     let tokens = tokens();
     let count = Rc::new(Cell::new(0_u64));
@@ -70,7 +70,8 @@ pub(crate) async fn rate(at: String, plan: Plan) -> Result<()> {
             rate = measured => Ok(rate),
         }
     });
-    tell(&[measured.await?])
+    let rate = measured.await?;
+    tell(&[rate, count.get() as f64])
 }
 
 fn broken(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> p2p_benches::Error {

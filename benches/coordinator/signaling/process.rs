@@ -102,6 +102,19 @@ impl Process {
         }
     }
 
+    /// Its CPU time so far, counted in hundredths of a second.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which may have spaces: user and system time are the 12th and 13th.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let times: Vec<u64> =
+            fields.skip(11).take(2).filter_map(|time| time.parse().ok()).collect();
+        match times[..] {
+            [user, system] => Ok(Duration::from_millis(10 * (user + system))),
+            _ => Err("no times in /proc: this needs Linux".into()),
+        }
+    }
+
     /// Its resident memory, in KiB.
     fn resident_kib(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
@@ -118,10 +131,20 @@ impl Drop for Process {
     }
 }
 
-/// Connects a crowd from two processes: how many a second, and the memory of each, in KiB.
-pub(crate) fn crowd(role: Role, plan: Plan) -> Result<(f64, f64)> {
+/// What a crowd of peers costs.
+pub(crate) struct Crowd {
+    /// How many come a second.
+    pub(crate) per_s: f64,
+    /// The service's CPU time for each, in microseconds.
+    pub(crate) cpu_us: f64,
+    /// Its memory for each, in KiB.
+    pub(crate) kib: f64,
+}
+
+/// Connects a crowd from two processes.
+pub(crate) fn crowd(role: Role, plan: Plan) -> Result<Crowd> {
     let service = Process::serve(role, plan)?;
-    let before = service.resident_kib()?;
+    let (before, spent) = (service.resident_kib()?, service.cpu()?);
     let half = plan.idle / 2;
     let begun = Instant::now();
     let mut clients = Vec::new();
@@ -132,7 +155,8 @@ pub(crate) fn crowd(role: Role, plan: Plan) -> Result<(f64, f64)> {
         client.line()?;
     }
     let took = begun.elapsed().as_secs_f64();
-    let after = service.resident_kib()?;
+    let (after, spent) = (service.resident_kib()?, service.cpu()? - spent);
     let peers = (2 * half) as f64;
-    Ok((peers / took, (after - before) / peers))
+    let cpu_us = spent.as_secs_f64() * 1e6 / peers;
+    Ok(Crowd { per_s: peers / took, cpu_us, kib: (after - before) / peers })
 }

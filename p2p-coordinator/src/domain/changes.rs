@@ -63,6 +63,10 @@ pub struct SeatChange {
 pub struct Changes {
     /// Of hosts.
     pub hosts: Vec<Change<HostRecord>>,
+    /// Hosts that stay what they are, by the version in which they were read: other decisions that
+    /// were made from that conflict with this one. They have the next version then. None of them is
+    /// in `hosts`.
+    pub held: Vec<(RowId, u64)>,
     /// Of zones.
     pub zones: Vec<Change<ZoneRecord>>,
     /// Of sessions, but for who has a place in them.
@@ -77,6 +81,7 @@ impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty()
+            && self.held.is_empty()
             && self.zones.is_empty()
             && self.sessions.is_empty()
             && self.seats.is_empty()

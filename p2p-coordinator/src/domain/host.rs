@@ -105,8 +105,16 @@ pub fn quality_score(host: &HostRecord, players: u32) -> f64 {
         + (10.0 * f64::from(host.cpu_cores) / 4.0).min(10.0)
         + (10.0 * f64::from(host.memory_mb) / 8192.0).min(10.0)
         + (5.0 * f64::from(host.network_speed_mbps) / 100.0).min(5.0);
-    // By the number's exact value, as the contract's service rounds: times 100 would move it first.
-    let score = score.clamp(0.0, 100.0);
+    rounded(score.clamp(0.0, 100.0))
+}
+
+/// To two decimals, by the number's exact value, as the contract's service rounds.
+fn rounded(score: f64) -> f64 {
+    let hundredths = score * 100.0;
+    // The product may be off by its last digits: that matters near the middle only.
+    if (hundredths.fract() - 0.5).abs() > 1e-6 {
+        return hundredths.round() / 100.0;
+    }
     format!("{score:.2}").parse().unwrap_or(score)
 }
 
@@ -284,11 +292,17 @@ impl HostView {
 
     /// As clients see it.
     pub fn to_api(&self) -> Host {
-        let (host, load) = (self.row.value.clone(), self.load());
+        self.clone().into_api()
+    }
+
+    /// The same, at its end.
+    pub fn into_api(self) -> Host {
+        let (load, quality_score) = (self.load(), self.score());
+        let host = self.row.value;
         Host {
             id: self.row.id,
             peer_id: host.peer_id(),
-            quality_score: self.score(),
+            quality_score,
             host_id: host.host_id,
             player_id: host.player_id,
             player_name: host.player_name,

@@ -122,17 +122,35 @@ pub fn open_on<'a>(
     players: u32,
     now: Timestamp,
 ) -> Option<&'a HostView> {
+    openers(view, wish, players, now).min_by(|a, b| best_first(a, b))
+}
+
+/// All of them, the best first.
+pub fn all_open_on<'a>(
+    view: &'a PlacementView,
+    wish: Wish<'_>,
+    players: u32,
+    now: Timestamp,
+) -> Vec<&'a HostView> {
+    let mut hosts: Vec<_> = openers(view, wish, players, now).collect();
+    hosts.sort_by(|a, b| best_first(a, b));
+    hosts
+}
+
+fn openers<'a>(
+    view: &'a PlacementView,
+    wish: Wish<'_>,
+    players: u32,
+    now: Timestamp,
+) -> impl Iterator<Item = &'a HostView> {
     let zone = &view.zone.value;
-    view.hosts
-        .iter()
-        .filter(|candidate| {
-            let record = &candidate.host.row.value;
-            (record.peer.is_some() || !wish.peer)
-                && !wish.avoid.contains(&record.host_id)
-                && can_open(&candidate.host, &candidate.served, zone, players, now).is_ok()
-        })
-        .map(|candidate| &candidate.host)
-        .min_by(|a, b| best_first(a, b))
+    let can_open = move |candidate: &&Candidate| {
+        let record = &candidate.host.row.value;
+        (record.peer.is_some() || !wish.peer)
+            && !wish.avoid.contains(&record.host_id)
+            && can_open(&candidate.host, &candidate.served, zone, players, now).is_ok()
+    };
+    view.hosts.iter().filter(can_open).map(|candidate| &candidate.host)
 }
 
 /// Whether a host can open a session of a zone with so many players.

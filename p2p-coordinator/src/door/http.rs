@@ -9,6 +9,7 @@
 //! - `monitoring`: around all others, each request gets an id and is counted; and what was counted;
 //! - `auth`, `service`, `hosts`, `zones`, `sessions`, `signaling`: a handler for each path.
 
+mod around;
 mod auth;
 mod body;
 mod cors;
@@ -39,6 +40,7 @@ use crate::domain::signaling::Kind;
 use crate::monitoring::Traffic;
 use crate::service::Coordinator;
 use crate::store::Store;
+use around::Around;
 use gate::{Acting, Gate};
 use monitoring::Watch;
 use reply::Failure;
@@ -62,13 +64,14 @@ pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
         known.push(path);
     }
     let known: Arc<[String]> = known.into();
-    let gate = Arc::new(Gate::new(coordinator.clone()));
-    let watch = Arc::new(Watch { coordinator: coordinator.clone(), traffic });
+    let around = Arc::new(Around {
+        coordinator: coordinator.clone(),
+        gate: Gate::new(coordinator.clone()),
+        watch: Watch { coordinator: coordinator.clone(), traffic },
+    });
     router
         .fallback(async move |uri: Uri| unknown(&known, &uri))
-        .layer(from_fn_with_state(gate, gate::gate))
-        .layer(from_fn_with_state(coordinator.clone(), cors::cors))
-        .layer(from_fn_with_state(watch, monitoring::watch))
+        .layer(from_fn_with_state(around, around::around))
         .with_state(coordinator)
 }
 

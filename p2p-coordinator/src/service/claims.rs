@@ -4,19 +4,19 @@
 //! who want a new session at the same moment, each takes the best host that no other is about to take.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2p_coordinator_api::HostId;
 
 use crate::domain::{HostView, RowId};
 
-#[derive(Debug, Default)]
-pub(super) struct Claims(Mutex<BTreeMap<RowId, HostId>>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claims(Arc<Mutex<BTreeMap<RowId, HostId>>>);
 
 /// Ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Claim<'a> {
-    claims: &'a Claims,
+pub(super) struct Claim {
+    claims: Claims,
     host: RowId,
 }
 
@@ -31,21 +31,15 @@ impl Claims {
         self.hosts().values().cloned().collect()
     }
 
-    /// Claims the host that `choose` chooses, given those that it must not choose.
-    pub(super) fn claim(
-        &self,
-        choose: impl FnOnce(&[HostId]) -> Option<HostView>,
-    ) -> Option<(HostView, Claim<'_>)> {
-        let mut hosts = self.hosts();
-        let claimed: Vec<_> = hosts.values().cloned().collect();
-        let host = choose(&claimed)?;
+    /// Claims a host that nobody has claimed.
+    pub(super) fn claim(&self, host: &HostView) -> Claim {
         let id = host.row.id;
-        hosts.insert(id, host.row.value.host_id.clone());
-        Some((host, Claim { claims: self, host: id }))
+        self.hosts().insert(id, host.row.value.host_id.clone());
+        Claim { claims: self.clone(), host: id }
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for Claim {
     fn drop(&mut self) {
         self.claims.hosts().remove(&self.host);
     }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use p2p_coordinator_api::{
     Challenge, Heartbeat, HeartbeatReply, Host, HostId, HostNews, HostTerms, IssuedChallenge,
     Nonce, PlayerId, RegisterHost, RegisteredHost,
 };
 
+use super::pages::true_until;
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
 use crate::domain::{Beat, Change, Changes, HostView, Refusal, Row, SessionRecord, host};
-use crate::store::{HostQuery, MAX_LIST, SessionQuery, Store};
+use crate::store::{HostQuery, MAX_LIST, SessionQuery, Store, StoreError};
 
 impl<S: Store> Coordinator<S> {
     /// What a host is to sign to prove its peer id.
@@ -91,7 +93,7 @@ impl<S: Store> Coordinator<S> {
             let is_peer = view.row.value.peer.is_some();
             let p2p =
                 is_peer.then(|| HostNews { now, gone: Vec::new(), server_routed: Vec::new() });
-            return Ok(HeartbeatReply { host: view.to_api(), routing, p2p });
+            return Ok(HeartbeatReply { host: view.into_api(), routing, p2p });
         };
         let mut present: Vec<Nonce> =
             present.iter().filter_map(|nonce| nonce.parse().ok()).collect();
@@ -146,12 +148,33 @@ impl<S: Store> Coordinator<S> {
     /// [`ServiceError::Store`].
     pub async fn hosts(&self, query: &HostQuery) -> Result<Vec<Host>> {
         self.settle().await?;
+        Ok(listed(self.store().hosts(query).await?, query))
+    }
+
+    /// The same as a JSON text, which is not made again while it is true.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn hosts_json(&self, query: &HostQuery) -> Result<Bytes> {
+        self.settle().await?;
+        // Before the list is read: whatever is written from now on gives another.
+        let stamp = self.store().stamp().await?;
+        let pages = &self.inner.pages;
+        if let Some(known) = stamp.as_ref().and_then(|stamp| pages.find(stamp, query)) {
+            return Ok(known);
+        }
         let views = self.store().hosts(query).await?;
-        let mut hosts: Vec<_> = views.iter().map(HostView::to_api).collect();
-        // A store asks and orders by what is not rounded.
-        hosts.retain(|host| query.min_score.is_none_or(|min| host.quality_score >= min));
-        hosts.sort_by(|a, b| b.quality_score.total_cmp(&a.quality_score));
-        Ok(hosts)
+        let until = true_until(query, &views);
+        let json = serde_json::to_vec(&listed(views, query)).map_err(|error| {
+            let source = Some(error.into());
+            StoreError::Failed { what: "to show hosts".into(), source }
+        })?;
+        let json = Bytes::from(json);
+        if let Some(stamp) = stamp {
+            pages.keep(stamp, query, until, &json);
+        }
+        Ok(json)
     }
 
     /// Hosts that can be given sessions, the best first.
@@ -162,6 +185,16 @@ impl<S: Store> Coordinator<S> {
     pub async fn available_hosts(&self, mut query: HostQuery) -> Result<Vec<Host>> {
         query.available_at = Some(self.now());
         self.hosts(&query).await
+    }
+
+    /// The same as [`hosts_json`](Self::hosts_json) has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn available_hosts_json(&self, mut query: HostQuery) -> Result<Bytes> {
+        query.available_at = Some(self.now());
+        self.hosts_json(&query).await
     }
 
     /// Forgets a host. Its sessions fail.
@@ -249,6 +282,15 @@ impl<S: Store> Coordinator<S> {
         }
         Ok(changes)
     }
+}
+
+/// As clients see them.
+fn listed(views: Vec<HostView>, query: &HostQuery) -> Vec<Host> {
+    let mut hosts: Vec<_> = views.into_iter().map(HostView::into_api).collect();
+    // A store asks and orders by what is not rounded.
+    hosts.retain(|host| query.min_score.is_none_or(|min| host.quality_score >= min));
+    hosts.sort_by(|a, b| b.quality_score.total_cmp(&a.quality_score));
+    hosts
 }
 
 /// Notes what a heartbeat changed in a session: its places one by one, and the rest if there is any.

@@ -107,7 +107,7 @@ impl<S: Store> Coordinator<S> {
         changes.sessions.extend(former.into_changes());
         if is_new {
             // As it was read: if others placed somebody there meanwhile, it may be full now.
-            changes.hosts.push(Change::Update(host.clone()));
+            changes.held.push((host.id, host.version));
         }
         Ok(Decided { changes, claims, host: addr })
     }

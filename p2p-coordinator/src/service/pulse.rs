@@ -8,15 +8,21 @@
 //! other hosts, what was heard since the last writing is lost if the process ends without it; their
 //! next heartbeat makes up for that. Other coordinators on the same store see a heartbeat once it is
 //! written.
+//!
+//! A heartbeat is answered with its host as that is known here, so that it need not be read each time.
+//! What this coordinator changes is forgotten at once; what others may have changed is known for one
+//! interval, or for two where the store tells whether there were others ([`Store::others`]) and there
+//! were none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use p2p_coordinator_api::{HostId, Timestamp};
 use tokio::sync::Notify;
 
 use super::{Coordinator, Result};
-use crate::domain::{Beat, Change, Changes, HostView, Row, RowId, Terms};
+use crate::domain::{Beat, Change, Changes, HostRecord, HostView, Row, RowId, Terms};
 use crate::store::Store;
 
 /// The most signs that are written in one go: others' writes come in between.
@@ -24,6 +30,10 @@ const PORTION: usize = 500;
 
 /// Numbers of changes that a reading must not miss; hosts share them.
 const MARKS: usize = 1024;
+
+/// The most hosts that are known here; past it all are forgotten, and read again when they are heard.
+/// With ids and names as long as they may be, some 100 MiB; with common ones, some 40.
+const MAX_KNOWN: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(super) struct Pulse {
@@ -39,7 +49,7 @@ struct State {
     /// Whether somebody writes from time to time; if not, each is written at once.
     running: bool,
     /// What is to be written, with the number at which it came.
-    kept: BTreeMap<HostId, (u64, Beat)>,
+    kept: BTreeMap<RowId, (u64, Beat)>,
     /// How many came, and up to which all are written.
     came: u64,
     written: u64,
@@ -47,12 +57,85 @@ struct State {
     known: BTreeMap<RowId, (Timestamp, HostView)>,
     /// Their numbers.
     numbers: BTreeMap<HostId, RowId>,
+    /// What the store said of others when it was last asked, and when that was.
+    others: Option<u64>,
+    checked: Option<Timestamp>,
     marks: Box<[u64]>,
 }
 
 impl State {
-    fn known(&self, host: &HostId) -> Option<&(Timestamp, HostView)> {
-        self.known.get(self.numbers.get(host)?)
+    /// Notes a sign of a host that is known, if it is known well enough and `may` allows it: gives the
+    /// host with that.
+    fn hear<E>(
+        &mut self,
+        beat: &Beat,
+        terms: &Terms,
+        interval: Duration,
+        may: impl FnOnce(&HostRecord) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Option<HostView>, E> {
+        let number = self.numbers.get(&beat.host).filter(|_| self.running);
+        let Some((read, view)) = number.and_then(|number| self.known.get_mut(number)) else {
+            return Ok(None);
+        };
+        let unchanged = self.checked.is_some_and(|at| beat.heard.since(at) < interval * 2);
+        if !unchanged && beat.heard.since(*read) >= interval {
+            return Ok(None);
+        }
+        may(&view.row.value)?;
+        view.row.value.hear(beat, terms);
+        let view = view.clone();
+        self.keep(view.row.id, beat);
+        Ok(Some(view))
+    }
+
+    fn keep(&mut self, host: RowId, beat: &Beat) {
+        self.came += 1;
+        let newer = |(_, kept): &(u64, Beat)| kept.heard > beat.heard;
+        if !self.kept.get(&host).is_some_and(newer) {
+            self.kept.insert(host, (self.came, beat.clone()));
+        }
+    }
+
+    fn know(&mut self, read: Timestamp, view: HostView) {
+        if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&view.row.id) {
+            self.forget_all();
+        }
+        self.numbers.insert(view.row.value.host_id.clone(), view.row.id);
+        self.known.insert(view.row.id, (read, view));
+    }
+
+    fn forget_all(&mut self) {
+        self.known.clear();
+        self.numbers.clear();
+    }
+
+    /// Takes hosts as a writing left them, unless they may have changed since.
+    fn renew(
+        &mut self,
+        (read, marks): &(Timestamp, Box<[u64]>),
+        written: &[Beat],
+        views: Vec<HostView>,
+        terms: &Terms,
+    ) {
+        let mut gone: BTreeSet<&HostId> = written.iter().map(|beat| &beat.host).collect();
+        for mut view in views {
+            gone.remove(&view.row.value.host_id);
+            let id = view.row.id;
+            if marks[mark(id)] != self.marks[mark(id)] {
+                continue;
+            }
+            if let Some(known) = self.known.get_mut(&id) {
+                if let Some((_, beat)) = self.kept.get(&id) {
+                    view.row.value.hear(beat, terms);
+                }
+                *known = (*read, view);
+            }
+        }
+        for host in gone {
+            if let Some(id) = self.numbers.remove(host) {
+                self.known.remove(&id);
+            }
+        }
     }
 }
 
@@ -65,6 +148,8 @@ impl Pulse {
             written: 0,
             known: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            others: None,
+            checked: None,
             marks: vec![0; MARKS].into(),
         };
         Self {
@@ -91,7 +176,7 @@ impl Pulse {
 
     /// Adds to a host that was read what was heard of it since it was written.
     pub(super) fn overlay(&self, view: &mut HostView, terms: &Terms) {
-        if let Some((_, beat)) = self.state().kept.get(&view.row.value.host_id) {
+        if let Some((_, beat)) = self.state().kept.get(&view.row.id) {
             view.row.value.hear(beat, terms);
         }
     }
@@ -111,7 +196,7 @@ pub(super) fn touched(changes: &Changes) -> BTreeSet<RowId> {
         Change::Insert(value) | Change::Update(Row { value, .. }) => Some(value.host),
         Change::Delete { .. } => None,
     });
-    hosts.chain(sessions).collect()
+    hosts.chain(sessions).chain(changes.held.iter().map(|(id, _)| *id)).collect()
 }
 
 impl<S: Store> Coordinator<S> {
@@ -138,9 +223,27 @@ impl<S: Store> Coordinator<S> {
                 // Whoever is heard next, or this, tries again.
                 pulse.waiting.notify_one();
             }
-            let now = self.now();
-            let state = &mut *pulse.state();
-            state.known.retain(|_, (read, _)| now.since(*read) < interval);
+            self.check_others(interval).await;
+        }
+    }
+
+    /// Forgets what others may have changed.
+    async fn check_others(&self, interval: Duration) {
+        let (now, others) = (self.now(), self.store().others().await.unwrap_or(None));
+        let state = &mut *self.inner.pulse.state();
+        match others {
+            Some(_) if others == state.others => state.checked = Some(now),
+            Some(_) => {
+                state.forget_all();
+                (state.others, state.checked) = (others, Some(now));
+            }
+            None => {
+                state.checked = None;
+                state.known.retain(|_, (read, _)| now.since(*read) < interval);
+            }
+        }
+        // Those that were forgotten one by one are many only after a while.
+        if state.numbers.len() > state.known.len() + MARKS {
             state.numbers.retain(|_, number| state.known.contains_key(number));
         }
     }
@@ -172,8 +275,11 @@ impl<S: Store> Coordinator<S> {
             let beats: Vec<Beat> = state.kept.values().map(|(_, beat)| beat.clone()).collect();
             (beats, state.came)
         };
+        let terms = &self.settings().terms;
         for portion in beats.chunks(PORTION) {
-            self.store().hear(portion.to_vec(), &self.settings().terms).await?;
+            let before = (self.now(), pulse.state().marks.clone());
+            let views = self.store().hear(portion.to_vec(), terms).await?;
+            pulse.state().renew(&before, portion, views, terms);
         }
         let mut state = pulse.state();
         state.written = all;
@@ -184,50 +290,36 @@ impl<S: Store> Coordinator<S> {
     /// Keeps what a host said, if whoever asks may speak for it, and how it is known with that: whether
     /// it is there at all.
     pub(super) async fn keep(&self, beat: Beat) -> Result<HostView> {
-        let (pulse, terms) = (&self.inner.pulse, self.settings().terms);
-        let (running, known, marks) = {
-            let state = pulse.state();
-            let interval = self.settings().heartbeat_interval;
-            let known = state.known(&beat.host).filter(|_| state.running);
-            let fresh = known.filter(|(read, _)| beat.heard.since(*read) < interval).cloned();
-            // To be compared only if the host is read now.
-            let marks = if fresh.is_none() { state.marks.clone() } else { Box::default() };
-            (state.running, fresh, marks)
+        let (pulse, terms) = (&self.inner.pulse, &self.settings().terms);
+        let interval = self.settings().heartbeat_interval;
+        let may = |host: &HostRecord| self.caller.may_speak_for(host);
+        let known = pulse.state().hear(&beat, terms, interval, may)?;
+        let view = match known {
+            Some(view) => view,
+            None => self.keep_unknown(&beat).await?,
         };
-        let is_known = known.is_some();
-        let (read, mut view) = match known {
-            Some(known) => known,
-            None => (beat.heard, self.known_host(&beat.host).await?),
-        };
-        self.caller.may_speak_for(&view.row.value)?;
-        view.row.value.hear(&beat, &terms);
-        let is_peer = view.row.value.peer.is_some();
-        {
-            let state = &mut *pulse.state();
-            let host = view.row.id;
-            let still = if is_known {
-                state.known.contains_key(&host)
-            } else {
-                running && marks[mark(host)] == state.marks[mark(host)]
-            };
-            if still {
-                state.known.insert(host, (read, view.clone()));
-                state.numbers.insert(beat.host.clone(), host);
-            }
-            state.came += 1;
-            let number = state.came;
-            let newer = |(_, kept): &(u64, Beat)| kept.heard > beat.heard;
-            if !state.kept.get(&beat.host).is_some_and(newer) {
-                state.kept.insert(beat.host.clone(), (number, beat));
-            }
-        }
-        if is_peer || !running {
+        if view.row.value.peer.is_some() || !pulse.state().running {
             self.settle().await?;
             self.inner.tally.written.add_one();
         } else {
             self.inner.tally.absorbed.add_one();
             pulse.waiting.notify_one();
         }
+        Ok(view)
+    }
+
+    /// The same for a host that has to be read first.
+    async fn keep_unknown(&self, beat: &Beat) -> Result<HostView> {
+        let pulse = &self.inner.pulse;
+        let marks = pulse.state().marks.clone();
+        let mut view = self.known_host(&beat.host).await?;
+        self.caller.may_speak_for(&view.row.value)?;
+        view.row.value.hear(beat, &self.settings().terms);
+        let (state, host) = (&mut *pulse.state(), view.row.id);
+        if state.running && marks[mark(host)] == state.marks[mark(host)] {
+            state.know(beat.heard, view.clone());
+        }
+        state.keep(host, beat);
         Ok(view)
     }
 }
@@ -238,7 +330,6 @@ impl Drop for Stops<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.running = false;
-        state.known.clear();
-        state.numbers.clear();
+        state.forget_all();
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use p2p_coordinator_api::{
-    CreateSession, HostId, Nonce, PlayerId, Session, SessionName, Timestamp,
+    CreateSession, HostId, Nonce, PlayerId, Session, SessionName, Timestamp, ZoneId,
 };
 
-use super::claims::Claim;
+use super::openings::Opening;
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
-use crate::domain::placement::{self, Wish};
-use crate::domain::{Change, Changes, HostView, Refusal, Row, RowId, SessionRecord, ZoneRecord};
-use crate::store::{PlacementQuery, SessionKey, SessionQuery, Store};
+use crate::domain::{Change, Changes, Refusal, Row, RowId, SessionRecord, placement};
+use crate::store::{SessionKey, SessionQuery, Store};
 
 impl<S: Store> Coordinator<S> {
     /// Makes a session, on a named host or on the best. Players who are elsewhere leave there.
@@ -41,21 +40,29 @@ impl<S: Store> Coordinator<S> {
                     false => Err(ServiceError::KeyReused),
                 };
             }
+            let opening = match &request.host_id {
+                Some(host) => self.named_opening(host, &request.zone_id, &players).await?,
+                None => self.opening(&request.zone_id, &players).await?,
+            };
+            // The claim is held until the commit has ended.
+            let Opening { zone, host, claim: _claim, mut present } = opening;
             let now = self.now();
-            let (host, zone, _claim) = self.host_for(request, players.len(), now).await?;
             let mut session = SessionRecord::open(name.clone(), &host.row, &zone, now);
             let mut changes = Changes::default();
             let mut former = Former::default();
             for player in &players {
                 session.add(player.clone(), now)?;
-                let from = self.leave(&mut former, player, now).await?;
-                changes.seat(&session, player, from.as_ref());
+                let from = present.remove(player);
+                changes.seat(&session, player, from.as_ref().map(|row| &row.value.name));
+                if let Some(row) = from {
+                    former.remove(row, player, now);
+                }
             }
             changes.sessions.push(Change::Insert(session));
             let made = changes.sessions.len() - 1;
             changes.sessions.extend(former.into_changes());
             // As it was read: if others placed somebody there meanwhile, it may be full now.
-            changes.hosts.push(Change::Update(host.row));
+            changes.held.push((host.row.id, host.row.version));
             let Some(committed) = self.commit(changes).await? else { continue };
             if let Some(row) = committed.sessions.get(made) {
                 return Ok(self.shown(row));
@@ -64,43 +71,22 @@ impl<S: Store> Coordinator<S> {
         Err(ServiceError::Contended)
     }
 
-    async fn host_for(
+    async fn named_opening(
         &self,
-        request: &CreateSession,
-        players: usize,
-        now: Timestamp,
-    ) -> Result<(HostView, Row<ZoneRecord>, Option<Claim<'_>>)> {
-        let id = &request.zone_id;
-        let unknown = || Refusal::UnknownZone(id.clone());
-        let count = u32::try_from(players).unwrap_or(u32::MAX);
-        let Some(host) = &request.host_id else {
-            let players = count.max(1);
-            let mut query =
-                PlacementQuery { players, enter: false, ..PlacementQuery::new(id.clone(), now) };
-            query.avoid = self.inner.claims.claimed();
-            let view = self.store().placement(&query).await?.ok_or_else(unknown)?;
-            view.zone.value.is_open()?;
-            let choose = |avoid: &[HostId]| {
-                let wish = Wish { peer: false, avoid };
-                placement::open_on(&view, wish, players, now).cloned()
-            };
-            if let Some((host, claim)) = self.inner.claims.claim(choose) {
-                return Ok((host, view.zone, Some(claim)));
-            }
-            // Of those that others are about to take, then.
-            query.avoid.clear();
-            let view = self.store().placement(&query).await?.ok_or_else(unknown)?;
-            let host = placement::open_on(&view, query.wish(), players, now).cloned();
-            let host = host.ok_or_else(|| Refusal::NoHost { zone: id.clone() })?;
-            return Ok((host, view.zone, None));
-        };
+        host: &HostId,
+        zone: &ZoneId,
+        players: &[PlayerId],
+    ) -> Result<Opening> {
         let candidate = self.store().candidate(host).await?;
         let candidate = candidate.ok_or_else(|| Refusal::UnknownHost(host.clone()))?;
-        let (zone, _) = self.store().zone(id).await?.ok_or_else(unknown)?;
+        let known = self.store().zone(zone).await?;
+        let (zone, _) = known.ok_or_else(|| Refusal::UnknownZone(zone.clone()))?;
         zone.value.is_open()?;
         let (host, served) = (candidate.host, candidate.served);
-        placement::can_open(&host, &served, &zone.value, count.max(1), now)?;
-        Ok((host, zone, None))
+        let count = u32::try_from(players.len()).unwrap_or(u32::MAX);
+        placement::can_open(&host, &served, &zone.value, count.max(1), self.now())?;
+        let present = self.sessions_of(players).await?;
+        Ok(Opening { zone, host, claim: None, present })
     }
 
     /// A session.
@@ -175,7 +161,7 @@ impl<S: Store> Coordinator<S> {
             if let Some(host) = host {
                 // Who comes from another session of this host takes up no more of it.
                 host.can_take(u32::from(!former.is_on(host.row.id)), now)?;
-                changes.hosts.push(Change::Update(host.row));
+                changes.held.push((host.row.id, host.row.version));
             }
             changes.seat(&session.value, player, from.as_ref());
             changes.sessions.push(Change::Update(session));

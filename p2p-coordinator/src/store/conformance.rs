@@ -175,9 +175,12 @@ suite! { $
         one_conflict_among_sessions_undoes_all,
         one_conflict_among_seats_undoes_all,
         nothing_to_write_is_written,
+        a_host_that_is_held_stays_and_has_the_next_version,
+        a_stamp_changes_with_whatever_is_written,
     }
     seats {
         a_player_is_found_in_its_session,
+        several_players_are_found_at_once,
         seats_are_in_the_order_of_coming,
         a_renewal_keeps_the_place_in_the_order,
         who_comes_again_is_last,
@@ -237,7 +240,7 @@ suite! { $
     }
     candidates {
         candidates_meet_the_zones_demands,
-        candidates_are_the_best_first_and_bounded,
+        candidates_are_the_best_first_and_as_many_as_are_asked_for,
         better_scored_hosts_that_are_unfit_do_not_hide_others,
         a_host_with_all_its_zones_is_a_candidate_for_those_it_serves,
         candidates_have_room_for_all_who_come,

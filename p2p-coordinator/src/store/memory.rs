@@ -13,8 +13,8 @@ use p2p_coordinator_api::{
 
 use super::tally::{Tally, Weight};
 use super::{
-    CANDIDATES, Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING,
-    SessionKey, SessionQuery, Store, StoreError, Totals, ZoneQuery, limit,
+    Committed, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
+    SessionQuery, Stamp, Store, StoreError, Totals, ZoneQuery, limit,
 };
 use crate::domain::placement::{self, Candidate, PlacementView, SessionOnHost};
 use crate::domain::session::{Hold, Seat};
@@ -49,6 +49,8 @@ struct State {
     /// Of each zone.
     counts: BTreeMap<RowId, [i64; 3]>,
     grants: Table<GrantRecord>,
+    /// How often something was written.
+    writes: u64,
 }
 
 #[derive(Clone)]
@@ -244,6 +246,11 @@ impl State {
 
     fn check(&self, changes: &Changes) -> Result<(), StoreError> {
         self.hosts.check(&changes.hosts)?;
+        for (id, version) in &changes.held {
+            if self.hosts.rows.get(id).map(|row| row.version) != Some(*version) {
+                return Err(StoreError::Conflict);
+            }
+        }
         self.zones.check(&changes.zones)?;
         self.sessions.check(&changes.sessions)?;
         self.grants.check(&changes.grants)?;
@@ -259,11 +266,17 @@ impl State {
     }
 
     fn apply(&mut self, changes: Changes) -> Committed {
+        self.writes += 1;
         for change in changes.seats {
             self.seat(change);
         }
         for change in changes.grants {
             self.grants.apply(change);
+        }
+        for (id, version) in changes.held {
+            if let Some(row) = self.hosts.rows.get_mut(&id) {
+                row.version = version + 1;
+            }
         }
         let hosts = changes.hosts.into_iter().filter_map(|change| self.hosts.apply(change));
         let hosts = hosts.collect();
@@ -442,6 +455,18 @@ impl Store for MemoryStore {
         Ok(state.session_of(player).map(|row| state.seated(row)))
     }
 
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError> {
+        let state = self.state();
+        let session = |player: &PlayerId| {
+            let row = state.session_of(player)?;
+            Some((player.clone(), state.seated(row)))
+        };
+        Ok(players.iter().filter_map(session).collect())
+    }
+
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
         let (state, now) = (self.state(), query.now);
         let Some(zone) = state.zones.by_name(query.zone.as_str()) else { return Ok(None) };
@@ -473,7 +498,7 @@ impl Store for MemoryStore {
             };
             let hosts = state.hosts_by_rank().into_iter().filter(|host| wanted(&host.row.value));
             let fit = hosts.map(|host| state.with_zones(host)).filter(fit);
-            view.hosts = fit.take(CANDIDATES as usize).collect();
+            view.hosts = fit.take(query.hosts as usize).collect();
         }
         Ok(Some(view))
     }
@@ -505,15 +530,19 @@ impl Store for MemoryStore {
         Ok(state.apply(changes))
     }
 
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
-        let hosts = &mut self.state().hosts;
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError> {
+        let state = &mut *self.state();
+        state.writes += 1;
+        let mut heard = BTreeSet::new();
         for beat in beats {
-            let Some(mut row) = hosts.by_name(beat.host.as_str()).cloned() else { continue };
+            let Some(mut row) = state.hosts.by_name(beat.host.as_str()).cloned() else { continue };
+            heard.insert(row.id);
             if row.value.hear(&beat, terms) {
-                hosts.apply(Change::Update(row));
+                state.hosts.apply(Change::Update(row));
             }
         }
-        Ok(())
+        let rows = heard.iter().filter_map(|id| state.hosts.rows.get(id));
+        Ok(rows.map(|row| state.view(row)).collect())
     }
 
     async fn prune(
@@ -523,6 +552,7 @@ impl Store for MemoryStore {
         at_most: u32,
     ) -> Result<usize, StoreError> {
         let mut state = self.state();
+        state.writes += 1;
         let over = state.sessions.rows.values().filter(|row| !row.value.status.is_live());
         let mut over: Vec<_> =
             over.filter_map(|row| Some((row.value.ended_at?, row.id, row.version))).collect();
@@ -536,6 +566,10 @@ impl Store for MemoryStore {
             state.session(Change::Delete { id: *id, version: *version });
         }
         Ok(forgotten.len())
+    }
+
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        Ok(Some(Stamp::new(self.state().writes.to_string())))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! Records in PostgreSQL: for several coordinators, or one whose records others read.
 //!
 //! Reads are one statement each, and so of one moment; many are on their way at once on each of a few
-//! connections (`link`, `read`). Writes go by one more connection: what waits together is one
+//! connections (`link`, `read`). Writes go by two more connections: what waits together is one
 //! transaction, in which each commit is checked against locked rows (`writer`, `group`, `write`).
 //! What `commit` has acknowledged is as durable as the server makes it (`synchronous_commit`).
 //!
@@ -23,6 +23,7 @@ mod tls;
 mod write;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,8 +37,8 @@ use tokio_postgres::{Config, Row as SqlRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
-    Totals, ZoneQuery,
+    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Stamp, Store,
+    StoreError, Totals, ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
@@ -52,7 +53,7 @@ use writer::{Prune, Writer};
 pub struct PostgresConfig {
     config: Config,
     tls: MakeRustlsConnect,
-    /// Connections for reading, at least one; there is one more for writing. Default 4.
+    /// Connections for reading, at least one; there are two more for writing. Default 4.
     pub pool_size: usize,
     /// How long a request waits for a connection. Default 3 s.
     pub patience: Duration,
@@ -204,7 +205,7 @@ impl PostgresStore {
         let link = || Link::new(way(), config.patience, up.clone());
         let links = (0..config.pool_size.max(1)).map(|_| Arc::new(link())).collect();
         let readers = Readers { links, next: AtomicUsize::new(0) };
-        Ok(Self { readers, writer: Writer::start(link()), config, up })
+        Ok(Self { readers, writer: Writer::start([link(), link()]), config, up })
     }
 }
 
@@ -326,6 +327,13 @@ impl Store for PostgresStore {
         read::session_of(&self.readers, player).await
     }
 
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError> {
+        read::sessions_of(&self.readers, players).await
+    }
+
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
         read::placement(&self.readers, query).await
     }
@@ -346,7 +354,7 @@ impl Store for PostgresStore {
         self.writer.commit(Commit::new(changes)?).await
     }
 
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError> {
         self.writer.hear(beats, *terms).await
     }
 
@@ -359,8 +367,12 @@ impl Store for PostgresStore {
         self.writer.prune(Prune { ended_by, keep, at_most }).await
     }
 
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        read::stamp(&self.readers).await.map(Some)
+    }
+
     async fn lead(&self) -> Result<bool, StoreError> {
-        self.writer.lead().await
+        writer::lead(&self.readers.links[0]).await
     }
 
     fn is_connected(&self) -> bool {

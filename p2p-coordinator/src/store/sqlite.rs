@@ -5,15 +5,18 @@
 //! with the operating system and survives the process, killed or not; whether it also survives a
 //! loss of power is [`Durability`]'s to say.
 
+mod checkpoint;
 mod grants;
 mod read;
 mod schema;
 mod worker;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,13 +25,14 @@ use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
 use super::{
-    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Store, StoreError,
-    Totals, ZoneQuery,
+    Committed, GrantQuery, HostQuery, PlacementQuery, SessionKey, SessionQuery, Stamp, Store,
+    StoreError, Totals, ZoneQuery,
 };
 use crate::domain::placement::{Candidate, PlacementView};
 use crate::domain::zone::ZoneCounts;
 use crate::domain::{Beat, Changes, HostView, Row, SessionRecord, Terms, ZoneRecord};
 use crate::security::GrantRecord;
+use checkpoint::Checkpoints;
 use worker::{Kind, Worker};
 
 /// What acknowledged writes survive.
@@ -43,10 +47,22 @@ pub enum Durability {
     Power,
 }
 
+impl Durability {
+    const fn synchronous(self) -> &'static str {
+        match self {
+            Self::Process => "NORMAL",
+            Self::Power => "FULL",
+        }
+    }
+}
+
 /// Keeps records in an SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
     worker: Worker,
+    /// Reads nothing but whether the file has changed, which waits for nobody: it looks at memory
+    /// that is shared with all who have the file open.
+    watcher: Mutex<Connection>,
 }
 
 impl SqliteStore {
@@ -62,9 +78,12 @@ impl SqliteStore {
                 .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         }
         let connection = connect(&path, durability).map_err(|error| name(&path, error))?;
-        let worker = Worker::start(connection)
-            .map_err(|source| OpenError::Thread { path: path.clone(), source })?;
-        Ok(Self { path, worker })
+        let other = || beside(&path, durability).map_err(|error| name(&path, error.into()));
+        let (watcher, checkpointer) = (Mutex::new(other()?), other()?);
+        let started = Checkpoints::start(checkpointer)
+            .and_then(|checkpoints| Worker::start(connection, checkpoints));
+        let worker = started.map_err(|source| OpenError::Thread { path: path.clone(), source })?;
+        Ok(Self { path, worker, watcher })
     }
 
     async fn read<T: Send + 'static>(
@@ -79,11 +98,11 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, schema::Tr
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    let synchronous = match durability {
-        Durability::Process => "NORMAL",
-        Durability::Power => "FULL",
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "synchronous", durability.synchronous())?;
+    // Another thread brings it into the file.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound != "ok" {
         return Err(schema::Trouble::Damaged(sound));
@@ -94,6 +113,21 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, schema::Tr
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
+
+/// One more connection to a file that is there.
+fn beside(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", durability.synchronous())?;
+    Ok(connection)
+}
+
+/// To how many bytes the journal's file is cut when it begins anew after it was longer.
+const JOURNAL_BYTES: i64 = 32 << 20;
+
+/// The most pages that are kept in memory: with those of some ten thousand hosts and their indexes
+/// there, little is read from the file.
+const CACHE_KIB: i64 = 32 << 10;
 
 /// How long another process may hold the file before we give up.
 const BUSY: Duration = Duration::from_secs(5);
@@ -238,6 +272,23 @@ impl Store for SqliteStore {
         self.read(move |sql| read::session_of(sql, &player)).await
     }
 
+    async fn sessions_of(
+        &self,
+        players: &[PlayerId],
+    ) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>, StoreError> {
+        let players = players.to_vec();
+        self.read(move |sql| {
+            let mut found = BTreeMap::new();
+            for player in players {
+                if let Some(session) = read::session_of(sql, &player)? {
+                    found.insert(player, session);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     async fn placement(&self, query: &PlacementQuery) -> Result<Option<PlacementView>, StoreError> {
         let query = query.clone();
         self.read(move |sql| read::placement(sql, &query)).await
@@ -261,9 +312,20 @@ impl Store for SqliteStore {
         self.worker.call(Kind::Write, move |sql| write::commit(sql, changes)).await
     }
 
-    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<(), StoreError> {
+    async fn hear(&self, beats: Vec<Beat>, terms: &Terms) -> Result<Vec<HostView>, StoreError> {
         let terms = *terms;
         self.worker.call(Kind::Write, move |sql| write::hear(sql, &beats, &terms)).await
+    }
+
+    async fn others(&self) -> Result<Option<u64>, StoreError> {
+        let version = self.read(changes_of_others).await?;
+        Ok(Some(version.unsigned_abs()))
+    }
+
+    async fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        // To the watcher, the worker is another.
+        Ok(Some(Stamp::new(changes_of_others(&watcher)?.to_string())))
     }
 
     async fn prune(
@@ -289,6 +351,13 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.worker.close().await;
     }
+}
+
+/// A number that changes when another connection than this has changed something.
+fn changes_of_others(sql: &Connection) -> Result<i64, StoreError> {
+    sql.prepare_cached("PRAGMA data_version")
+        .and_then(|mut version| version.query_row([], |row| row.get(0)))
+        .map_err(|error| failed("to read", error))
 }
 
 fn failed(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {

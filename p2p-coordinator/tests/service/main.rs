@@ -5,6 +5,7 @@ mod contract;
 mod fixture;
 mod folder;
 mod join;
+mod lists;
 mod monitoring;
 mod peer_door;
 mod program;

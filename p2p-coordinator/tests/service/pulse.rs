@@ -152,3 +152,18 @@ async fn a_host_that_is_heard_is_not_lost_and_what_is_left_is_written_at_the_end
     let kept = store.host(&id).await.expect("memory").expect("the host").row.value;
     assert_eq!(kept.reported.players, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_another_coordinator_removed_is_unknown_after_the_next_writing() {
+    let store = MemoryStore::new();
+    let (one, _task) = running(&store, 1).await;
+    let (other, _other) = running(&store, 2).await;
+    one.register_host(plain("h")).await.expect("registered");
+    let id: HostId = "h".parse().expect("an id");
+    one.heartbeat(&id, &beat(1)).await.expect("heard");
+    other.remove_host(&id).await.expect("removed");
+    one.heartbeat(&id, &beat(2)).await.expect("as it was known");
+    one.settle().await.expect("written");
+    let gone = one.heartbeat(&id, &beat(3)).await;
+    assert!(matches!(gone, Err(ServiceError::Refused(_))), "{gone:?}");
+}

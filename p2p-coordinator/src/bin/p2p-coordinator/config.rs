@@ -98,7 +98,7 @@ pub(crate) struct StoreConfig {
     /// The PostgreSQL database.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "without_password")]
     pub(crate) url: Option<String>,
-    /// Connections to it for reading; there is one more for writing.
+    /// Connections to it for reading; there are two more for writing.
     pub(crate) pool_size: usize,
     /// How long a request waits for it while it is away.
     pub(crate) patience_seconds: u32,

@@ -3,12 +3,11 @@
 //! Answers of the gate have the contract's bodies and headers. What is decided here, `security`
 //! decides; this file reads headers and writes them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use p2p_coordinator_api::{Timestamp, paths};
 
@@ -129,52 +128,69 @@ impl<S: Store> Gate<S> {
     }
 }
 
-/// Lets a request through, with [`Caller`] beside it, or answers it.
-pub(super) async fn gate<S: Store>(
-    State(gate): State<Arc<Gate<S>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let path = below_prefix(request.uri().path());
-    if EXEMPT.contains(&path) {
-        return next.run(request).await;
-    }
-    let (now, limited) = (gate.coordinator.now(), gate.coordinator.in_force().rates.enabled);
-    let (class, source) = (class(path), gate.source(&request));
-    let open = OPEN.contains(&path);
-    let peer = request.extensions().get::<Remote>().and_then(|remote| match remote {
-        Remote::Peer(peer) => Some(*peer),
-        Remote::Address(_) => None,
-    });
-    // Before a key or a token is looked at: that it is right must not be found out either.
-    let shows = shows_something(request.headers(), gate.security()) || class == Class::Auth;
-    if let (true, true, Err(left)) = (limited, shows, gate.has_guesses(now, &source)) {
-        return too_many(left, now);
-    }
-    let (caller, payer) = match gate.identify(&request, open) {
-        Ok((caller, payer)) => (Ok(caller), payer),
-        Err(failure) => (Err(failure), None),
-    };
-    let payer = payer.unwrap_or_else(|| source.clone());
-    let left = match limited.then(|| gate.take(now, class, payer)).transpose() {
-        Ok(left) => left,
-        Err(left) => return too_many(left, now),
-    };
-    let mut response = match caller {
-        Ok(caller) => {
-            let caller = peer.map_or(caller.clone(), |peer| caller.at_peer(peer));
-            gate.repeated.run(&gate.coordinator, caller, request, next).await
+/// What is to be told to somebody who was let through.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    left: Option<Left>,
+    /// Who pays if it turns out that a key was guessed.
+    guesser: Option<Source>,
+}
+
+impl<S: Store> Gate<S> {
+    /// Lets a request through, with [`Caller`] beside it, or answers it: `Err` is the answer.
+    pub(super) fn pass(&self, request: &mut Request) -> Result<Passed, Box<Response>> {
+        let path = below_prefix(request.uri().path());
+        if EXEMPT.contains(&path) {
+            return Ok(Passed::default());
         }
-        Err(failure) => failure.into_response(),
-    };
-    if limited && response.extensions_mut().remove::<WrongKey>().is_some() {
-        // That there was none left, the next is told.
-        let _ = gate.take(now, Class::Wrong, source);
+        let (now, limited) = (self.coordinator.now(), self.coordinator.in_force().rates.enabled);
+        let (class, source) = (class(path), self.source(request));
+        let open = OPEN.contains(&path);
+        let peer = request.extensions().get::<Remote>().and_then(|remote| match remote {
+            Remote::Peer(peer) => Some(*peer),
+            Remote::Address(_) => None,
+        });
+        // Before a key or a token is looked at: that it is right must not be found out either.
+        let shows = shows_something(request.headers(), self.security()) || class == Class::Auth;
+        if let (true, true, Err(left)) = (limited, shows, self.has_guesses(now, &source)) {
+            return Err(Box::new(too_many(left, now)));
+        }
+        let (caller, payer) = match self.identify(request, open) {
+            Ok((caller, payer)) => (Ok(caller), payer),
+            Err(failure) => (Err(failure), None),
+        };
+        let left = limited.then(|| self.take(now, class, payer.unwrap_or_else(|| source.clone())));
+        let left = left.transpose().map_err(|left| Box::new(too_many(left, now)))?;
+        let passed = Passed { left, guesser: limited.then_some(source) };
+        match caller {
+            Ok(caller) => {
+                let caller = match peer {
+                    Some(peer) => caller.at_peer(peer),
+                    None => caller,
+                };
+                request.extensions_mut().insert(caller);
+                Ok(passed)
+            }
+            Err(failure) => {
+                let mut response = failure.into_response();
+                self.tell(passed, &mut response);
+                Err(Box::new(response))
+            }
+        }
     }
-    if let Some(left) = left {
-        tell(response.headers_mut(), left);
+
+    /// Notes a guess, and says in an answer how much may be asked still.
+    pub(super) fn tell(&self, passed: Passed, response: &mut Response) {
+        if let Some(guesser) = passed.guesser
+            && response.extensions_mut().remove::<WrongKey>().is_some()
+        {
+            // That there was none left, the next is told.
+            let _ = self.take(self.coordinator.now(), Class::Wrong, guesser);
+        }
+        if let Some(left) = passed.left {
+            tell(response.headers_mut(), left);
+        }
     }
-    response
 }
 
 /// What the contract asks no key for, and does not count: what a load balancer asks.

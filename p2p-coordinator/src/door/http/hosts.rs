@@ -12,7 +12,7 @@ use p2p_coordinator_api::{
 use super::body::Body;
 use super::fields::Fields;
 use super::gate::Acting;
-use super::reply::Failure;
+use super::reply::{Failure, JsonText};
 use super::target::{Path, Query};
 use crate::domain::Refusal;
 use crate::store::{HostQuery, Store};
@@ -93,13 +93,13 @@ pub(super) async fn read<S: Store>(Acting(coordinator): Acting<S>, path: Path) -
 pub(super) async fn list<S: Store>(
     Acting(coordinator): Acting<S>,
     query: Query,
-) -> Reply<Vec<Host>> {
+) -> Result<JsonText, Failure> {
     let mut fields = query.fields();
     let mut query = host_query(&mut fields);
     let status = fields.filter("status_filter");
     fields.finish()?;
     query.status = status.map(|given| status_named(&given)).transpose()?;
-    Ok(Json(coordinator.hosts(&query).await?))
+    Ok(JsonText(coordinator.hosts_json(&query).await?))
 }
 
 fn status_named(given: &str) -> Result<HostStatus, Failure> {
@@ -113,17 +113,19 @@ fn status_named(given: &str) -> Result<HostStatus, Failure> {
 pub(super) async fn available<S: Store>(
     Acting(coordinator): Acting<S>,
     query: Query,
-) -> Reply<Vec<Host>> {
+) -> Result<JsonText, Failure> {
     let mut fields = query.fields();
     let query = host_query(&mut fields);
     fields.finish()?;
-    Ok(Json(coordinator.available_hosts(query).await?))
+    Ok(JsonText(coordinator.available_hosts_json(query).await?))
 }
 
 pub(super) async fn best<S: Store>(Acting(coordinator): Acting<S>, query: Query) -> Reply<Host> {
     let mut fields = query.fields();
-    let query = host_query(&mut fields);
+    let mut query = host_query(&mut fields);
     fields.finish()?;
+    // More than one, because scores are rounded, and ranks are not.
+    query.limit.get_or_insert(16);
     let hosts = coordinator.available_hosts(query).await?;
     let best = hosts.into_iter().next();
     Ok(Json(best.ok_or(crate::service::ServiceError::Refused(Refusal::NoAvailableHost))?))

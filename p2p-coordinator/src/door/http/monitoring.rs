@@ -5,13 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tracing::Instrument as _;
+use tracing::Span;
 
 use super::reply::Failure;
-use crate::monitoring::{Text, Traffic};
+use crate::monitoring::{Asked, Text, Traffic};
 use crate::service::Coordinator;
 use crate::service::monitoring::{Dashboard, HostStats};
 use crate::store::Store;
@@ -36,42 +35,52 @@ pub(super) struct Watch<S> {
     pub(super) traffic: Arc<Traffic>,
 }
 
-/// Counts a request, and gives it an id, which its answer and its lines in the log bear.
-pub(super) async fn watch<S: Store>(
-    State(watch): State<Arc<Watch<S>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let mut asked = watch.traffic.begin(request.method(), pattern);
-    let id = match given(request.headers()) {
-        Some(id) => id,
-        None => HeaderValue::try_from(watch.coordinator.request_id())
-            .unwrap_or(HeaderValue::from_static("unknown")),
-    };
-    let span = tracing::error_span!(
-        "request",
-        id = id.to_str().unwrap_or_default(),
-        method = %request.method(),
-        route = asked.route(),
-    );
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let status = response.status();
-    let took = asked.answered(status);
-    span.in_scope(|| tracing::debug!(status = status.as_u16(), ?took, "answered"));
-    let tally = watch.coordinator.tally();
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => tally.rate_limited.add_one(),
-        StatusCode::UNAUTHORIZED => tally.strangers.add_one(),
-        _ => {}
+/// A request that is watched.
+pub(super) struct Watched {
+    asked: Asked,
+    id: HeaderValue,
+    /// What its lines in the log are in.
+    pub(super) span: Span,
+}
+
+impl<S: Store> Watch<S> {
+    /// Counts a request, and gives it an id, which its answer and its lines in the log bear.
+    pub(super) fn begin(&self, request: &Request) -> Watched {
+        let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let asked = self.traffic.begin(request.method(), pattern);
+        let id = match given(request.headers()) {
+            Some(id) => id,
+            None => HeaderValue::try_from(self.coordinator.request_id())
+                .unwrap_or(HeaderValue::from_static("unknown")),
+        };
+        let span = tracing::error_span!(
+            "request",
+            id = id.to_str().unwrap_or_default(),
+            method = %request.method(),
+            route = asked.route(),
+        );
+        Watched { asked, id, span }
     }
-    match response.extensions_mut().remove::<StoreTrouble>() {
-        Some(StoreTrouble { away: true }) => tally.store_unavailable.add_one(),
-        Some(StoreTrouble { away: false }) => tally.store_failed.add_one(),
-        None => {}
+
+    /// It is answered.
+    pub(super) fn end(&self, watched: Watched, response: &mut Response) {
+        let Watched { mut asked, id, span } = watched;
+        let status = response.status();
+        let took = asked.answered(status);
+        span.in_scope(|| tracing::debug!(status = status.as_u16(), ?took, "answered"));
+        let tally = self.coordinator.tally();
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => tally.rate_limited.add_one(),
+            StatusCode::UNAUTHORIZED => tally.strangers.add_one(),
+            _ => {}
+        }
+        match response.extensions_mut().remove::<StoreTrouble>() {
+            Some(StoreTrouble { away: true }) => tally.store_unavailable.add_one(),
+            Some(StoreTrouble { away: false }) => tally.store_failed.add_one(),
+            None => {}
+        }
+        response.headers_mut().insert(REQUEST_ID, id);
     }
-    response.headers_mut().insert(REQUEST_ID, id);
-    response
 }
 
 /// The id that a request bears, if it can be passed on as it is: short, and visible ASCII.

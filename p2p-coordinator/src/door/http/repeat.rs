@@ -60,13 +60,12 @@ impl Repeated {
     pub(super) async fn run<S: Store>(
         &self,
         coordinator: &Coordinator<S>,
-        caller: Caller,
-        mut request: Request,
+        request: Request,
         next: Next,
     ) -> Response {
         let named = request.headers().get(IDEMPOTENCY_HEADER).cloned();
-        let scope = named.as_ref().map(|_| caller.scope());
-        request.extensions_mut().insert(caller);
+        let caller = || request.extensions().get::<Caller>().map(Caller::scope);
+        let scope = named.as_ref().and_then(|_| caller());
         let (Some(named), Some(scope), false) = (named, scope, is_safe(request.method())) else {
             return next.run(request).await;
         };

@@ -1,6 +1,7 @@
 //! Answers, and how each refusal is told.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use p2p_coordinator_api::RefusalReason;
@@ -48,6 +49,17 @@ pub(super) enum Failure {
     WrongKeyInBody,
     /// The access token is not good.
     WrongToken(TokenRefusal),
+}
+
+/// An answer that is JSON already.
+#[derive(Debug)]
+pub(super) struct JsonText(pub(super) Bytes);
+
+impl IntoResponse for JsonText {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, kind)], self.0).into_response()
+    }
 }
 
 impl From<ServiceError> for Failure {

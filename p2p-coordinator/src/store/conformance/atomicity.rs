@@ -1,14 +1,17 @@
 //! All of a commit, or nothing.
 
-use p2p_coordinator_api::{HostStatus, SessionName, ZoneStatus};
+use p2p_coordinator_api::{Heartbeat, HostStatus, SessionName, ZoneStatus};
 
-use super::sample::{self, NOW};
+use super::sample::{self, NOW, later};
 use super::step::{
-    Everything, add_host, add_session, add_zone, conflicts, ensure_eq, everything, unchanged,
+    Everything, add_host, add_session, add_zone, conflicts, ensure, ensure_eq, everything, found,
+    hosts, unchanged,
 };
 use super::{Fixture, Outcome};
-use crate::domain::{Change, Changes, HostRecord, Row, SeatChange, SessionRecord, ZoneRecord};
-use crate::store::{Committed, Store};
+use crate::domain::{
+    Beat, Change, Changes, HostRecord, Row, SeatChange, SessionRecord, Terms, ZoneRecord,
+};
+use crate::store::{Committed, SessionKey, Store};
 
 /// A store with something in each table, and a commit that would change all of them.
 struct Scene<S> {
@@ -118,4 +121,63 @@ pub(super) async fn nothing_to_write_is_written(fixture: &impl Fixture) -> Outco
     let committed = scene.store.commit(Changes::default()).await?;
     ensure_eq!(committed, Committed::default(), "what was written");
     unchanged(&scene.store, &scene.before).await
+}
+
+pub(super) async fn a_host_that_is_held_stays_and_has_the_next_version(
+    fixture: &impl Fixture,
+) -> Outcome {
+    let scene = Scene::set(fixture).await?;
+    let (id, version) = (scene.host.id, scene.host.version);
+    let hold = |version| Changes { held: vec![(id, version)], ..Changes::default() };
+    for wrong in [hold(version + 1), Changes { held: vec![(id + 1, 1)], ..Changes::default() }] {
+        conflicts("a host that is not as it was read", &scene.store, wrong).await?;
+    }
+    let committed = scene.store.commit(hold(version)).await?;
+    ensure_eq!(committed, Committed::default(), "rows that were written");
+    let held = found("the host", scene.store.host(&scene.host.value.host_id).await?)?.row;
+    ensure_eq!(held, Row { version: version + 1, ..scene.host.clone() }, "the host");
+    conflicts("the same again", &scene.store, hold(version)).await?;
+    conflicts("an update", &scene.store, hosts([Change::Update(scene.host.clone())])).await?;
+    let scene = Scene::set(fixture).await?;
+    scene.undone("a host that is held", |changes| changes.held.push((id, 9))).await
+}
+
+pub(super) async fn a_stamp_changes_with_whatever_is_written(fixture: &impl Fixture) -> Outcome {
+    let scene = Scene::set(fixture).await?;
+    let store = &scene.store;
+    let mut last = store.stamp().await?;
+    if last.is_none() {
+        return Ok(());
+    }
+    let beat = Beat {
+        host: scene.host.value.host_id.clone(),
+        measured: Heartbeat::default(),
+        heard: later(100),
+    };
+    everything(store).await?;
+    ensure_eq!(store.stamp().await?, last, "after reading");
+    for step in 0..4 {
+        match step {
+            0 => drop(store.commit(scene.changes()?).await?),
+            1 => drop(store.hear(vec![beat.clone()], &Terms::default()).await?),
+            2 => drop(add_host(store, sample::host("another")?).await?),
+            _ => {
+                let over = store.session(&SessionKey::Number(scene.session.id)).await?;
+                let mut row = found("the session", over)?;
+                row.value.end(NOW);
+                let mut changes = Changes::default();
+                changes.free(&row.value.name, [sample::player("stays")?, sample::player("comes")?]);
+                changes.sessions.push(Change::Update(row));
+                store.commit(changes).await?;
+                let before = store.stamp().await?;
+                ensure_eq!(store.prune(NOW, 0, 9).await?, 1, "sessions that were forgotten");
+                ensure!(store.stamp().await? != before, "forgetting leaves the stamp as it was");
+            }
+        }
+        let next = store.stamp().await?;
+        ensure!(next != last, "step {step} leaves the stamp as it was");
+        ensure_eq!(store.stamp().await?, next, "when nothing is written");
+        last = next;
+    }
+    Ok(())
 }

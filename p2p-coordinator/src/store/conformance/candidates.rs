@@ -39,7 +39,9 @@ pub(super) async fn candidates_meet_the_zones_demands(fixture: &impl Fixture) ->
     Ok(())
 }
 
-pub(super) async fn candidates_are_the_best_first_and_bounded(fixture: &impl Fixture) -> Outcome {
+pub(super) async fn candidates_are_the_best_first_and_as_many_as_are_asked_for(
+    fixture: &impl Fixture,
+) -> Outcome {
     let store = fixture.fresh().await?;
     let zone = add_zone(&store, sample::zone("zone")?).await?;
     let mut all = Vec::new();
@@ -51,9 +53,14 @@ pub(super) async fn candidates_are_the_best_first_and_bounded(fixture: &impl Fix
     all.sort_by(|a, b| {
         (b.quality_score.total_cmp(&a.quality_score)).then_with(|| a.host_id.cmp(&b.host_id))
     });
-    let best: Vec<_> =
-        all.iter().take(CANDIDATES as usize).map(|host| host.host_id.to_string()).collect();
-    ensure_eq!(names(&store, &zone).await?, best, "the best by what they reported, then by name");
+    let mut best: Vec<_> = all.iter().map(|host| host.host_id.to_string()).collect();
+    let asked = PlacementQuery { hosts: CANDIDATES + 5, ..query(&zone) };
+    let more = candidates(&store, asked).await?;
+    let more: Vec<_> = more.into_iter().map(|host| host.value.host_id.to_string()).collect();
+    best.truncate(CANDIDATES as usize + 5);
+    ensure_eq!(more, best, "the best by what they reported, then by name");
+    best.truncate(CANDIDATES as usize);
+    ensure_eq!(names(&store, &zone).await?, best, "as many as there are if nobody asks for more");
     Ok(())
 }
 

@@ -24,7 +24,11 @@ pub(super) async fn signs_of_life_are_written_into_their_hosts(fixture: &impl Fi
     let silent = add_host(&store, sample::host("silent")?).await?;
     let (first, second) = (beat("lost", later(10), 1)?, beat("heard", later(20), 2)?);
     let third = beat("heard", later(30), 3)?;
-    store.hear(vec![first.clone(), second, third.clone()], &terms).await?;
+    let mut written = store.hear(vec![first.clone(), second, third.clone()], &terms).await?;
+    written.sort_by_key(|view| view.row.id);
+    ensure_eq!(written.len(), 2, "hosts that were written");
+    ensure_eq!(Some(&written[0]), store.host(&lost.value.host_id).await?.as_ref(), "the one");
+    ensure_eq!(Some(&written[1]), store.host(&heard.value.host_id).await?.as_ref(), "the other");
     for (row, last) in [(&lost, &first), (&heard, &third)] {
         let mut expected = row.value.clone();
         expected.heartbeat(&last.measured, &terms, last.heard);
@@ -48,9 +52,12 @@ pub(super) async fn older_signs_and_those_of_strangers_change_nothing(
     let (store, terms) = (fixture.fresh().await?, Terms::default());
     let host = HostRecord { last_heard: later(100), ..sample::host("host")? };
     let host = add_host(&store, host).await?;
-    store.hear(vec![beat("stranger", later(200), 1)?, beat("host", later(99), 1)?], &terms).await?;
-    store.hear(Vec::new(), &terms).await?;
+    let beats = vec![beat("stranger", later(200), 1)?, beat("host", later(99), 1)?];
+    let there = store.hear(beats, &terms).await?;
+    ensure_eq!(store.hear(Vec::new(), &terms).await?, [], "nobody heard");
     let read = only("host", store.hosts(&HostQuery::default()).await?)?;
+    ensure_eq!(there.len(), 1, "hosts that are there");
+    ensure_eq!(there[0], read, "the host that is there");
     ensure_eq!(read.row, host, "the one host");
     Ok(())
 }
@@ -65,7 +72,10 @@ pub(super) async fn signs_and_updates_lose_none_of_each_other(fixture: &impl Fix
     for number in 1..=SIGNS {
         let other = store.clone();
         let (store, beat) = (store.clone(), beat("host", later(number.into()), number)?);
-        tasks.spawn(async move { Ok(store.hear(vec![beat], &Terms::default()).await?) });
+        tasks.spawn(async move {
+            store.hear(vec![beat], &Terms::default()).await?;
+            Ok(())
+        });
         let (store, id) = (other, id.clone());
         tasks.spawn(async move {
             loop {

@@ -8,7 +8,7 @@ use super::step::{add_host, add_session, add_zone, ensure, ensure_eq, found, ses
 use super::{Fixture, Outcome};
 use crate::domain::placement::PlacementView;
 use crate::domain::{Change, Changes, HostRecord, Load, Row, RowId, SessionRecord, ZoneRecord};
-use crate::store::{CANDIDATES, OPEN_SESSIONS, PlacementQuery, Store};
+use crate::store::{OPEN_SESSIONS, PlacementQuery, Store};
 
 pub(super) fn query(zone: &Row<ZoneRecord>) -> PlacementQuery {
     PlacementQuery::new(zone.value.definition.zone_id.clone(), NOW)
@@ -22,7 +22,7 @@ pub(super) async fn candidates(
     let query = PlacementQuery { enter: false, ..query };
     let view = found("the zone", store.placement(&query).await?)?;
     ensure_eq!(view.open, [], "sessions, which were not asked for");
-    ensure!(view.hosts.len() <= CANDIDATES as usize, "{} hosts", view.hosts.len());
+    ensure!(view.hosts.len() <= query.hosts as usize, "{} hosts", view.hosts.len());
     Ok(view.hosts.into_iter().map(|candidate| candidate.host.row).collect())
 }
 
@@ -41,7 +41,7 @@ async fn view_for(
     let view = found("the zone", store.placement(&query).await?)?;
     ensure_eq!(view.zone, *zone, "the zone of the view");
     ensure!(view.open.len() <= OPEN_SESSIONS as usize, "{} sessions", view.open.len());
-    ensure!(view.hosts.len() <= CANDIDATES as usize, "{} hosts", view.hosts.len());
+    ensure!(view.hosts.len() <= query.hosts as usize, "{} hosts", view.hosts.len());
     Ok(view)
 }
 

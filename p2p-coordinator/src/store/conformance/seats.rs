@@ -1,5 +1,7 @@
 //! Who has a place where: one place for each player, in the order of coming.
 
+use std::collections::BTreeMap;
+
 use p2p_coordinator_api::{Nonce, PlayerId};
 
 use super::sample::{self, NOW, later};
@@ -37,6 +39,16 @@ pub(super) async fn a_player_is_found_in_its_session(fixture: &impl Fixture) -> 
         ensure_eq!(found.as_ref(), Some(row), "the session of {player}");
     }
     ensure_eq!(store.session_of(&sample::player("d")?).await?, None, "the session of nobody");
+    Ok(())
+}
+
+pub(super) async fn several_players_are_found_at_once(fixture: &impl Fixture) -> Outcome {
+    let store = fixture.fresh().await?;
+    let (first, second) = two_sessions(&store, &["a", "b"], &["c"]).await?;
+    let (a, c, d) = (sample::player("a")?, sample::player("c")?, sample::player("d")?);
+    let sessions = store.sessions_of(&[d, c.clone(), a.clone(), a.clone()]).await?;
+    ensure_eq!(sessions, [(a, first), (c, second)].into(), "where they are");
+    ensure_eq!(store.sessions_of(&[]).await?, BTreeMap::new(), "where nobody is");
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use crate::store::tally::{Tally, Weight};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Commit {
     pub(super) hosts: Vec<Change<Entry<HostRecord>>>,
+    pub(super) held: Vec<(RowId, u64)>,
     pub(super) zones: Vec<Change<Entry<ZoneRecord>>>,
     pub(super) sessions: Vec<Change<Entry<SessionRecord>>>,
     pub(super) seats: Vec<SeatChange>,
@@ -32,6 +33,7 @@ impl Commit {
     pub(super) fn new(changes: Changes) -> Result<Self, StoreError> {
         Ok(Self {
             hosts: entries(changes.hosts)?,
+            held: changes.held,
             zones: entries(changes.zones)?,
             sessions: entries(changes.sessions)?,
             seats: changes.seats,
@@ -71,6 +73,8 @@ pub(super) struct Table<R, T> {
     pub(super) inserted: Vec<Entry<R>>,
     /// By number, in the version that is written.
     pub(super) updated: BTreeMap<RowId, (u64, Entry<R>)>,
+    /// Rows of which the version alone is written.
+    pub(super) held: BTreeMap<RowId, u64>,
     pub(super) deleted: BTreeSet<RowId>,
 }
 
@@ -81,6 +85,7 @@ impl<R, T> Default for Table<R, T> {
             taken: BTreeSet::new(),
             inserted: Vec::new(),
             updated: BTreeMap::new(),
+            held: BTreeMap::new(),
             deleted: BTreeSet::new(),
         }
     }
@@ -91,8 +96,19 @@ impl<R: Tabled, T> Table<R, T> {
         if self.deleted.contains(&id) {
             return None;
         }
-        let written = self.updated.get(&id).map(|(version, _)| *version);
+        let held = self.held.get(&id).copied();
+        let written = held.or_else(|| self.updated.get(&id).map(|(version, _)| *version));
         written.or_else(|| self.stored.get(&id).map(|row| row.version))
+    }
+
+    /// Gives a row that stays what it is the version after this one.
+    fn hold(&mut self, id: RowId, version: u64) {
+        match self.updated.get_mut(&id) {
+            Some((written, _)) => *written = version + 1,
+            None => {
+                self.held.insert(id, version + 1);
+            }
+        }
     }
 
     /// Whether each change is of what is there once those before it are made.
@@ -131,10 +147,12 @@ impl<R: Tabled, T> Table<R, T> {
             Change::Update(Row { id, version, value: entry }) => {
                 let value = entry.value.clone();
                 self.updated.insert(id, (version + 1, entry));
+                self.held.remove(&id);
                 Some(Written { known: Some((id, version + 1)), value })
             }
             Change::Delete { id, .. } => {
                 self.updated.remove(&id);
+                self.held.remove(&id);
                 self.deleted.insert(id);
                 if let Some(row) = self.stored.get(&id) {
                     self.taken.remove(&row.name);
@@ -186,13 +204,18 @@ pub(super) struct Group {
 impl Group {
     /// Takes a commit in, all of it or, if it conflicts, nothing.
     pub(super) fn take(&mut self, commit: Commit) -> Option<Outcome> {
+        let is_held = |(id, version): &(RowId, u64)| self.hosts.version(*id) == Some(*version);
         let fits = self.hosts.check(&commit.hosts)
+            && commit.held.iter().all(is_held)
             && self.zones.check(&commit.zones)
             && self.sessions.check(&commit.sessions)
             && self.check_seats(&commit.seats)
             && self.grants.check(&commit.grants);
         if !fits {
             return None;
+        }
+        for (id, version) in commit.held {
+            self.hosts.hold(id, version);
         }
         for change in commit.seats {
             self.seat(change);
@@ -236,7 +259,10 @@ impl Group {
     /// Whether anything is to be written.
     pub(super) fn is_empty(&self) -> bool {
         fn still<R, T>(table: &Table<R, T>) -> bool {
-            table.inserted.is_empty() && table.updated.is_empty() && table.deleted.is_empty()
+            table.inserted.is_empty()
+                && table.updated.is_empty()
+                && table.held.is_empty()
+                && table.deleted.is_empty()
         }
         still(&self.hosts)
             && still(&self.zones)

@@ -80,11 +80,14 @@ impl Link {
             }
             state.session = None;
             let now = Instant::now();
-            let for_long = state.away.is_some_and(|since| now - since > self.patience);
-            if for_long && now < state.next {
-                return Err(unavailable("no connection"));
+            // If another connection came about meanwhile, this one is made at once as well.
+            if !self.up.load(Ordering::Relaxed) {
+                let for_long = state.away.is_some_and(|since| now - since > self.patience);
+                if for_long && now < state.next {
+                    return Err(unavailable("no connection"));
+                }
+                sleep_until(state.next).await;
             }
-            sleep_until(state.next).await;
             match connect(&self.way.0, &self.way.1).await {
                 Ok(client) => {
                     if state.away.take().is_some() {

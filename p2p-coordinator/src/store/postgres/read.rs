@@ -1,5 +1,6 @@
 //! What reads the tables: each read is one statement, and so of one moment.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use p2p_coordinator_api::{HostId, Nonce, PlayerId, Timestamp, ZoneId};
@@ -15,13 +16,13 @@ use crate::domain::zone::ZoneCounts;
 use crate::domain::{HostRecord, HostView, Load, Row, SessionRecord, ZoneRecord};
 use crate::security::GrantRecord;
 use crate::store::{
-    CANDIDATES, GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
-    SessionQuery, StoreError, Totals, ZoneQuery, limit,
+    GrantQuery, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
+    SessionQuery, Stamp, StoreError, Totals, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-const HOST: &str = "h.id, h.version, h.record, h.placed_players, h.placed_zones";
+pub(super) const HOST: &str = "h.id, h.version, h.record, h.placed_players, h.placed_zones";
 
 const ZONE: &str = "z.id, z.version, z.record,
     z.total_sessions, z.active_sessions, z.total_players_served";
@@ -173,6 +174,19 @@ pub(super) async fn session_of(
     one(sql.rows(&text, &[&player.as_str()]).await?, |row| seated(row, 0))
 }
 
+pub(super) async fn sessions_of(
+    sql: &Readers,
+    players: &[PlayerId],
+) -> Result<BTreeMap<PlayerId, Row<SessionRecord>>> {
+    let names: Vec<&str> = players.iter().map(PlayerId::as_str).collect();
+    let text =
+        format!("SELECT {SESSION}, p.player::text FROM {SESSION_OF} WHERE p.player = ANY ($1)");
+    let rows = all(sql.rows(&text, &[&names]).await?, |row| {
+        Ok((parsed::<PlayerId>(get(row, 5)?)?, seated(row, 0)?))
+    })?;
+    Ok(rows.into_iter().collect())
+}
+
 /// One statement of four parts: the zone, where the player is, open sessions, and hosts if there is
 /// none of those.
 pub(super) async fn placement(
@@ -210,7 +224,7 @@ pub(super) async fn placement(
                 AND (GREATEST(h.current_zones, h.placed_zones) < h.max_zones
                     OR EXISTS (SELECT 1 FROM p2p_sessions s WHERE s.host_id = h.id
                         AND s.status IN ('PENDING', 'ACTIVE', 'PAUSED') AND s.zone_id = z.id))
-            ORDER BY h.rank DESC, h.host_id LIMIT {CANDIDATES})
+            ORDER BY h.rank DESC, h.host_id LIMIT $8)
          SELECT 0 AS part, 0::float8, NULL::text COLLATE \"C\", 0::bigint, z.id, z.version, z.record,
             NULL::text[], NULL::text[], {NO_HOST}, NULL::text[] FROM zone z
          UNION ALL
@@ -227,8 +241,9 @@ pub(super) async fn placement(
     let avoid: Vec<&str> = query.avoid.iter().map(HostId::as_str).collect();
     let player = query.player.as_ref().map(PlayerId::as_str);
     let (now, players) = (moment(query.now), i64::from(query.players));
-    let params: [&(dyn ToSql + Sync); 7] =
-        [&query.zone.as_str(), &player, &now, &query.peer, &avoid, &query.enter, &players];
+    let (zone, hosts) = (query.zone.as_str(), i64::from(query.hosts));
+    let params: [&(dyn ToSql + Sync); 8] =
+        [&zone, &player, &now, &query.peer, &avoid, &query.enter, &players, &hosts];
     let mut rows = sql.rows(&text, &params).await?.into_iter();
     let Some(zone) = rows.next() else { return Ok(None) };
     let zone: Row<ZoneRecord> = record(&zone, 4)?;
@@ -273,6 +288,12 @@ pub(super) async fn grants(sql: &Readers, query: &GrantQuery) -> Result<Vec<Row<
     all(sql.rows(&text, &filter.params()).await?, |row| record(row, 0))
 }
 
+/// Which transactions are over, and so all that can be seen: equal snapshots show equal rows.
+pub(super) async fn stamp(sql: &Readers) -> Result<Stamp> {
+    let rows = sql.rows("SELECT pg_current_snapshot()::text", &[]).await?;
+    Ok(Stamp::new(one(rows, |row| get::<String>(row, 0))?.unwrap_or_default()))
+}
+
 /// The conditions of a query and their values.
 #[derive(Default)]
 struct Filter {
@@ -305,7 +326,7 @@ impl Filter {
     }
 }
 
-fn host_view(row: &SqlRow) -> Result<HostView> {
+pub(super) fn host_view(row: &SqlRow) -> Result<HostView> {
     host_at(row, 0)
 }
 

@@ -99,6 +99,7 @@ async fn lock(session: &Session, commits: &[Commit], group: &mut Group) -> Resul
     let zones = Asked::of(commits.iter().flat_map(|commit| &commit.zones));
     let sessions = Asked::of(commits.iter().flat_map(|commit| &commit.sessions));
     let grants = Asked::of(commits.iter().flat_map(|commit| &commit.grants));
+    hosts.ids.extend(commits.iter().flat_map(|commit| &commit.held).map(|(id, _)| *id));
     for change in commits.iter().flat_map(|commit| &commit.sessions) {
         // What it carries is counted anew: one at a time.
         if let Change::Insert(entry) | Change::Update(Row { value: entry, .. }) = change {
@@ -287,6 +288,16 @@ fn table<R: Tabled, T>(batch: &mut Batch, table: &Table<R, T>) -> Option<usize> 
         let mut params: Vec<Values> = vec![Box::new(ids), Box::new(versions)];
         params.extend(columns::values(&entries));
         batch.add(columns::update::<R>(), params);
+    }
+    if !table.held.is_empty() {
+        let ids: Vec<RowId> = table.held.keys().copied().collect();
+        let versions: Vec<i64> = table.held.values().map(|version| number(*version)).collect();
+        let text = format!(
+            "UPDATE {} AS r SET version = t.version
+             FROM unnest($1::bigint[], $2::bigint[]) AS t(id, version) WHERE r.id = t.id",
+            R::TABLE
+        );
+        batch.add(text, vec![Box::new(ids), Box::new(versions)]);
     }
     (!table.inserted.is_empty()).then(|| {
         let entries: Vec<_> = table.inserted.iter().collect();

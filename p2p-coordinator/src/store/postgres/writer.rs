@@ -1,12 +1,12 @@
-//! The task that writes: what waits together is committed together.
+//! The tasks that write: what waits together is committed together.
 //!
 //! So the database's flush of its disk, and the journeys to it, are paid once for all who wait.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use p2p_coordinator_api::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_postgres::Row;
 
@@ -15,7 +15,7 @@ use super::hear;
 use super::link::{Link, Params, Session, failed, is_lost, unavailable};
 use super::read::moment;
 use super::write::{self, Results, Trouble};
-use crate::domain::{Beat, Terms};
+use crate::domain::{Beat, HostView, Terms};
 use crate::store::{Committed, StoreError};
 
 /// The most requests that wait for the task; further callers wait in line.
@@ -32,9 +32,8 @@ const BOUND: Duration = Duration::from_secs(15);
 
 enum Request {
     Commit(Commit, oneshot::Sender<Result<Committed, StoreError>>),
-    Hear(Vec<Beat>, Terms, oneshot::Sender<Result<(), StoreError>>),
+    Hear(Vec<Beat>, Terms, oneshot::Sender<Result<Vec<HostView>, StoreError>>),
     Prune(Prune, oneshot::Sender<Result<usize, StoreError>>),
-    Lead(oneshot::Sender<Result<bool, StoreError>>),
     Check(oneshot::Sender<Result<(), StoreError>>),
 }
 
@@ -51,18 +50,27 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(link: Link) -> Self {
-        let (requests, mut queue) = mpsc::channel(QUEUE);
+    /// With a task for each connection. While one waits for the database's disk, the next takes what
+    /// came meanwhile.
+    pub(super) fn start(links: impl IntoIterator<Item = Link>) -> Self {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let queue = Arc::new(AsyncMutex::new(queue));
         let (ending, ended) = watch::channel(());
-        // It ends when the last who may ask is gone, or at the close.
-        tokio::spawn(async move {
-            let mut waiting = Vec::new();
-            while queue.recv_many(&mut waiting, GROUP).await > 0 {
-                serve(&link, std::mem::take(&mut waiting)).await;
-            }
-            link.close().await;
-            drop(ending);
-        });
+        for link in links {
+            let (queue, ending) = (queue.clone(), ending.clone());
+            // It ends when the last who may ask is gone, or at the close.
+            tokio::spawn(async move {
+                loop {
+                    let mut waiting = Vec::new();
+                    if queue.lock().await.recv_many(&mut waiting, GROUP).await == 0 {
+                        break;
+                    }
+                    serve(&link, waiting).await;
+                }
+                link.close().await;
+                drop(ending);
+            });
+        }
         Self { requests: Mutex::new(Some(requests)), ended }
     }
 
@@ -72,7 +80,11 @@ impl Writer {
         answer.await.map_err(|_| unavailable("it has been closed"))?
     }
 
-    pub(super) async fn hear(&self, beats: Vec<Beat>, terms: Terms) -> Result<(), StoreError> {
+    pub(super) async fn hear(
+        &self,
+        beats: Vec<Beat>,
+        terms: Terms,
+    ) -> Result<Vec<HostView>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Hear(beats, terms, reply)).await?;
         answer.await.map_err(|_| unavailable("it has been closed"))?
@@ -81,12 +93,6 @@ impl Writer {
     pub(super) async fn prune(&self, prune: Prune) -> Result<usize, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Prune(prune, reply)).await?;
-        answer.await.map_err(|_| unavailable("it has been closed"))?
-    }
-
-    pub(super) async fn lead(&self) -> Result<bool, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Lead(reply)).await?;
         answer.await.map_err(|_| unavailable("it has been closed"))?
     }
 
@@ -123,9 +129,6 @@ async fn serve(link: &Link, requests: Vec<Request>) {
             // Rare, and not about what the others write.
             Request::Prune(sessions, reply) => {
                 let _ = reply.send(prune(link, &sessions).await);
-            }
-            Request::Lead(reply) => {
-                let _ = reply.send(lead(link).await);
             }
             Request::Check(reply) => checks.push(reply),
         }
@@ -180,8 +183,9 @@ async fn prune(link: &Link, sessions: &Prune) -> Result<usize, StoreError> {
     Ok(run(&session, text, &[&by, &keep, &most]).await?.len())
 }
 
-/// Leads whose connection holds a lock, which the server frees when the connection ends.
-async fn lead(link: &Link) -> Result<bool, StoreError> {
+/// Leads whose connection holds a lock, which the server frees when the connection ends: always the
+/// same connection therefore.
+pub(super) async fn lead(link: &Link) -> Result<bool, StoreError> {
     let session = link.session().await?;
     if session.leads() {
         return Ok(true);
@@ -196,11 +200,11 @@ async fn lead(link: &Link) -> Result<bool, StoreError> {
 const LEAD: i64 = 0x7032_706c_6561_6472;
 
 /// Signs of life may be written twice, so it is tried again.
-async fn hear(link: &Link, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {
+async fn hear(link: &Link, beats: &[Beat], terms: &Terms) -> Result<Vec<HostView>, StoreError> {
     for _ in 1..ATTEMPTS {
         let session = link.session().await?;
         match timeout(BOUND, hear::hear(&session, beats, terms)).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(hosts)) => return Ok(hosts),
             Ok(Err(Trouble::Refused(error))) => return Err(error),
             Ok(Err(_)) => {}
             Err(_) => return Err(late(&session)),

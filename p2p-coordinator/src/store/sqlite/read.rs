@@ -12,8 +12,8 @@ use crate::domain::zone::ZoneCounts;
 use crate::domain::{HostRecord, HostView, Load, Row, RowId, SessionRecord, ZoneRecord};
 use crate::store::tally::Weight;
 use crate::store::{
-    CANDIDATES, HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey,
-    SessionQuery, StoreError, Totals, ZoneQuery, limit,
+    HostQuery, OPEN_SESSIONS, PlacementQuery, RANKS, ROUNDING, SessionKey, SessionQuery,
+    StoreError, Totals, ZoneQuery, limit,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -28,11 +28,6 @@ const SESSION: &str = "SELECT s.id, s.version, s.record FROM sessions s";
 
 pub(super) fn host(sql: &Connection, host: &HostId) -> Result<Option<HostView>> {
     one(sql, &format!("{HOST} WHERE h.host_id = ?"), [host.as_str()], host_view)
-}
-
-pub(super) fn host_row(sql: &Connection, host: &HostId) -> Result<Option<Row<HostRecord>>> {
-    let statement = "SELECT id, version, record FROM hosts WHERE host_id = ?";
-    one(sql, statement, [host.as_str()], record)
 }
 
 pub(super) fn candidate(sql: &Connection, id: &HostId) -> Result<Option<Candidate>> {
@@ -267,7 +262,7 @@ fn candidates(
         if placement::can_open(host, served, &zone.value, query.players, query.now).is_ok() {
             candidates.push(candidate);
         }
-        if candidates.len() == CANDIDATES as usize {
+        if candidates.len() >= query.hosts as usize {
             break;
         }
     }

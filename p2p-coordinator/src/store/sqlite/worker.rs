@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::checkpoint::Checkpoints;
 use super::failed;
 use crate::store::StoreError;
 
@@ -44,12 +45,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(connection: Connection) -> io::Result<Self> {
+    pub(super) fn start(connection: Connection, mut checkpoints: Checkpoints) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel(QUEUE);
         let (ending, ended) = watch::channel(());
         // SQLite blocks, and a simulation uses the memory store.
         std::thread::Builder::new().name("p2p-coordinator-sqlite".into()).spawn(move || {
-            serve(&connection, queue);
+            serve(&connection, queue, &mut checkpoints);
+            drop(checkpoints);
             // The journal goes into the file; if that fails now, it does at the next start.
             let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
             drop(connection);
@@ -98,7 +100,11 @@ fn closed() -> StoreError {
     StoreError::Failed { what: "it has been closed".into(), source: None }
 }
 
-fn serve(connection: &Connection, mut queue: mpsc::Receiver<Request>) {
+fn serve(
+    connection: &Connection,
+    mut queue: mpsc::Receiver<Request>,
+    checkpoints: &mut Checkpoints,
+) {
     while let Some(request) = queue.blocking_recv() {
         let mut waiting = Vec::new();
         let begin = match request.kind {
@@ -135,6 +141,9 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Request>) {
                 Ok(()) => Ok(()),
                 Err(error) => Err(failed("to write", Copied(error.to_string()))),
             });
+        }
+        if writes && committed.is_ok() {
+            checkpoints.committed(connection);
         }
     }
 }

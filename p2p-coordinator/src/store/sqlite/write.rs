@@ -1,12 +1,15 @@
 //! What changes the tables.
 
+use std::collections::BTreeMap;
+
 use p2p_coordinator_api::{SessionName, Timestamp};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, params};
 use serde::Serialize;
 
 use super::{failed, grants, read};
 use crate::domain::{
-    Beat, Change, Changes, HostRecord, Row, RowId, SeatChange, SessionRecord, Terms, ZoneRecord,
+    Beat, Change, Changes, HostRecord, HostView, Row, RowId, SeatChange, SessionRecord, Terms,
+    ZoneRecord,
 };
 use crate::store::tally::{Tally, Weight};
 use crate::store::{Committed, StoreError};
@@ -16,6 +19,9 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
     let mut committed = Committed::default();
     for change in changes.hosts {
         committed.hosts.extend(host(sql, change)?);
+    }
+    for (id, version) in changes.held {
+        hold(sql, id, version)?;
     }
     for change in changes.zones {
         committed.zones.extend(zone(sql, change)?);
@@ -45,14 +51,21 @@ pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, St
 }
 
 /// Writes signs of life into their hosts as they are.
-pub(super) fn hear(sql: &Connection, beats: &[Beat], terms: &Terms) -> Result<(), StoreError> {
+pub(super) fn hear(
+    sql: &Connection,
+    beats: &[Beat],
+    terms: &Terms,
+) -> Result<Vec<HostView>, StoreError> {
+    let mut heard = BTreeMap::new();
     for beat in beats {
-        let Some(mut row) = read::host_row(sql, &beat.host)? else { continue };
-        if row.value.hear(beat, terms) {
-            host(sql, Change::Update(row))?;
+        let Some(mut view) = read::host(sql, &beat.host)? else { continue };
+        if view.row.value.hear(beat, terms) {
+            update_host(sql, &view.row)?;
+            view.row.version += 1;
         }
+        heard.insert(view.row.id, view);
     }
-    Ok(())
+    Ok(heard.into_values().collect())
 }
 
 /// Forgets sessions that are over. How many.
@@ -104,36 +117,45 @@ fn host(
             );
             inserted(sql, done, value)
         }
-        Change::Update(row) => {
-            let value = &row.value;
-            let done = run(
-                sql,
-                "UPDATE hosts SET version = version + 1, status = ?1, quality_score = ?2,
-                 lease_until = ?3, is_peer = ?4, max_players = ?5, max_zones = ?6,
-                 reported_players = ?7, reported_zones = ?8, network_speed = ?9, latency = ?10,
-                 record = ?11, rank = ?2
-                     - COALESCE(25.0 * MAX(placed_players - ?7, 0) / NULLIF(?5, 0), 0)
-                 WHERE id = ?12 AND version = ?13",
-                params![
-                    value.status.as_str(),
-                    value.quality_score,
-                    millis(value.lease_until),
-                    value.peer.is_some(),
-                    value.max_players,
-                    value.max_zones,
-                    value.reported.players,
-                    value.reported.zones,
-                    value.network_speed_mbps,
-                    value.latency_ms,
-                    json(value)?,
-                    row.id,
-                    number(row.version),
-                ],
-            );
-            updated(done, row)
-        }
+        Change::Update(row) => updated(update_host(sql, &row), row),
         Change::Delete { id, version } => delete(sql, "hosts", id, version),
     }
+}
+
+fn hold(sql: &Connection, id: RowId, version: u64) -> Result<(), StoreError> {
+    let statement = "UPDATE hosts SET version = version + 1 WHERE id = ? AND version = ?";
+    match run(sql, statement, params![id, number(version)])? {
+        0 => Err(StoreError::Conflict),
+        _ => Ok(()),
+    }
+}
+
+fn update_host(sql: &Connection, row: &Row<HostRecord>) -> Result<usize, StoreError> {
+    let value = &row.value;
+    run(
+        sql,
+        "UPDATE hosts SET version = version + 1, status = ?1, quality_score = ?2,
+         lease_until = ?3, is_peer = ?4, max_players = ?5, max_zones = ?6,
+         reported_players = ?7, reported_zones = ?8, network_speed = ?9, latency = ?10,
+         record = ?11, rank = ?2
+             - COALESCE(25.0 * MAX(placed_players - ?7, 0) / NULLIF(?5, 0), 0)
+         WHERE id = ?12 AND version = ?13",
+        params![
+            value.status.as_str(),
+            value.quality_score,
+            millis(value.lease_until),
+            value.peer.is_some(),
+            value.max_players,
+            value.max_zones,
+            value.reported.players,
+            value.reported.zones,
+            value.network_speed_mbps,
+            value.latency_ms,
+            json(value)?,
+            row.id,
+            number(row.version),
+        ],
+    )
 }
 
 fn zone(
@@ -278,7 +300,9 @@ fn seat(sql: &Connection, change: &SeatChange) -> Result<(), StoreError> {
         // The same place, kept for longer: the order of coming stays.
         run(sql, "UPDATE seats SET hold = ? WHERE player = ?", params![hold, player])?;
     } else {
-        run(sql, "DELETE FROM seats WHERE player = ?", [player])?;
+        if from.is_some() {
+            run(sql, "DELETE FROM seats WHERE player = ?", [player])?;
+        }
         run(
             sql,
             "INSERT INTO seats (player, session, hold) VALUES (?, ?, ?)",
