@@ -61,7 +61,7 @@ pub enum RefusalReason {
     Full,
     /// No host is online, has room and meets the zone's demands.
     NoHost,
-    /// The proof of the host's identity does not hold.
+    /// The proof of the host's identity does not hold, or a peer id is nobody's.
     Proof,
     /// The session's state does not allow it.
     State,

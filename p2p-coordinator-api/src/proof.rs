@@ -136,6 +136,9 @@ fn signed(host_id: &HostId, addr: &PeerAddr, fresh: bool, challenge: &Challenge)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProofError {
+    /// The address is no ticket.
+    #[error("the address is malformed")]
+    Address,
     /// The challenge is too old.
     #[error("the challenge has expired: ask for a new one")]
     Expired,

@@ -4,6 +4,7 @@
 //! - `target`, `body`: what is asked for, and with what;
 //! - `fields`: what a body or a query must look like, and the contract's words when it does not;
 //!   `numbers` and `json`: the forms that numbers may have, and what is wrong with broken text;
+//! - `outline`, `openapi`: what is read is also what is described, at `/openapi.json` and `/docs`;
 //! - `reply`: answers, and how each refusal is told;
 //! - `monitoring`: around all others, each request gets an id and is counted; and what was counted;
 //! - `auth`, `service`, `hosts`, `zones`, `sessions`, `signaling`: a handler for each path.
@@ -17,6 +18,9 @@ mod hosts;
 mod json;
 mod monitoring;
 mod numbers;
+#[cfg(feature = "openapi")]
+mod openapi;
+mod outline;
 mod reply;
 mod service;
 mod sessions;
