@@ -51,6 +51,8 @@ pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
     let mut routes: Vec<Route<S>> =
         service_routes().into_iter().chain(api_routes()).chain(signaling_routes()).collect();
     routes.extend(figures_routes());
+    #[cfg(feature = "openapi")]
+    routes.extend(openapi::routes(coordinator.settings()));
     let patterns = routes.iter().map(|(path, ..)| path.as_str()).chain(METRICS);
     let traffic = Arc::new(Traffic::new(patterns));
     routes.extend(metrics_routes(&traffic));

@@ -128,7 +128,7 @@ pub(super) async fn gate<S: Store>(
     next: Next,
 ) -> Response {
     let path = below_prefix(request.uri().path());
-    if EXEMPT.contains(&path) {
+    if EXEMPT.contains(&path) || path.starts_with("/docs/") {
         return next.run(request).await;
     }
     let (now, limited) = (gate.coordinator.now(), gate.coordinator.in_force().rates.enabled);
