@@ -97,8 +97,12 @@ pub struct QualityDistribution {
     pub poor: u64,
 }
 
+/// To two digits; what JSON cannot say becomes the largest number that it can.
 fn rounded(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
+    let number = number.clamp(f64::MIN, f64::MAX);
+    let rounded = (number * 100.0).round() / 100.0;
+    // Numbers so large have no digits behind the point.
+    if rounded.is_finite() { rounded } else { number }
 }
 
 impl Dashboard {

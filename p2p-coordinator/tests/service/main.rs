@@ -2,10 +2,12 @@
 
 mod ask;
 mod contract;
+mod described;
 mod fixture;
 mod folder;
 mod join;
 mod monitoring;
+mod openapi;
 mod peer_door;
 mod program;
 mod pulse;

@@ -13,8 +13,9 @@ use super::fields::{Fields, Invalid};
 use super::gate::Acting;
 use super::reply::Failure;
 use super::sessions::player_of;
-use crate::security::Caller;
+use crate::security::{Caller, Denied};
 use crate::security::jwt::MAX_TOKEN;
+use crate::service::ServiceError;
 use crate::store::Store;
 
 /// The most characters of a key.
@@ -69,9 +70,9 @@ pub(super) async fn logout<S: Store>(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, Failure> {
-    let bearer = super::gate::bearer(&headers).unwrap_or_default();
-    let token = if body.is_empty() && !bearer.is_empty() {
-        bearer.to_owned()
+    let token = if body.is_empty() {
+        let bearer = super::gate::bearer(&headers).filter(|token| !token.is_empty());
+        bearer.ok_or(ServiceError::Denied(Denied::Unknown))?.to_owned()
     } else {
         let body = Body::read(&headers, &body)?;
         refresh_token(&mut body.fields())?

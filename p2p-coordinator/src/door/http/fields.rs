@@ -129,7 +129,14 @@ impl<'a> Fields<'a> {
         value.and_then(|value| self.as_text(name, value, max)).unwrap_or_default()
     }
 
-    /// Text, or a number that stands for it.
+    /// The name of a peer or a room; those that may not be, signaling refuses.
+    pub(super) fn name(&mut self, name: &str) -> String {
+        self.note(name, Presence::Required, Shape::Name);
+        let value = self.required(name);
+        value.and_then(|value| self.as_text(name, value, MAX_CHARS)).unwrap_or_default()
+    }
+
+    /// The same, or a number that stands for it.
     pub(super) fn text_or_number(&mut self, name: &str) -> String {
         self.note(name, Presence::Required, Shape::TextOrNumber);
         match self.value(name) {
@@ -270,13 +277,18 @@ impl<'a> Fields<'a> {
         ids.filter_map(|(at, item)| self.checked_id(json!([place, name, at]), item)).collect()
     }
 
-    pub(super) fn optional_texts(&mut self, name: &str, max: usize) -> Option<Vec<String>> {
-        self.note(name, Presence::Optional, Shape::Texts { max });
+    pub(super) fn optional_texts(
+        &mut self,
+        name: &str,
+        max: usize,
+        chars: usize,
+    ) -> Option<Vec<String>> {
+        self.note(name, Presence::Optional, Shape::Texts { max, chars });
         let value = self.optional(name)?;
         let items = self.list(name, value, max)?;
         let place = self.place;
         let texts = items.iter().enumerate();
-        let text = |(at, item)| self.checked_text(json!([place, name, at]), item, MAX_CHARS);
+        let text = |(at, item)| self.checked_text(json!([place, name, at]), item, chars);
         Some(texts.filter_map(text).collect())
     }
 

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::host::MAX_PRESENT;
 use p2p_coordinator_api::{
-    Heartbeat, HeartbeatReply, Host, HostStatus, IssuedChallenge, ProofError, RegisterHost,
+    Heartbeat, HeartbeatReply, Host, HostStatus, IssuedChallenge, Nonce, ProofError, RegisterHost,
     RegisteredHost,
 };
 
@@ -92,7 +92,7 @@ pub(super) fn beat(fields: &mut Fields<'_>) -> Result<Heartbeat, Invalid> {
         bandwidth_usage_mbps: fields.float("bandwidth_usage_mbps", 0.0, None),
         current_players: fields.int("current_players", 0, MAX_INT),
         current_zones: fields.int("current_zones", 0, MAX_INT),
-        present: fields.optional_texts("present", MAX_PRESENT),
+        present: fields.optional_texts("present", MAX_PRESENT, Nonce::CHARS),
     };
     fields.finish()?;
     Ok(beat)

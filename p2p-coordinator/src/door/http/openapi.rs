@@ -100,3 +100,58 @@ characters, none of them a control character; a body is at most 1 MiB.
 A refusal has a sentence in `detail`; where its words are fixed, the headers `X-Refusal-Reason` and \
 `X-Refusal-Detail` say more. A request that is not of the form described here is answered 422, with \
 all that is wrong with it.";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::door::http::{METRICS, contract_routes};
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn what_is_described_is_what_the_router_has() {
+        let described: BTreeSet<_> = operations()
+            .into_iter()
+            .map(|operation| (operation.path, operation.method.to_owned()))
+            .collect();
+        let routes = contract_routes::<MemoryStore>().map(|(path, allowed, _)| (path, allowed));
+        let metrics = METRICS.map(|path| (path.to_owned(), "GET"));
+        let routed: BTreeSet<_> = routes
+            .chain(metrics)
+            .flat_map(|(path, allowed)| {
+                // Both prefixes are one in the description.
+                let below = path.strip_prefix("/api/").filter(|rest| !rest.starts_with("v1/"));
+                let path = below.map_or(path.clone(), |rest| format!("/api/v1/{rest}"));
+                allowed.split(", ").map(move |method| (path.clone(), method.to_owned()))
+            })
+            .collect();
+        assert_eq!(described, routed);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_operation_has_a_name_of_its_own() {
+        let document = document(&Settings::default());
+        let mut names = BTreeSet::new();
+        for operation in document["paths"].as_object().expect("paths").values() {
+            for operation in operation.as_object().expect("methods").values() {
+                let name = operation["operationId"].as_str().expect("a name");
+                assert!(names.insert(name.to_owned()), "{name} is there twice");
+            }
+        }
+        let mut todo = vec![&document];
+        while let Some(value) = todo.pop() {
+            match value {
+                Value::Array(items) => todo.extend(items),
+                Value::Object(fields) => {
+                    if let Some(Value::String(target)) = fields.get("$ref") {
+                        let pointer = target.trim_start_matches('#');
+                        assert!(document.pointer(pointer).is_some(), "{target}");
+                    }
+                    todo.extend(fields.values());
+                }
+                _ => {}
+            }
+        }
+    }
+}

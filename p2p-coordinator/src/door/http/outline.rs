@@ -45,6 +45,8 @@ pub(super) enum Shape {
     Int { min: u32, max: u32 },
     /// Text that has to mean something: what, depends on the field's name.
     Meaning,
+    /// The name of a peer or a room.
+    Name,
     /// An object of any content.
     Object,
     /// The proof of a host.
@@ -58,5 +60,5 @@ pub(super) enum Shape {
     /// Text, or a number that stands for it.
     TextOrNumber,
     /// A list of texts.
-    Texts { max: usize },
+    Texts { max: usize, chars: usize },
 }

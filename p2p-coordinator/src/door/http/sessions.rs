@@ -18,7 +18,7 @@ use super::hosts::MAX_INT;
 use super::reply::Failure;
 use super::target::{Path, Query};
 use super::zones::page;
-use crate::domain::Refusal;
+use crate::domain::{Refusal, SessionMetrics};
 use crate::service::ServiceError;
 use crate::store::{SessionQuery, Store};
 
@@ -109,6 +109,40 @@ pub(super) async fn end<S: Store>(Acting(coordinator): Acting<S>, path: Path) ->
     let key = path.session()?;
     let done = async { coordinator.end_session(key.key()?).await }.await;
     told(done, &format!("Failed to end session {key}"), &format!("Session {key} ended"))
+}
+
+/// The contract names these in the query; in a body they are taken as well.
+pub(super) async fn report<S: Store>(
+    Acting(coordinator): Acting<S>,
+    path: Path,
+    query: Query,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<Value> {
+    let key = path.session()?;
+    let mut measured = metrics(&mut query.fields())?;
+    if !body.is_empty() {
+        let said = metrics(&mut Body::read(&headers, &body)?.fields())?;
+        measured.latency_ms = said.latency_ms.or(measured.latency_ms);
+        measured.packet_loss_percent = said.packet_loss_percent.or(measured.packet_loss_percent);
+        measured.bandwidth_usage_mbps = said.bandwidth_usage_mbps.or(measured.bandwidth_usage_mbps);
+    }
+    let done = async { coordinator.report_session(key.key()?, measured).await }.await;
+    told(
+        done,
+        &format!("Failed to update metrics for session {key}"),
+        &format!("Session {key} metrics updated"),
+    )
+}
+
+pub(super) fn metrics(fields: &mut Fields<'_>) -> Result<SessionMetrics, Invalid> {
+    let metrics = SessionMetrics {
+        latency_ms: fields.optional_float("avg_latency_ms"),
+        packet_loss_percent: fields.optional_float("packet_loss_percent"),
+        bandwidth_usage_mbps: fields.optional_float("bandwidth_usage_mbps"),
+    };
+    fields.finish()?;
+    Ok(metrics)
 }
 
 pub(super) async fn add_player<S: Store>(

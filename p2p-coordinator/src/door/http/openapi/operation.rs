@@ -154,7 +154,9 @@ impl Operation {
     /// In the document.
     pub(super) fn describe(mut self, access: Access, components: &mut Components) -> Value {
         let parts = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let mut parameters: Vec<Value> = parts.map(schema::in_path).collect();
+        let is_list = self.path.ends_with("/active");
+        let mut parameters: Vec<Value> =
+            parts.map(|name| schema::in_path(name, is_list)).collect();
         parameters.extend(schema::query(&self.query));
         self.add_common_answers();
         let mut described = json!({

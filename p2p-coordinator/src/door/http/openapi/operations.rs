@@ -151,6 +151,13 @@ fn of_sessions() -> Vec<Operation> {
         post("/api/v1/sessions/{session_id}/end", "Ends a session")
             .tells("It is over")
             .refuses(400, refused),
+        Operation::new("PATCH", "/api/v1/sessions/{session_id}/metrics", "Tells what was measured")
+            .says("In the query or in the body. What is left out stays as it was.")
+            .query(sessions::metrics)
+            .body("SessionMetrics", sessions::metrics)
+            .optional()
+            .tells("It is noted")
+            .refuses(400, refused),
         post("/api/v1/sessions/cleanup", "Lets sessions fail in which nothing happened")
             .query(sessions::silence)
             .tells("How many there were"),

@@ -35,9 +35,10 @@ pub(super) fn query(fields: &[Field]) -> impl Iterator<Item = Value> {
     })
 }
 
-/// A part of a path.
-pub(super) fn in_path(name: &str) -> Value {
+/// A part of a path. Where a list is asked for, any text is the name of somebody who has none.
+pub(super) fn in_path(name: &str, is_list: bool) -> Value {
     let schema = match name {
+        _ if is_list => json!({ "type": "string", "minLength": 1 }),
         "session_id" => json!({ "anyOf": [
             { "type": "integer", "minimum": 1 },
             { "type": "string", "pattern": text::SESSION_NAME },
@@ -69,7 +70,7 @@ fn in_body(shape: Shape, name: &str) -> Value {
         ] }),
         Shape::Float { min, max } => {
             let numbers = json!({ "type": "number", "minimum": min, "maximum": max.unwrap_or(f64::MAX) });
-            let text = json!({ "type": "string", "pattern": text::number(max) });
+            let text = json!({ "type": "string", "pattern": text::number(min, max) });
             json!({ "anyOf": [numbers, text, { "type": "boolean" }] })
         }
         Shape::Int { min, max } => {
@@ -82,16 +83,19 @@ fn in_body(shape: Shape, name: &str) -> Value {
         Shape::Object => json!({ "type": "object" }),
         Shape::Proof => json!({ "$ref": "#/components/schemas/HostProof" }),
         Shape::TextOrNumber => json!({
-            "type": ["string", "number"], "maxLength": MAX_CHARS, "pattern": text::NO_ZERO,
+            "type": ["string", "number"], "maxLength": MAX_CHARS, "pattern": text::NAME,
         }),
-        Shape::Texts { max } => {
-            json!({ "type": "array", "maxItems": max, "items": text(MAX_CHARS) })
+        Shape::Texts { max, chars } => {
+            json!({ "type": "array", "maxItems": max, "items": text(chars) })
         }
-        Shape::Id | Shape::Meaning | Shape::Status(_) | Shape::StatusFilter(_) | Shape::Text { .. } => {
+        Shape::Id | Shape::Meaning | Shape::Name | Shape::Status(_) | Shape::StatusFilter(_) | Shape::Text { .. } => {
             in_query(shape, name)
         }
     }
 }
+
+/// The base point of the curve: a key whose secret nobody has.
+const SOME_PEER: &str = "5866666666666666666666666666666666666666666666666666666666666666";
 
 /// All of it is text there.
 fn in_query(shape: Shape, name: &str) -> Value {
@@ -104,7 +108,10 @@ fn in_query(shape: Shape, name: &str) -> Value {
         Shape::Id => id(),
         Shape::Int { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Meaning if name == "nonce" => json!({ "type": "string", "pattern": text::NONCE }),
-        Shape::Meaning => json!({ "type": "string", "pattern": text::PEER_ID, "maxLength": 1000 }),
+        Shape::Meaning => json!({
+            "type": "string", "maxLength": 1000, "pattern": text::PEER_ID, "examples": [SOME_PEER],
+        }),
+        Shape::Name => json!({ "type": "string", "maxLength": MAX_CHARS, "pattern": text::NAME }),
         Shape::Status(names) => status(&names(), false),
         Shape::StatusFilter(names) => status(&names(), true),
         Shape::Text { max } => text(max),
@@ -125,9 +132,9 @@ fn truth() -> String {
 }
 
 fn or_null(mut schema: Value) -> Value {
-    let null = json!({ "type": "null" });
+    let nothing = json!({ "type": "null" });
     if let Some(Value::Array(any)) = schema.get_mut("anyOf") {
-        any.push(null);
+        any.push(nothing);
         return schema;
     }
     match schema.get_mut("type") {
@@ -135,6 +142,6 @@ fn or_null(mut schema: Value) -> Value {
             *kind = json!([kind.take(), "null"]);
             schema
         }
-        _ => json!({ "anyOf": [schema, null] }),
+        _ => json!({ "anyOf": [schema, nothing] }),
     }
 }

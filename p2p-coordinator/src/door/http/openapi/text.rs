@@ -2,6 +2,8 @@
 
 /// No control characters: what ids are made of.
 pub(super) const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+/// The same, or nothing.
+pub(super) const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// No zero bytes.
 pub(super) const NO_ZERO: &str = r"^[^\u0000]*$";
 /// The name of a session.
@@ -21,8 +23,8 @@ pub(super) fn whole(min: u32, max: u32) -> String {
     }
 }
 
-/// A number that is not negative, and at most so much, as text.
-pub(super) fn number(max: Option<f64>) -> String {
+/// A number of these, as text.
+pub(super) fn number(min: f64, max: Option<f64>) -> String {
     let digits = match max {
         None => r"[0-9]{1,300}(\.[0-9]*)?".to_owned(),
         Some(max) => {
@@ -30,7 +32,8 @@ pub(super) fn number(max: Option<f64>) -> String {
             format!(r"0*{}(\.0*)?|(0+|0*({}))(\.[0-9]*)?", max as u32, up_to(below.max(1)))
         }
     };
-    format!(r"^ *\+?({digits}) *$")
+    let signs = if min < 0.0 { r"[+-]" } else { r"\+" };
+    format!(r"^ *{signs}?({digits}) *$")
 }
 
 /// One of these words, in capitals or not; the empty text as well, if so wanted.

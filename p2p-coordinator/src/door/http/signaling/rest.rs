@@ -5,7 +5,6 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use p2p_coordinator_api::ids::MAX_CHARS;
 use serde_json::{Value, json};
 
 use super::super::body::Body;
@@ -57,8 +56,8 @@ type Posted = (String, String, String, String);
 /// In which session, from whom, to whom, and what.
 pub(in super::super) fn letter(fields: &mut Fields<'_>, kind: Kind) -> Result<Posted, Invalid> {
     let session = fields.text_or_number("session_id");
-    let from = fields.text("from", MAX_CHARS);
-    let to = fields.text("to", MAX_CHARS);
+    let from = fields.name("from");
+    let to = fields.name("to");
     let payload = fields.any(kind.field()).map(Value::to_string).unwrap_or_default();
     fields.finish()?;
     Ok((session, from, to, payload))
@@ -88,8 +87,8 @@ pub(in super::super) async fn collect<S: Store>(
 
 /// In which session, and whose.
 pub(in super::super) fn mailbox(fields: &mut Fields<'_>) -> Result<(String, String), Invalid> {
-    let session = fields.text("session_id", MAX_CHARS);
-    let peer = fields.text("peer_id", MAX_CHARS);
+    let session = fields.name("session_id");
+    let peer = fields.name("peer_id");
     fields.finish()?;
     Ok((session, peer))
 }
