@@ -56,8 +56,9 @@ async fn bounds_are_those_with_which_requests_are_read() {
     let host = &schemas["RegisterHost"];
     let port = &host["properties"]["port"]["anyOf"][0];
     assert_eq!(*port, json!({ "type": "integer", "minimum": 1, "maximum": 65_535 }));
-    assert_eq!(host["properties"]["ip_address"]["maxLength"], 45);
-    assert_eq!(host["properties"]["public_ip"]["type"], json!(["string", "null"]));
+    assert_eq!(host["properties"]["ip_address"]["anyOf"][1]["format"], "ipv6");
+    assert_eq!(host["properties"]["player_name"]["maxLength"], 255);
+    assert_eq!(host["properties"]["ice_servers"]["type"], json!(["object", "null"]));
     let required = ["host_id", "player_id", "player_name", "ip_address", "port", "cpu_cores"];
     assert_eq!(host["required"].as_array().expect("names")[..6], required.map(Value::from));
     assert_eq!(schemas["DefineZoneRequest"]["properties"]["max_players"]["default"], 100);

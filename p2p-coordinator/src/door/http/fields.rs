@@ -6,6 +6,7 @@
 //! on - empty ids, text past its column, zero bytes, numbers past 32 bits - is told here as well.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use p2p_coordinator_api::ids::MAX_CHARS;
@@ -35,6 +36,9 @@ fn object(kind: &str, loc: Value, msg: &str, input: Value, ctx: Option<Value>) -
     }
     object
 }
+
+/// The most characters of an IP address.
+const MAX_ADDRESS: usize = 45;
 
 /// The longest text of which something is to be made.
 const MAX_PARSED: usize = 1000;
@@ -198,6 +202,29 @@ impl<'a> Fields<'a> {
             return None;
         }
         Some(text.to_owned())
+    }
+
+    /// An IP address, as the text that it was.
+    pub(super) fn address(&mut self, name: &str) -> String {
+        self.note(name, Presence::Required, Shape::Address);
+        let value = self.required(name);
+        value.and_then(|value| self.checked_address(name, value)).unwrap_or_default()
+    }
+
+    pub(super) fn optional_address(&mut self, name: &str) -> Option<String> {
+        self.note(name, Presence::Optional, Shape::Address);
+        self.optional(name).and_then(|value| self.checked_address(name, value))
+    }
+
+    fn checked_address(&mut self, name: &str, value: &Value) -> Option<String> {
+        let text = self.as_text(name, value, MAX_ADDRESS)?;
+        if text.parse::<IpAddr>().is_err() {
+            let loc = json!([self.place, name]);
+            let msg = "value is not a valid IPv4 or IPv6 address";
+            self.wrong("ip_any_address", loc, msg, value, None);
+            return None;
+        }
+        Some(text)
     }
 
     pub(super) fn id<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {

@@ -40,9 +40,9 @@ pub(super) fn registration(
 ) -> Result<Result<RegisterHost, ProofError>, Invalid> {
     let (host_id, player_id) = (fields.id("host_id"), fields.id("player_id"));
     let player_name = fields.text("player_name", 255);
-    let ip_address = fields.text("ip_address", 45);
+    let ip_address = fields.address("ip_address");
     let port = fields.int("port", 1, 65_535);
-    let public_ip = fields.optional_text("public_ip", 45);
+    let public_ip = fields.optional_address("public_ip");
     let cpu_cores = fields.int("cpu_cores", 1, MAX_INT);
     let cpu_frequency_mhz = fields.int("cpu_frequency_mhz", 1, MAX_INT);
     let memory_mb = fields.int("memory_mb", 1, MAX_INT);

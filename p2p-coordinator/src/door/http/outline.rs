@@ -31,6 +31,8 @@ pub(super) type Names = fn() -> Vec<&'static str>;
 /// What may stand in a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
+    /// An IP address.
+    Address,
     /// Whatever is not null.
     Any,
     /// A truth value, in any of its forms.

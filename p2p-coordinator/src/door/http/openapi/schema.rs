@@ -62,6 +62,9 @@ fn id() -> Value {
 
 fn in_body(shape: Shape, name: &str) -> Value {
     match shape {
+        Shape::Address => json!({ "anyOf": [
+            { "type": "string", "format": "ipv4" }, { "type": "string", "format": "ipv6" },
+        ] }),
         Shape::Any => json!({ "not": { "type": "null" } }),
         Shape::Bool => json!({ "anyOf": [
             { "type": "boolean" },
