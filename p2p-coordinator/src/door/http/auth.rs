@@ -13,8 +13,8 @@ use super::fields::{Fields, Invalid};
 use super::gate::Acting;
 use super::reply::Failure;
 use super::sessions::player_of;
-use crate::security::{Caller, Denied};
 use crate::security::jwt::MAX_TOKEN;
+use crate::security::{Caller, Denied};
 use crate::service::ServiceError;
 use crate::store::Store;
 

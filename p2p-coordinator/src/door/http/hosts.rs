@@ -113,7 +113,8 @@ pub(super) async fn list<S: Store>(
 
 /// All of them, or those with a status.
 pub(super) fn listing(fields: &mut Fields<'_>) -> Result<(HostQuery, Option<String>), Invalid> {
-    let status = fields.status_filter("status_filter", || HostStatus::ALL.map(HostStatus::as_str).into());
+    let status =
+        fields.status_filter("status_filter", || HostStatus::ALL.map(HostStatus::as_str).into());
     Ok((choice(fields)?, status))
 }
 

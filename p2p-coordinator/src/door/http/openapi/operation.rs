@@ -119,9 +119,8 @@ impl Operation {
     }
 
     pub(super) fn lists<T: ToSchema + 'static>(self, what: &'static str) -> Self {
-        let list = |components: &mut Components| {
-            json!({ "type": "array", "items": components.of::<T>() })
-        };
+        let list =
+            |components: &mut Components| json!({ "type": "array", "items": components.of::<T>() });
         self.with(200, what, Content::Json(Box::new(list)))
     }
 
@@ -153,10 +152,10 @@ impl Operation {
 
     /// In the document.
     pub(super) fn describe(mut self, access: Access, components: &mut Components) -> Value {
-        let parts = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let parts =
+            self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let is_list = self.path.ends_with("/active");
-        let mut parameters: Vec<Value> =
-            parts.map(|name| schema::in_path(name, is_list)).collect();
+        let mut parameters: Vec<Value> = parts.map(|name| schema::in_path(name, is_list)).collect();
         parameters.extend(schema::query(&self.query));
         self.add_common_answers();
         let mut described = json!({
@@ -213,6 +212,8 @@ impl Operation {
             (500, "The database failed", "Problem"),
             (503, "The database is away, or too many want the same: try again", "Problem"),
         ]);
+        let what = "The request's line and headers are too large";
+        self.answers.push(Answer { status: 431, what, content: Content::Nothing });
         for (status, what, schema) in common {
             let content = Content::Json(Box::new(move |_| problem(schema)));
             self.answers.push(Answer { status, what, content });
@@ -235,7 +236,8 @@ impl Operation {
 
     fn id(&self) -> String {
         let below = self.path.trim_start_matches("/api/v1");
-        let words = below.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let words =
+            below.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let mut id = self.method.to_lowercase();
         for word in words {
             id.push('_');
@@ -258,13 +260,16 @@ impl Answer {
         }
         let headers: Map<String, Value> = names
             .into_iter()
-            .map(|name| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
+            .map(|name| {
+                (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
+            })
             .collect();
         let mut described = json!({ "description": self.what, "headers": headers });
         match &self.content {
             Content::Nothing => {}
             Content::Json(schema) => {
-                described["content"] = json!({ "application/json": { "schema": schema(components) } });
+                described["content"] =
+                    json!({ "application/json": { "schema": schema(components) } });
             }
             Content::Text => {
                 let text = json!({ "text/plain": { "schema": { "type": "string" } } });
@@ -321,47 +326,53 @@ impl Components {
         self.put("Message", || json!({
             "type": "object", "properties": { "message": { "type": "string" } }, "required": ["message"],
         }));
-        self.put("Problem", || json!({
-            "description": "How a request is refused.",
-            "type": "object",
-            "properties": {
-                "detail": { "type": "string", "description": "For people." },
-                "error": { "enum": ["forbidden", "unauthorized"] },
-                "reason": { "$ref": "#/components/schemas/RefusalReason" },
-            },
-            "required": ["detail"],
-        }));
-        self.put("Invalid", || json!({
-            "description": "All that is wrong with a request.",
-            "type": "object",
-            "properties": { "detail": { "type": "array", "minItems": 1, "items": {
+        self.put("Problem", || {
+            json!({
+                "description": "How a request is refused.",
                 "type": "object",
                 "properties": {
-                    "type": { "type": "string", "description": "What kind of wrong." },
-                    "loc": {
-                        "description": "Where: body, path or query, then names and numbers.",
-                        "type": "array", "minItems": 1,
-                        "items": { "anyOf": [{ "type": "string" }, { "type": "integer" }] },
-                    },
-                    "msg": { "type": "string", "description": "For people." },
-                    "input": { "description": "What was there." },
-                    "ctx": { "type": "object", "description": "The bound." },
+                    "detail": { "type": "string", "description": "For people." },
+                    "error": { "enum": ["forbidden", "unauthorized"] },
+                    "reason": { "$ref": "#/components/schemas/RefusalReason" },
                 },
-                "required": ["type", "loc", "msg", "input"],
-            } } },
-            "required": ["detail"],
-        }));
-        self.put("RateLimited", || json!({
-            "type": "object",
-            "properties": {
-                "error": { "const": "rate_limit_exceeded" },
-                "message": { "type": "string" },
-                "limit": { "type": "integer" },
-                "window_seconds": { "type": "integer" },
-                "reset_time": { "type": "integer", "description": "Seconds since 1970." },
-            },
-            "required": ["error", "message", "limit", "window_seconds", "reset_time"],
-        }));
+                "required": ["detail"],
+            })
+        });
+        self.put("Invalid", || {
+            json!({
+                "description": "All that is wrong with a request.",
+                "type": "object",
+                "properties": { "detail": { "type": "array", "minItems": 1, "items": {
+                    "type": "object",
+                    "properties": {
+                        "type": { "type": "string", "description": "What kind of wrong." },
+                        "loc": {
+                            "description": "Where: body, path or query, then names and numbers.",
+                            "type": "array", "minItems": 1,
+                            "items": { "anyOf": [{ "type": "string" }, { "type": "integer" }] },
+                        },
+                        "msg": { "type": "string", "description": "For people." },
+                        "input": { "description": "What was there." },
+                        "ctx": { "type": "object", "description": "The bound." },
+                    },
+                    "required": ["type", "loc", "msg", "input"],
+                } } },
+                "required": ["detail"],
+            })
+        });
+        self.put("RateLimited", || {
+            json!({
+                "type": "object",
+                "properties": {
+                    "error": { "const": "rate_limit_exceeded" },
+                    "message": { "type": "string" },
+                    "limit": { "type": "integer" },
+                    "window_seconds": { "type": "integer" },
+                    "reset_time": { "type": "integer", "description": "Seconds since 1970." },
+                },
+                "required": ["error", "message", "limit", "window_seconds", "reset_time"],
+            })
+        });
         self.0
     }
 }

@@ -280,12 +280,14 @@ fn of_the_service() -> Vec<Operation> {
             .answers::<HostStats>(200, "The numbers"),
         get("/api/v1/monitoring/metrics", "Metrics, as Prometheus reads them")
             .answers_text("The metrics"),
-        get("/metrics", "The same, where scrapers look")
-            .answers_text("The metrics")
-            .answers_with(404, "They are turned off", json!({
+        get("/metrics", "The same, where scrapers look").answers_text("The metrics").answers_with(
+            404,
+            "They are turned off",
+            json!({
                 "type": "object", "properties": { "error": { "type": "string" } },
                 "required": ["error"],
-            })),
+            }),
+        ),
         get("/", "What the service is").exempt().answers::<ServiceInfo>(200, "What it is"),
         get("/health", "Whether the process lives").exempt().answers::<Health>(200, "It does"),
         get("/ready", "Whether the service can do its work")

@@ -72,14 +72,16 @@ fn in_body(shape: Shape, name: &str) -> Value {
             { "type": "string", "pattern": truth() },
         ] }),
         Shape::Float { min, max } => {
-            let numbers = json!({ "type": "number", "minimum": min, "maximum": max.unwrap_or(f64::MAX) });
+            let numbers =
+                json!({ "type": "number", "minimum": min, "maximum": max.unwrap_or(f64::MAX) });
             let text = json!({ "type": "string", "pattern": text::number(min, max) });
             json!({ "anyOf": [numbers, text, { "type": "boolean" }] })
         }
         Shape::Int { min, max } => {
             let numbers = json!({ "type": "integer", "minimum": min, "maximum": max });
             let text = json!({ "type": "string", "pattern": text::whole(min, max) });
-            let truth = if min == 0 { json!({ "type": "boolean" }) } else { json!({ "const": true }) };
+            let truth =
+                if min == 0 { json!({ "type": "boolean" }) } else { json!({ "const": true }) };
             json!({ "anyOf": [numbers, text, truth] })
         }
         Shape::Ids { max } => json!({ "type": "array", "maxItems": max, "items": id() }),
@@ -91,9 +93,12 @@ fn in_body(shape: Shape, name: &str) -> Value {
         Shape::Texts { max, chars } => {
             json!({ "type": "array", "maxItems": max, "items": text(chars) })
         }
-        Shape::Id | Shape::Meaning | Shape::Name | Shape::Status(_) | Shape::StatusFilter(_) | Shape::Text { .. } => {
-            in_query(shape, name)
-        }
+        Shape::Id
+        | Shape::Meaning
+        | Shape::Name
+        | Shape::Status(_)
+        | Shape::StatusFilter(_)
+        | Shape::Text { .. } => in_query(shape, name),
     }
 }
 
