@@ -48,6 +48,9 @@ pub(crate) struct Route {
     /// The link that it goes over, and the one back.
     pub(super) link: u32,
     pub(super) back: u32,
+    /// A stream's packet: where its ends lie that sends and that receives, as far as is known.
+    pub(super) stream_from: u32,
+    pub(super) stream_to: u32,
 }
 
 impl Net {

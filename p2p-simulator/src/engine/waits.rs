@@ -75,8 +75,10 @@ impl Engine {
         if end.waiting.is_waited_for(Wait::Datagram) {
             what.push("a datagram".to_owned());
         }
-        for stream in end.streams.iter() {
-            let unread = other.streams.get(stream.id).map_or(0, |stream| stream.unread());
+        for slot in self.streams.in_order(end.streams) {
+            let stream = self.streams.at(slot);
+            let peer = self.streams.find(other.streams, stream.id);
+            let unread = peer.map_or(0, |slot| self.streams.at(slot).unread());
             what.extend(stream.waits(unread));
         }
         what
