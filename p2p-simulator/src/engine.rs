@@ -15,7 +15,7 @@
 //! - [`streams`] on connections; [`stream_arrivals`], what packets do to them; [`stream_calls`], what
 //!   their users do;
 //! - [`fault`]: cuts, repairs, crashes;
-//! - [`random`] and [`normal`], [`trace`], [`wakers`], [`waits`].
+//! - [`random`] and [`normal`], [`trace`], [`wakers`], [`waits`], [`chunks`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
@@ -36,6 +36,7 @@ pub(crate) use streams::StreamAt;
 use streams::Streams;
 use trace::{Trace, TraceKind};
 
+mod chunks;
 pub(crate) mod classes;
 pub(crate) mod conn;
 mod datagrams;

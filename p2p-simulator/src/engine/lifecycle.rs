@@ -127,7 +127,7 @@ impl Engine {
         end.gone_since = Some(now);
         end.waiting.wake_all(&mut self.wakers);
         for slot in self.streams.in_order(end.streams) {
-            let stream = self.streams.at_mut(slot);
+            let Some(stream) = self.streams.at_mut(slot) else { continue };
             stream.closed = true;
             stream.wake_all(&mut self.wakers);
         }

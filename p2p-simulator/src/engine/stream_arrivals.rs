@@ -32,7 +32,7 @@ impl Engine {
         }
         let slot = self.streams.find(end.streams, stream)?;
         // From now on each of the two ends knows where the other is.
-        self.streams.at_mut(slot).peer = route.stream_from;
+        self.streams.at_mut(slot)?.peer = route.stream_from;
         let peer = StreamAt { conn: id, side: side.other(), stream, slot: route.stream_from };
         if let Some(peer) = self.streams.get_mut(peer) {
             peer.peer = slot;

@@ -1,5 +1,6 @@
 //! What the users of streams do: open, write, read, finish, give up.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,6 +10,9 @@ use p2p_core::transport::LinkClosed;
 use super::conn::{Wait, forgotten};
 use super::streams::{NOWHERE, STREAM_WINDOW, Stream};
 use super::{ConnId, Direction, Engine, Nanos, Net, Packet, Route, Side, StreamAt, StreamId};
+
+/// Chunks that a reader takes at once at most.
+const MAX_READY: usize = 32;
 
 impl Engine {
     /// Opens a stream, waiting while the other side allows no more.
@@ -193,12 +197,15 @@ impl Engine {
         }
     }
 
-    /// The next chunk, or `None` at the end.
+    /// The next chunk, or `None` at the end. Those behind it go to `ready`, as many as it may hold;
+    /// the reader takes them from there, and says with the next call how many bytes it has `taken`.
     pub(crate) fn poll_read(
         &mut self,
         now: Nanos,
         at: StreamAt,
         max: usize,
+        taken: u32,
+        ready: &mut Option<Box<VecDeque<Bytes>>>,
         cx: &Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
         let Some(stream) = self.streams.get_mut(at) else {
@@ -208,30 +215,39 @@ impl Engine {
         let Some(half) = stream.recv_mut().filter(|half| !half.stopped) else {
             return Poll::Ready(Err(StreamError::Finished));
         };
-        let Some(bytes) = half.chunks.take(max) else {
-            if half.is_reset {
-                return Poll::Ready(Err(StreamError::Reset { code: half.reset }));
-            }
-            if half.finished {
-                return Poll::Ready(Ok(None));
-            }
-            if closed {
-                return Poll::Ready(Err(self.closed(at)));
-            }
+        half.read += taken;
+        let bytes = half.chunks.take(max);
+        half.read += bytes.as_ref().map_or(0, |bytes| bytes.len() as u32);
+        // Of a stream that has ended, it is to be known here when all is read.
+        while !half.finished && ready.as_ref().is_none_or(|ready| ready.len() < MAX_READY) {
+            let Some(next) = half.chunks.take(usize::MAX) else { break };
+            ready.get_or_insert_default().push_back(next);
+        }
+        let (finished, over) = (half.finished, half.is_over());
+        let reset = half.is_reset.then_some(half.reset);
+        if bytes.is_none() && !over && !closed {
             half.waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        half.read += bytes.len() as u32;
-        let (window, over) = (u64::from(half.read), half.is_over());
+        }
         // Tell the writer when half of its room is free again: often enough to keep it busy.
-        if window >= STREAM_WINDOW / 2 && !half.finished {
+        let read = u64::from(half.read);
+        if read >= STREAM_WINDOW / 2 && !finished {
             half.read = 0;
-            self.reply(now, at, Packet::Window { stream: at.stream, bytes: window });
+            self.reply(now, at, Packet::Window { stream: at.stream, bytes: read });
         }
-        if over {
-            self.settle(now, at);
-        }
-        Poll::Ready(Ok(Some(bytes)))
+        Poll::Ready(match bytes {
+            Some(bytes) => {
+                if over {
+                    self.settle(now, at);
+                }
+                Ok(Some(bytes))
+            }
+            None => match reset {
+                Some(code) => Err(StreamError::Reset { code }),
+                None if finished => Ok(None),
+                None if closed => Err(self.closed(at)),
+                None => return Poll::Pending,
+            },
+        })
     }
 
     pub(crate) fn stop(&mut self, now: Nanos, at: StreamAt, code: u64) {

@@ -12,6 +12,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::chunks::Chunks;
 use super::{ConnId, Direction, Side, StreamId};
 pub(super) use halves::{RecvHalf, SendHalf};
 
@@ -36,14 +37,14 @@ pub(crate) struct StreamAt {
 /// first.
 #[derive(Debug)]
 pub(super) struct Streams {
-    slots: Vec<Stream>,
+    slots: Chunks<Stream>,
     /// The first of the free slots, which are a chain too.
     free: u32,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: NOWHERE }
+        Self { slots: Chunks::default(), free: NOWHERE }
     }
 }
 
@@ -69,26 +70,26 @@ impl Streams {
     pub(super) fn insert(&mut self, first: &mut u32, mut stream: Stream) -> u32 {
         let slot = self.free;
         stream.next = std::mem::replace(first, slot);
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            self.free = place.next;
-            *place = stream;
-            return slot;
+        match self.slots.get_mut(slot as usize) {
+            Some(place) => {
+                self.free = place.next;
+                *place = stream;
+            }
+            None => *first = self.slots.push(stream) as u32,
         }
-        *first = self.slots.len() as u32;
-        self.slots.push(stream);
         *first
     }
 
     /// Takes a stream out of its chain.
     pub(super) fn remove(&mut self, first: &mut u32, slot: u32) {
-        let next = self.slots[slot as usize].next;
+        let next = self.next(slot);
         if *first == slot {
             *first = next;
         } else {
-            let before =
-                self.chain(*first).find(|before| self.slots[*before as usize].next == slot);
-            let Some(before) = before else { return };
-            self.slots[before as usize].next = next;
+            let before = self.chain(*first).find(|&before| self.next(before) == slot);
+            if let Some(before) = before.and_then(|before| self.at_mut(before)) {
+                before.next = next;
+            }
         }
         self.free(slot);
     }
@@ -97,41 +98,48 @@ impl Streams {
     pub(super) fn remove_all(&mut self, first: &mut u32) {
         let mut slot = std::mem::replace(first, NOWHERE);
         while slot != NOWHERE {
-            let next = self.slots[slot as usize].next;
+            let next = self.next(slot);
             self.free(slot);
             slot = next;
         }
     }
 
     fn free(&mut self, slot: u32) {
-        self.slots[slot as usize] = Stream::free(self.free);
-        self.free = slot;
+        let next = self.free;
+        if let Some(place) = self.at_mut(slot) {
+            *place = Stream::free(next);
+            self.free = slot;
+        }
+    }
+
+    fn next(&self, slot: u32) -> u32 {
+        self.at(slot).map_or(NOWHERE, |stream| stream.next)
     }
 
     /// The slots of a chain.
     pub(super) fn chain(&self, first: u32) -> impl Iterator<Item = u32> {
         let valid = |slot: u32| Some(slot).filter(|slot| *slot != NOWHERE);
-        std::iter::successors(valid(first), move |&slot| valid(self.slots[slot as usize].next))
+        std::iter::successors(valid(first), move |&slot| valid(self.next(slot)))
     }
 
     /// Where the stream of this number is in a chain.
     pub(super) fn find(&self, first: u32, stream: StreamId) -> Option<u32> {
-        self.chain(first).find(|&slot| self.slots[slot as usize].id == stream)
+        self.chain(first).find(|&slot| self.at(slot).is_some_and(|known| known.id == stream))
     }
 
-    /// The streams of a chain, in the order of their numbers.
+    /// The slots of a chain, in the order of the streams' numbers.
     pub(super) fn in_order(&self, first: u32) -> Vec<u32> {
         let mut slots: Vec<_> = self.chain(first).collect();
-        slots.sort_unstable_by_key(|&slot| self.slots[slot as usize].id);
+        slots.sort_unstable_by_key(|&slot| self.at(slot).map(|stream| stream.id));
         slots
     }
 
-    pub(super) fn at(&self, slot: u32) -> &Stream {
-        &self.slots[slot as usize]
+    pub(super) fn at(&self, slot: u32) -> Option<&Stream> {
+        self.slots.get(slot as usize)
     }
 
-    pub(super) fn at_mut(&mut self, slot: u32) -> &mut Stream {
-        &mut self.slots[slot as usize]
+    pub(super) fn at_mut(&mut self, slot: u32) -> Option<&mut Stream> {
+        self.slots.get_mut(slot as usize)
     }
 }
 
@@ -303,9 +311,8 @@ mod tests {
         streams.insert(&mut other, stream(9));
         streams.remove(&mut one, slots[1]);
         let left = |streams: &Streams, first| {
-            let counts =
-                streams.in_order(first).into_iter().map(|slot| streams.at(slot).id.count());
-            counts.collect::<Vec<_>>()
+            let slots = streams.in_order(first).into_iter();
+            slots.filter_map(|slot| Some(streams.at(slot)?.id.count())).collect::<Vec<_>>()
         };
         assert_eq!((left(&streams, one), left(&streams, other)), (vec![0, 2], vec![9]));
         assert_eq!(streams.insert(&mut other, stream(7)), slots[1], "the free slot is used again");

@@ -1,6 +1,7 @@
 //! Who waits for what, in words: for a run that has come to a standstill.
 
 use super::conn::{Conn, End, Wait};
+use super::streams::Stream;
 use super::{ConnId, Direction, Engine, Side};
 
 /// The lines that a report may have; a network of thousands stands still in thousands of ways.
@@ -76,9 +77,9 @@ impl Engine {
             what.push("a datagram".to_owned());
         }
         for slot in self.streams.in_order(end.streams) {
-            let stream = self.streams.at(slot);
+            let Some(stream) = self.streams.at(slot) else { continue };
             let peer = self.streams.find(other.streams, stream.id);
-            let unread = peer.map_or(0, |slot| self.streams.at(slot).unread());
+            let unread = peer.and_then(|slot| self.streams.at(slot)).map_or(0, Stream::unread);
             what.extend(stream.waits(unread));
         }
         what

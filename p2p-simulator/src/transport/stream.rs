@@ -1,5 +1,6 @@
 //! The two halves of a simulated stream.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,7 +34,15 @@ pub struct SimSendStream(Place);
 
 /// The reading half of a simulated stream.
 #[derive(Debug)]
-pub struct SimRecvStream(Place);
+pub struct SimRecvStream {
+    place: Place,
+    /// What was taken from the network and not yet read: whoever reads several chunks asks it once.
+    /// Made when there are several for the first time.
+    #[allow(clippy::box_collection)] // There may be very many streams, and few have them.
+    ready: Option<Box<VecDeque<Bytes>>>,
+    /// Bytes read of that since the network was last asked.
+    taken: u32,
+}
 
 impl SimSendStream {
     pub(super) const fn new(place: Place) -> Self {
@@ -76,7 +85,16 @@ impl Drop for SimSendStream {
 
 impl SimRecvStream {
     pub(super) const fn new(place: Place) -> Self {
-        Self(place)
+        Self { place, ready: None, taken: 0 }
+    }
+
+    fn take_ready(&mut self, max: usize) -> Option<Bytes> {
+        let ready = self.ready.as_mut()?;
+        let first = ready.front_mut()?;
+        let bytes =
+            if first.len() > max { first.split_to(max.max(1)) } else { ready.pop_front()? };
+        self.taken += bytes.len() as u32;
+        Some(bytes)
     }
 }
 
@@ -86,17 +104,24 @@ impl RecvStream for SimRecvStream {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        self.0.with(|engine, now, at| engine.poll_read(now, at, max, cx))
+        if let Some(bytes) = self.take_ready(max) {
+            note_stray(&self.place.shared, self.place.host);
+            return Poll::Ready(Ok(Some(bytes)));
+        }
+        let Self { place, ready, taken } = self;
+        let taken = std::mem::take(taken);
+        place.with(|engine, now, at| engine.poll_read(now, at, max, taken, ready, cx))
     }
 
     fn stop(&mut self, code: u64) {
-        self.0.with(|engine, now, at| engine.stop(now, at, code));
+        self.ready = None;
+        self.place.with(|engine, now, at| engine.stop(now, at, code));
     }
 }
 
 impl Drop for SimRecvStream {
     fn drop(&mut self) {
-        let Place { shared, at, .. } = &self.0;
+        let Place { shared, at, .. } = &self.place;
         shared.with(|engine, now| engine.release_recv(now, *at));
     }
 }

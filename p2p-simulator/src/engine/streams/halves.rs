@@ -62,14 +62,14 @@ impl Chunks {
     }
 
     fn push(&mut self, bytes: Bytes) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(bytes),
-            Self::One(first) => Self::Many(Box::new(VecDeque::from([first, bytes]))),
-            Self::Many(mut chunks) => {
-                chunks.push_back(bytes);
-                Self::Many(chunks)
+        match self {
+            Self::None => *self = Self::One(bytes),
+            Self::One(first) => {
+                let first = std::mem::take(first);
+                *self = Self::Many(Box::new(VecDeque::from([first, bytes])));
             }
-        };
+            Self::Many(chunks) => chunks.push_back(bytes),
+        }
     }
 
     /// Takes at most so many bytes from the first.
