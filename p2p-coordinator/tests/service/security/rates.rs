@@ -53,7 +53,7 @@ async fn past_the_limit_the_contracts_body_and_headers_are_answered() {
     assert_eq!(answer.header("x-ratelimit-remaining"), Some("0"));
     assert_eq!(answer.header("x-ratelimit-reset"), Some(&*(now + 1).to_string()));
     // What a load balancer asks is not counted, and who waits as long as was said is let in.
-    assert_eq!(service.send(crate::ask::request("GET", "/health", None)).await.status, 200);
+    assert_eq!(service.send(request("GET", "/health", None)).await.status, 200);
     tokio::time::advance(Duration::from_secs(1)).await;
     service.get("/hosts/").await.is(200);
 }
