@@ -29,6 +29,7 @@ pub struct RefreshRequest {
 
 /// Tokens of a player.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenReply {
     /// Shown as `Authorization: Bearer ...`.
     pub access_token: String,
@@ -42,6 +43,7 @@ pub struct TokenReply {
 
 /// With what a host that has proven its peer id speaks for itself, over HTTP too.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostAccess {
     /// Shown as `Authorization: Bearer ...`.
     pub token: String,

@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 
 /// Whether a host can be given sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HostStatus {
     /// It is heard and takes sessions.
@@ -48,6 +49,7 @@ impl fmt::Display for HostStatus {
 
 /// A host, as the coordinator shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Host {
     /// Its number in the database.
     pub id: i64,
@@ -91,6 +93,7 @@ pub struct Host {
     pub quality_score: f64,
     /// The peer id it has proven, if it can be connected to as a peer. Not there for others.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::text::optional")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub peer_id: Option<PeerId>,
 }
 
@@ -131,6 +134,7 @@ pub struct RegisterHost {
 
 /// The answer to a registration: the host, and for a peer what it needs to do its part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisteredHost {
     /// The host as it is known now.
     #[serde(flatten)]
@@ -142,9 +146,11 @@ pub struct RegisteredHost {
 
 /// What a host needs to know to admit players and to stay known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostTerms {
     /// Who signs the join tokens that it is to honour.
     #[serde(with = "crate::text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub issuer: PeerId,
     /// The coordinator's clock as it answered: what tokens' times are compared with.
     pub now: Timestamp,
@@ -178,6 +184,7 @@ pub struct Heartbeat {
 
 /// The answer to a heartbeat: the host, and for a peer what has changed for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatReply {
     /// The host as it is known now.
     #[serde(flatten)]
@@ -193,6 +200,7 @@ pub struct HeartbeatReply {
 
 /// What a host learns from the answer to its heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostNews {
     /// The coordinator's clock as it answered.
     pub now: Timestamp,

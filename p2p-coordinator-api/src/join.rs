@@ -30,6 +30,7 @@ pub const MAX_AVOID: usize = 8;
 
 /// A place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinReply {
     /// The session.
     pub session: Session,
@@ -37,8 +38,10 @@ pub struct JoinReply {
     pub host_id: HostId,
     /// Where the host is.
     #[serde(with = "crate::text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub host_addr: PeerAddr,
     /// What to show it, as the credential of the connection.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub token: JoinToken,
     /// Until when.
     pub expires_at: Timestamp,
@@ -46,6 +49,7 @@ pub struct JoinReply {
 
 /// Why the coordinator refused, as a word that programs can act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusalReason {
@@ -61,7 +65,7 @@ pub enum RefusalReason {
     Full,
     /// No host is online, has room and meets the zone's demands.
     NoHost,
-    /// The proof of the host's identity does not hold.
+    /// The proof of the host's identity does not hold, or a peer id is nobody's.
     Proof,
     /// The session's state does not allow it.
     State,

@@ -17,6 +17,8 @@
 //! Objects, paths and enums are those of the contract that existing clients rely on; what is new for
 //! peers travels beside them: a host that registers no address has exactly the fields of old.
 //!
+//! With feature `openapi`, the objects have schemas for an OpenAPI document.
+//!
 //! No I/O, no clock, no randomness.
 
 pub mod auth;

@@ -20,6 +20,7 @@ const PROOF: &[u8] = b"p2p-coordinator/host-proof/1\0";
 
 /// What a host is to sign: when it expires, 16 random bytes, and the coordinator's signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Challenge(String);
 
@@ -59,6 +60,7 @@ impl Challenge {
 
 /// The answer to a request for a challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IssuedChallenge {
     /// What to sign.
     pub challenge: Challenge,
@@ -68,9 +70,11 @@ pub struct IssuedChallenge {
 
 /// What makes a registered host a peer: its address, and a proof that the peer id in it is its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostProof {
     /// Where players find it.
     #[serde(with = "crate::text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub addr: PeerAddr,
     /// Whether the process has just begun, so that nobody is in its sessions.
     #[serde(default)]
@@ -136,6 +140,9 @@ fn signed(host_id: &HostId, addr: &PeerAddr, fresh: bool, challenge: &Challenge)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProofError {
+    /// The address is no ticket.
+    #[error("the address is malformed")]
+    Address,
     /// The challenge is too old.
     #[error("the challenge has expired: ask for a new one")]
     Expired,

@@ -9,6 +9,7 @@ use crate::join::RefusalReason;
 
 /// The answer at [`ROOT`](crate::paths::ROOT).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServiceInfo {
     /// What it is called.
     pub service: String,
@@ -24,6 +25,7 @@ pub struct ServiceInfo {
 
 /// The answer at [`HEALTH`](crate::paths::HEALTH): the process lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// `healthy`.
     pub status: String,
@@ -37,6 +39,7 @@ pub struct Health {
 
 /// The answer at [`READY`](crate::paths::READY): whether the service can do its work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Readiness {
     /// `ready`, `draining` or `unavailable`.
     pub status: String,

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 /// Where a session is in its life: `pending -> active <-> paused -> ended`, and `failed` from any of
 /// the first three when its host is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SessionStatus {
     /// Made; nobody has said that it began.
@@ -93,6 +94,7 @@ pub struct CreateSession {
 
 /// A session, as the coordinator shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Session {
     /// Its number in the database.
     pub id: i64,

@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 ///
 /// Prints, and travels in JSON, as ISO 8601 with milliseconds: `2026-01-31T12:00:00.250+00:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
 pub struct Timestamp(u64);
 
 impl Timestamp {

@@ -8,6 +8,7 @@ use crate::ids::ZoneId;
 
 /// Whether sessions can be made in a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ZoneStatus {
     /// They can.
@@ -40,6 +41,7 @@ impl fmt::Display for ZoneStatus {
 
 /// Asks for a zone to exist. Again with the same id: updates it, but for its status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DefineZone {
     /// Its name.
     pub zone_id: ZoneId,
@@ -94,6 +96,7 @@ impl DefineZone {
 
 /// A zone, as the coordinator shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Zone {
     /// Its number in the database.
     pub id: i64,

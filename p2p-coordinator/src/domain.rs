@@ -26,7 +26,7 @@ mod tests;
 pub use changes::{Change, Changes, Row, RowId, SeatChange};
 pub use host::{Beat, HostRecord, HostView, Load};
 pub use refusal::Refusal;
-pub use session::{Seat, SessionRecord};
+pub use session::{Seat, SessionMetrics, SessionRecord};
 pub use zone::ZoneRecord;
 
 use std::time::Duration;

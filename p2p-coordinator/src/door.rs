@@ -2,10 +2,12 @@
 //!
 //! - [`http`]: the router, with the contract's paths, bodies and status codes;
 //! - [`serve`]: HTTP/1.1 on anything that reads and writes, with the bounds of [`Limits`];
-//! - [`tcp`], `tls` and [`peer`]: who is let in, and who waits for them to leave;
+//! - [`tcp`], `tls` and [`peer`]: who is let in, and who waits for them to leave; `crowd`: who makes
+//!   room when all places are taken;
 //! - [`Remote`]: who is at the other end.
 
 mod closing;
+mod crowd;
 mod handover;
 pub mod http;
 pub mod peer;

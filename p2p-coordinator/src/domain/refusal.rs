@@ -10,6 +10,9 @@ pub enum Refusal {
     /// No host.
     #[error("No available hosts found")]
     NoAvailableHost,
+    /// The id is no peer's.
+    #[error("No peer has this id: it is not an Ed25519 public key")]
+    NoPeer,
     /// No host for a zone.
     #[error("No host is online, has room and meets the demands of zone {zone}")]
     NoHost {
@@ -95,7 +98,7 @@ impl Refusal {
             Self::HostOffline { .. } => RefusalReason::HostOffline,
             Self::HostTaken { .. } => RefusalReason::HostTaken,
             Self::HostUnfit { .. } => RefusalReason::HostUnfit,
-            Self::Proof(_) => RefusalReason::Proof,
+            Self::NoPeer | Self::Proof(_) => RefusalReason::Proof,
             Self::State { .. } => RefusalReason::State,
             Self::UnknownHost(_) => RefusalReason::UnknownHost,
             Self::UnknownPlayer(_) => RefusalReason::UnknownPlayer,

@@ -47,6 +47,9 @@ pub struct SessionRecord {
     pub status: SessionStatus,
     /// How often it was given to a host.
     pub epoch: u64,
+    /// What was reported of it.
+    #[serde(default, skip_serializing_if = "SessionMetrics::is_empty")]
+    pub metrics: SessionMetrics,
     /// When it was first activated.
     pub started_at: Option<Timestamp>,
     /// When it ended or failed.
@@ -55,6 +58,23 @@ pub struct SessionRecord {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+/// What somebody measured in a session. What was not reported is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SessionMetrics {
+    /// The mean of its players' latency, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// The mean of what they lose, from 0 to 100.
+    pub packet_loss_percent: Option<f64>,
+    /// What they use of the host's line, in Mbit/s.
+    pub bandwidth_usage_mbps: Option<f64>,
+}
+
+impl SessionMetrics {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A player's place.
@@ -119,6 +139,7 @@ impl SessionRecord {
             served: 0,
             status: SessionStatus::Pending,
             epoch: 1,
+            metrics: SessionMetrics::default(),
             started_at: None,
             ended_at: None,
             created_at: now,
@@ -177,6 +198,20 @@ impl SessionRecord {
         self.ended_at = Some(now);
         self.updated_at = now;
         self.seats.drain(..).map(|seat| seat.player).collect()
+    }
+
+    /// Takes what was measured in it; what is not there stays as it was. In one that is not over this
+    /// is a sign of life.
+    pub fn report(&mut self, measured: SessionMetrics, now: Timestamp) {
+        let known = self.metrics;
+        self.metrics = SessionMetrics {
+            latency_ms: measured.latency_ms.or(known.latency_ms),
+            packet_loss_percent: measured.packet_loss_percent.or(known.packet_loss_percent),
+            bandwidth_usage_mbps: measured.bandwidth_usage_mbps.or(known.bandwidth_usage_mbps),
+        };
+        if self.status.is_live() {
+            self.updated_at = now;
+        }
     }
 
     /// Whether nothing has happened in it for so long. Where there are players, their host's signs of
@@ -359,9 +394,9 @@ impl Row<SessionRecord> {
             current_players: u32::try_from(session.seats.len()).unwrap_or(u32::MAX),
             max_players: session.max_players,
             status: session.status,
-            average_latency_ms: 0.0,
-            average_packet_loss_percent: 0.0,
-            bandwidth_usage_mbps: 0.0,
+            average_latency_ms: session.metrics.latency_ms.unwrap_or(0.0),
+            average_packet_loss_percent: session.metrics.packet_loss_percent.unwrap_or(0.0),
+            bandwidth_usage_mbps: session.metrics.bandwidth_usage_mbps.unwrap_or(0.0),
             started_at: session.started_at,
             ended_at: session.ended_at,
             created_at: session.created_at,

@@ -5,6 +5,7 @@
 //! - `target`, `body`: what is asked for, and with what;
 //! - `fields`: what a body or a query must look like, and the contract's words when it does not;
 //!   `numbers` and `json`: the forms that numbers may have, and what is wrong with broken text;
+//! - `outline`, `openapi`: what is read is also what is described, at `/openapi.json` and `/docs`;
 //! - `reply`: answers, and how each refusal is told;
 //! - `monitoring`: around all others, each request gets an id and is counted; and what was counted;
 //! - `auth`, `service`, `hosts`, `zones`, `sessions`, `signaling`: a handler for each path.
@@ -19,6 +20,9 @@ mod hosts;
 mod json;
 mod monitoring;
 mod numbers;
+#[cfg(feature = "openapi")]
+mod openapi;
+mod outline;
 mod repeat;
 mod reply;
 mod service;
@@ -48,9 +52,9 @@ use reply::Failure;
 /// All there is to ask of a coordinator.
 pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
     let (mut router, mut known) = (Router::new(), Vec::new());
-    let mut routes: Vec<Route<S>> =
-        service_routes().into_iter().chain(api_routes()).chain(signaling_routes()).collect();
-    routes.extend(figures_routes());
+    let mut routes: Vec<Route<S>> = contract_routes().collect();
+    #[cfg(feature = "openapi")]
+    routes.extend(openapi::routes(coordinator.settings()));
     let patterns = routes.iter().map(|(path, ..)| path.as_str()).chain(METRICS);
     let traffic = Arc::new(Traffic::new(patterns));
     routes.extend(metrics_routes(&traffic));
@@ -78,6 +82,11 @@ pub fn router<S: Store>(coordinator: Coordinator<S>) -> Router {
 /// A path, the methods it has, and who answers.
 type Route<S> = (String, &'static str, MethodRouter<Coordinator<S>>);
 
+fn contract_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
+    let all = service_routes().into_iter().chain(api_routes());
+    all.chain(signaling_routes()).chain(figures_routes())
+}
+
 fn service_routes<S: Store>() -> [Route<S>; 3] {
     [
         (paths::ROOT.into(), "GET", get(service::info)),
@@ -86,7 +95,16 @@ fn service_routes<S: Store>() -> [Route<S>; 3] {
     ]
 }
 
-fn api_routes<S: Store>() -> [Route<S>; 28] {
+/// Where the contract has everything, and where its documents do.
+const PREFIXES: [&str; 2] = [paths::PREFIX, "/api"];
+
+fn api_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
+    PREFIXES.into_iter().flat_map(|prefix| {
+        routes_below().map(|(path, allowed, methods)| (format!("{prefix}{path}"), allowed, methods))
+    })
+}
+
+fn routes_below<S: Store>() -> [(&'static str, &'static str, MethodRouter<Coordinator<S>>); 29] {
     let host = get(hosts::read).delete(hosts::remove);
     let zones = get(zones::list).post(zones::define);
     let player = delete(sessions::remove_player);
@@ -117,15 +135,14 @@ fn api_routes<S: Store>() -> [Route<S>; 28] {
         ("/sessions/{session_id}/activate", "POST", post(sessions::activate)),
         ("/sessions/{session_id}/pause", "POST", post(sessions::pause)),
         ("/sessions/{session_id}/end", "POST", post(sessions::end)),
+        ("/sessions/{session_id}/metrics", "PATCH", patch(sessions::report)),
         ("/sessions/{session_id}/players", "POST", post(sessions::add_player)),
         ("/sessions/{session_id}/players/{player_id}", "DELETE", player),
     ]
-    .map(|(path, allowed, methods)| (format!("{}{path}", paths::PREFIX), allowed, methods))
 }
 
-/// Under the prefix, and under the one that the contract's documents name.
 fn signaling_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
-    [paths::PREFIX, "/api"].into_iter().flat_map(|prefix| {
+    PREFIXES.into_iter().flat_map(|prefix| {
         let exchange = Kind::ALL.map(|kind| {
             let methods = get(async move |Acting(coordinator): Acting<S>, headers, query| {
                 signaling::rest::collect(coordinator, kind, headers, query).await
@@ -144,9 +161,8 @@ fn signaling_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
     })
 }
 
-/// Under both prefixes as well.
 fn figures_routes<S: Store>() -> impl Iterator<Item = Route<S>> {
-    [paths::PREFIX, "/api"].into_iter().flat_map(|prefix| {
+    PREFIXES.into_iter().flat_map(|prefix| {
         [
             (format!("{prefix}/monitoring/dashboard"), "GET", get(monitoring::dashboard)),
             (format!("{prefix}/monitoring/hosts/stats"), "GET", get(monitoring::host_stats)),

@@ -11,6 +11,7 @@ use p2p_core::{
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::crowd::Crowd;
 use super::serve::serve;
 use super::{Closing, Limits, Remote};
 
@@ -77,7 +78,7 @@ async fn guest<C: P2PConnection>(connection: C, router: Router, limits: Limits, 
                 let io = StreamIo::new(send, recv);
                 let (router, closing) = (router.clone(), closing.clone());
                 let remote = Remote::Peer(connection.peer_id());
-                streams.spawn(serve(io, router, limits, remote, closing));
+                streams.spawn(serve(io, router, limits, remote, closing, Crowd::new().visitor()));
             }
             // Connections are few, and whoever has more to ask makes another.
             () = sleep(limits.header_timeout), if streams.is_empty() => {

@@ -22,6 +22,7 @@ use tower_service::Service;
 
 use super::Remote;
 use super::closing::Closing;
+use super::crowd::Visitor;
 use super::handover::Handover;
 use super::stall::Stalls;
 
@@ -29,8 +30,8 @@ use super::stall::Stalls;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at once on one door; further ones wait at the socket, or are refused to peers.
-    /// Default 1024.
+    /// Connections at once on one door; for further ones, those make room that have asked nothing for
+    /// longest, or they are refused to peers. Default 1024.
     pub connections: usize,
     /// Requests at once of one peer: streams of its connection. Default 64.
     pub peer_streams: usize,
@@ -75,13 +76,16 @@ pub(super) async fn serve<Io>(
     limits: Limits,
     remote: Remote,
     closing: Closing,
+    visitor: Visitor,
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let after = Handover::default();
+    let (after, visitor) = (Handover::default(), Arc::new(visitor));
+    let at = (closing.clone(), after.clone(), visitor.clone());
     // In a box, so that a connection that goes on as something else gives its memory back.
-    Box::pin(serve_http(io, router, limits, remote, closing.clone(), after.clone())).await;
+    Box::pin(serve_http(io, router, limits, remote, at)).await;
     if let Some(work) = after.begin(closing) {
+        visitor.stays();
         work.await;
     }
 }
@@ -91,18 +95,18 @@ async fn serve_http<Io>(
     router: Router,
     limits: Limits,
     remote: Remote,
-    closing: Closing,
-    after: Handover,
+    (closing, after, visitor): (Closing, Handover, Arc<Visitor>),
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     // Whether the last request is there as a whole.
     let arrived = Arc::new(AtomicBool::new(false));
     let service = {
-        let arrived = arrived.clone();
+        let (arrived, visitor) = (arrived.clone(), visitor.clone());
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(remote);
-            answer(router.clone(), limits, arrived.clone(), after.clone(), request)
+            let arrived = Arrived { flag: arrived.clone(), visitor: visitor.clone() };
+            answer(router.clone(), limits, arrived, after.clone(), request)
         })
     };
     let connection = http1::Builder::new()
@@ -119,11 +123,19 @@ async fn serve_http<Io>(
         // What went wrong between this client and us is nothing to us.
         _ = connection.as_mut() => return,
         () = closing.closed() => {}
+        // Others want the place.
+        () = visitor.leaves() => return,
     }
     connection.as_mut().graceful_shutdown();
     if timeout(ARRIVAL, connection.as_mut()).await.is_err() && arrived.load(Ordering::Relaxed) {
         let _ = connection.await;
     }
+}
+
+/// Where is noted that a request is there as a whole.
+struct Arrived {
+    flag: Arc<AtomicBool>,
+    visitor: Arc<Visitor>,
 }
 
 /// hyper's own lower bound.
@@ -140,11 +152,11 @@ const MAX_WASTE: usize = 16 << 20;
 async fn answer(
     mut router: Router,
     limits: Limits,
-    arrived: Arc<AtomicBool>,
+    arrived: Arrived,
     after: Handover,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    arrived.store(false, Ordering::Relaxed);
+    arrived.flag.store(false, Ordering::Relaxed);
     let (parts, body) = request.into_parts();
     // Who asked first is told before the body is sent.
     let asks = parts.headers.contains_key(header::EXPECT);
@@ -158,9 +170,12 @@ async fn answer(
         Ok(Err(_)) => return Ok(refuse(StatusCode::BAD_REQUEST, "The body is incomplete")),
         Err(_) => return Ok(refuse(StatusCode::REQUEST_TIMEOUT, "The body took too long")),
     };
-    arrived.store(true, Ordering::Relaxed);
+    arrived.flag.store(true, Ordering::Relaxed);
+    arrived.visitor.stays();
     let request = Request::from_parts(parts, Body::from(body));
-    match within(limits.request_timeout, router.call(request)).await {
+    let answered = within(limits.request_timeout, router.call(request)).await;
+    arrived.visitor.waits();
+    match answered {
         Some(Ok(mut response)) => {
             after.take_from(response.extensions_mut());
             Ok(response)

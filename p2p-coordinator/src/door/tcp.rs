@@ -1,17 +1,17 @@
 //! The door for everybody: HTTP/1.1 over TCP.
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::crowd::Crowd;
 use super::serve::serve;
 use super::{Closing, Limits, Remote};
 
@@ -52,20 +52,32 @@ pub(super) async fn run_with(
     limits: Limits,
     closing: Closing,
 ) -> bool {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let (places, crowd) = (Arc::new(Semaphore::new(limits.connections)), Crowd::new());
     let mut connections = JoinSet::new();
+    // Who has come, and has no place yet.
+    let mut next = None;
     loop {
-        let accepted = tokio::select! {
+        let place = tokio::select! {
             biased;
             () = closing.closed() => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener), if next.is_none() => {
+                next = accepted;
+                continue;
+            }
+            place = crowd.place(&places), if next.is_some() => place,
         };
-        let Ok((stream, remote, place)) = accepted else { continue };
+        let Some((stream, remote)) = next.take() else { continue };
         let (router, closing, handshake) = (router.clone(), closing.clone(), handshake.clone());
+        let visitor = crowd.visitor();
         connections.spawn(async move {
-            let Some(stream) = handshake.shake(stream).await else { return };
-            serve(stream, router, limits, remote, closing).await;
+            let shaken = tokio::select! {
+                biased;
+                shaken = handshake.shake(stream) => shaken,
+                () = visitor.leaves() => None,
+            };
+            let Some(stream) = shaken else { return };
+            serve(stream, router, limits, remote, closing, visitor).await;
             drop(place);
         });
     }
@@ -74,22 +86,19 @@ pub(super) async fn run_with(
     timeout(limits.drain, ended).await.is_ok()
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, Remote, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+/// The next connection; `None` if there was none. Cancel safe.
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, Remote)> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Answers are small and whole; one that waits for company helps nobody.
             let _ = stream.set_nodelay(true);
-            Ok((stream, Remote::Address(address.ip()), place))
+            Some((stream, Remote::Address(address.ip())))
         }
         Err(error) => {
             // Out of descriptors, most often: it passes, and trying at once would only burn time.
             tracing::warn!(%error, "cannot accept a connection");
             sleep(PAUSE).await;
-            Err(error)
+            None
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::store::{Store, StoreError, Totals};
 
 /// The answer at `/monitoring/dashboard`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Dashboard {
     /// Hosts.
@@ -27,6 +28,7 @@ pub struct Dashboard {
 
 /// Hosts in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct HostFigures {
     /// All of them.
@@ -41,6 +43,7 @@ pub struct HostFigures {
 
 /// Zones in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct ZoneFigures {
     /// All of them.
@@ -53,6 +56,7 @@ pub struct ZoneFigures {
 
 /// Sessions in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct SessionFigures {
     /// All there ever were.
@@ -69,6 +73,7 @@ pub struct SessionFigures {
 
 /// The answer at `/monitoring/hosts/stats`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct HostStats {
     /// Hosts that are online.
@@ -79,6 +84,7 @@ pub struct HostStats {
 
 /// Hosts by how good they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct QualityDistribution {
     /// From 90 on.
@@ -91,8 +97,12 @@ pub struct QualityDistribution {
     pub poor: u64,
 }
 
+/// To two digits; what JSON cannot say becomes the largest number that it can.
 fn rounded(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
+    let number = number.clamp(f64::MIN, f64::MAX);
+    let rounded = (number * 100.0).round() / 100.0;
+    // Numbers so large have no digits behind the point.
+    if rounded.is_finite() { rounded } else { number }
 }
 
 impl Dashboard {

@@ -8,7 +8,9 @@ use p2p_coordinator_api::{
 
 use super::openings::Opening;
 use super::{ATTEMPTS, Coordinator, Result, ServiceError};
-use crate::domain::{Change, Changes, Refusal, Row, RowId, SessionRecord, placement};
+use crate::domain::{
+    Change, Changes, Refusal, Row, RowId, SessionMetrics, SessionRecord, placement,
+};
 use crate::store::{SessionKey, SessionQuery, Store};
 
 impl<S: Store> Coordinator<S> {
@@ -171,6 +173,19 @@ impl<S: Store> Coordinator<S> {
             }
         }
         Err(ServiceError::Contended)
+    }
+
+    /// Takes what was measured in a session, in whichever state.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnknownSession`]; otherwise [`ServiceError`].
+    pub async fn report_session(&self, key: &SessionKey, measured: SessionMetrics) -> Result<()> {
+        self.change_session(key, None, |session, now| {
+            session.report(measured, now);
+            Ok(Vec::new())
+        })
+        .await
     }
 
     /// Takes a player's place back; with a nonce, only if that is of the newest token.

@@ -44,6 +44,7 @@ pub struct SignalingSettings {
 
 /// The answer at `/signaling/stats`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SignalingStats {
     /// Peers that are connected.
     pub active_connections: usize,

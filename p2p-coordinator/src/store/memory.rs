@@ -216,9 +216,11 @@ impl State {
         let live = self.live.values().flatten().filter_map(|id| self.sessions.rows.get(id));
         for session in live.filter(|row| row.value.status == SessionStatus::Active) {
             totals.players += session.value.seats.len() as u64;
-            if let Some(host) = self.hosts.rows.get(&session.value.host) {
+            let host = self.hosts.rows.get(&session.value.host);
+            let measured = session.value.metrics.latency_ms;
+            if let Some(latency) = measured.or(host.map(|host| host.value.latency_ms)) {
                 hosts += 1;
-                totals.latency_ms += host.value.latency_ms;
+                totals.latency_ms += latency;
             }
         }
         totals.latency_ms = mean(totals.latency_ms, hosts);

@@ -18,9 +18,11 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{PeerId, SecretKey};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tower_service::Service as _;
 
 use crate::ask::{Answer, over_tcp, raw, request};
+use crate::described;
 use crate::folder::Folder;
 
 /// 31 January 2026, noon.
@@ -41,6 +43,9 @@ pub(crate) fn secured<S: Store>(store: S, security: SecuritySettings) -> Coordin
     settings.security = security;
     Coordinator::new(store, key(), clock, random, settings)
 }
+
+/// The description of the interface: the same for all, but for who may ask.
+static DOCUMENT: OnceCell<Value> = OnceCell::const_new();
 
 /// Looks for lost hosts; how many there were.
 type Sweep = Arc<dyn Fn() -> tokio::task::JoinHandle<usize> + Send + Sync>;
@@ -124,7 +129,19 @@ impl Service {
         (self.sweep)().await.expect("the task ends")
     }
 
+    /// Every answer has to be one that the description of the interface names.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = self.answer(request).await;
+        let document = DOCUMENT.get_or_init(async || {
+            let asked = raw("GET", "/openapi.json", None, "");
+            self.answer(asked).await.is(200)
+        });
+        described::check(document.await, &method, &path, answer.status);
+        answer
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Answer {
         if let Some(address) = self.address {
             return over_tcp(address, request).await.expect("an answer");
         }

@@ -2,11 +2,13 @@
 
 mod ask;
 mod contract;
+mod described;
 mod fixture;
 mod folder;
 mod join;
 mod lists;
 mod monitoring;
+mod openapi;
 mod peer_door;
 mod program;
 mod pulse;

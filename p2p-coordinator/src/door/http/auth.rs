@@ -9,10 +9,13 @@ use p2p_coordinator_api::auth::TokenReply;
 use serde_json::{Value, json};
 
 use super::body::Body;
+use super::fields::{Fields, Invalid};
 use super::gate::Acting;
 use super::reply::Failure;
-use crate::security::Caller;
+use super::sessions::player_of;
 use crate::security::jwt::MAX_TOKEN;
+use crate::security::{Caller, Denied};
+use crate::service::ServiceError;
 use crate::store::Store;
 
 /// The most characters of a key.
@@ -24,12 +27,7 @@ pub(super) async fn token<S: Store>(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
-    let player = fields.id::<PlayerId>("player_id");
-    let user = fields.optional_text("user_id", p2p_coordinator_api::ids::MAX_CHARS);
-    let shown = fields.optional_text("api_key", MAX_KEY);
-    fields.finish()?;
-    let player = fields.given(player)?;
+    let (player, user, shown) = credentials(&mut body.fields())?;
     let security = &coordinator.settings().security;
     if let (true, Some(shown)) = (security.check_api_keys, shown) {
         let key = security.api_keys.find(shown.as_bytes()).ok_or(Failure::WrongKeyInBody)?;
@@ -39,16 +37,31 @@ pub(super) async fn token<S: Store>(
     Ok(secret(coordinator.log_in(player, user).await?))
 }
 
+type Credentials = (PlayerId, Option<String>, Option<String>);
+
+/// Whose tokens, as which user, and with which key.
+pub(super) fn credentials(fields: &mut Fields<'_>) -> Result<Credentials, Invalid> {
+    let player = fields.id("player_id");
+    let user = fields.optional_text("user_id", p2p_coordinator_api::ids::MAX_CHARS);
+    let shown = fields.optional_text("api_key", MAX_KEY);
+    fields.finish()?;
+    Ok((fields.given(player)?, user, shown))
+}
+
 pub(super) async fn refresh<S: Store>(
     Acting(coordinator): Acting<S>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
+    let token = refresh_token(&mut body.fields())?;
+    Ok(secret(coordinator.refresh(&token).await?))
+}
+
+pub(super) fn refresh_token(fields: &mut Fields<'_>) -> Result<String, Invalid> {
     let token = fields.text("refresh_token", MAX_TOKEN);
     fields.finish()?;
-    Ok(secret(coordinator.refresh(&token).await?))
+    Ok(token)
 }
 
 /// By the token in the body or, if there is none, by that of the header.
@@ -57,15 +70,12 @@ pub(super) async fn logout<S: Store>(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, Failure> {
-    let bearer = super::gate::bearer(&headers).unwrap_or_default();
-    let token = if body.is_empty() && !bearer.is_empty() {
-        bearer.to_owned()
+    let token = if body.is_empty() {
+        let bearer = super::gate::bearer(&headers).filter(|token| !token.is_empty());
+        bearer.ok_or(ServiceError::Denied(Denied::Unknown))?.to_owned()
     } else {
         let body = Body::read(&headers, &body)?;
-        let mut fields = body.fields();
-        let token = fields.text("refresh_token", MAX_TOKEN);
-        fields.finish()?;
-        token
+        refresh_token(&mut body.fields())?
     };
     coordinator.log_out(&token).await?;
     Ok(Json(json!({ "message": "Logged out" })))
@@ -77,10 +87,7 @@ pub(super) async fn revoke<S: Store>(
     body: Bytes,
 ) -> Result<Json<Value>, Failure> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
-    let player = fields.id::<PlayerId>("player_id");
-    fields.finish()?;
-    let player = fields.given(player)?;
+    let player = player_of(&mut body.fields())?;
     let count = coordinator.log_out_player(&player).await?;
     Ok(Json(json!({ "message": format!("Ended {count} logins of player {player}") })))
 }

@@ -6,14 +6,18 @@
 //! on - empty ids, text past its column, zero bytes, numbers past 32 bits - is told here as well.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use p2p_coordinator_api::ids::MAX_CHARS;
-use serde::de::DeserializeOwned;
+use p2p_coordinator_api::{HostProof, ProofError};
+use p2p_core::PeerId;
 use serde_json::{Map, Value, json};
 
 use super::body::Echo;
 use super::numbers;
+use super::outline::{Field, Names, Presence, Shape};
+use crate::domain::Refusal;
 
 /// What is wrong with a request: the contract's error objects.
 #[derive(Debug)]
@@ -33,6 +37,9 @@ fn object(kind: &str, loc: Value, msg: &str, input: Value, ctx: Option<Value>) -
     object
 }
 
+/// The most characters of an IP address.
+const MAX_ADDRESS: usize = 45;
+
 /// The longest text of which something is to be made.
 const MAX_PARSED: usize = 1000;
 
@@ -43,12 +50,30 @@ pub(super) struct Fields<'a> {
     values: &'a Map<String, Value>,
     echo: Echo,
     wrong: Vec<Value>,
+    /// What was asked for, when that is what somebody wants to know.
+    outline: Option<Vec<Field>>,
 }
 
 impl<'a> Fields<'a> {
     /// Those at `place`: `body` or `query`.
     pub(super) fn new(place: &'static str, values: &'a Map<String, Value>, echo: Echo) -> Self {
-        Self { place, values, echo, wrong: Vec::new() }
+        Self { place, values, echo, wrong: Vec::new(), outline: None }
+    }
+
+    /// What `read` reads. It has to read the same fields whatever their values.
+    #[cfg_attr(not(feature = "openapi"), expect(dead_code, reason = "only described"))]
+    pub(super) fn outline<T>(read: fn(&mut Fields<'_>) -> Result<T, Invalid>) -> Vec<Field> {
+        let nothing = Map::new();
+        let mut fields = Fields::new("body", &nothing, Echo::Nothing);
+        fields.outline = Some(Vec::new());
+        let _ = read(&mut fields);
+        fields.outline.unwrap_or_default()
+    }
+
+    fn note(&mut self, name: &str, presence: Presence, shape: Shape) {
+        if let Some(outline) = &mut self.outline {
+            outline.push(Field { name: name.to_owned(), presence, shape });
+        }
     }
 
     /// Ends the reading.
@@ -103,20 +128,33 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn text(&mut self, name: &str, max: usize) -> String {
+        self.note(name, Presence::Required, Shape::Text { max });
         let value = self.required(name);
         value.and_then(|value| self.as_text(name, value, max)).unwrap_or_default()
     }
 
-    /// Text, or a number that stands for it.
+    /// The name of a peer or a room; those that may not be, signaling refuses.
+    pub(super) fn name(&mut self, name: &str) -> String {
+        self.note(name, Presence::Required, Shape::Name);
+        let value = self.required(name);
+        value.and_then(|value| self.as_text(name, value, MAX_CHARS)).unwrap_or_default()
+    }
+
+    /// The same, or a number that stands for it.
     pub(super) fn text_or_number(&mut self, name: &str) -> String {
+        self.note(name, Presence::Required, Shape::TextOrNumber);
         match self.value(name) {
             Some(Value::Number(number)) => number.to_string(),
-            _ => self.text(name, MAX_CHARS),
+            _ => {
+                let value = self.required(name);
+                value.and_then(|value| self.as_text(name, value, MAX_CHARS)).unwrap_or_default()
+            }
         }
     }
 
     /// Any value but null.
     pub(super) fn any(&mut self, name: &str) -> Option<&'a Value> {
+        self.note(name, Presence::Required, Shape::Any);
         let value = self.optional(name);
         if value.is_none() {
             self.missing(name);
@@ -125,12 +163,22 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_text(&mut self, name: &str, max: usize) -> Option<String> {
+        self.note(name, Presence::Optional, Shape::Text { max });
         self.optional(name).and_then(|value| self.as_text(name, value, max))
     }
 
-    /// Text by which a list is narrowed; without any it is not.
-    pub(super) fn filter(&mut self, name: &str) -> Option<String> {
-        self.optional_text(name, MAX_CHARS).filter(|text| !text.is_empty())
+    /// The name of a status by which a list is narrowed; empty text does not.
+    pub(super) fn status_filter(&mut self, name: &str, names: Names) -> Option<String> {
+        self.note(name, Presence::Optional, Shape::StatusFilter(names));
+        let text = self.optional(name).and_then(|value| self.as_text(name, value, MAX_CHARS));
+        text.filter(|text| !text.is_empty())
+    }
+
+    /// The name of a status.
+    pub(super) fn status(&mut self, name: &str, names: Names) -> String {
+        self.note(name, Presence::Required, Shape::Status(names));
+        let value = self.required(name);
+        value.and_then(|value| self.as_text(name, value, MAX_CHARS)).unwrap_or_default()
     }
 
     fn as_text(&mut self, name: &str, value: &Value, max: usize) -> Option<String> {
@@ -156,7 +204,31 @@ impl<'a> Fields<'a> {
         Some(text.to_owned())
     }
 
+    /// An IP address, as the text that it was.
+    pub(super) fn address(&mut self, name: &str) -> String {
+        self.note(name, Presence::Required, Shape::Address);
+        let value = self.required(name);
+        value.and_then(|value| self.checked_address(name, value)).unwrap_or_default()
+    }
+
+    pub(super) fn optional_address(&mut self, name: &str) -> Option<String> {
+        self.note(name, Presence::Optional, Shape::Address);
+        self.optional(name).and_then(|value| self.checked_address(name, value))
+    }
+
+    fn checked_address(&mut self, name: &str, value: &Value) -> Option<String> {
+        let text = self.as_text(name, value, MAX_ADDRESS)?;
+        if text.parse::<IpAddr>().is_err() {
+            let loc = json!([self.place, name]);
+            let msg = "value is not a valid IPv4 or IPv6 address";
+            self.wrong("ip_any_address", loc, msg, value, None);
+            return None;
+        }
+        Some(text)
+    }
+
     pub(super) fn id<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        self.note(name, Presence::Required, Shape::Id);
         let value = self.required(name)?;
         let loc = json!([self.place, name]);
         self.checked_id(loc, value)
@@ -164,6 +236,7 @@ impl<'a> Fields<'a> {
 
     /// An id that may be left out, but not be null.
     pub(super) fn id_if_there<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        self.note(name, Presence::NotNull, Shape::Id);
         let value = self.values.get(name)?;
         let loc = json!([self.place, name]);
         self.checked_id(loc, value)
@@ -195,19 +268,15 @@ impl<'a> Fields<'a> {
     }
 
     /// Text that has to mean something.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
-        let value = self.required(name)?;
-        let text = self.as_text(name, value, MAX_PARSED)?;
-        self.meaning(json!([self.place, name]), &text, value)
-    }
-
     pub(super) fn optional_parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        self.note(name, Presence::Optional, Shape::Meaning);
         let value = self.optional(name)?;
         let text = self.as_text(name, value, MAX_PARSED)?;
         self.meaning(json!([self.place, name]), &text, value)
     }
 
     pub(super) fn ids<T: FromStr<Err: Display>>(&mut self, name: &str, max: usize) -> Vec<T> {
+        self.note(name, Presence::Required, Shape::Ids { max });
         match self.required(name) {
             Some(value) => self.checked_ids(name, value, max),
             None => Vec::new(),
@@ -218,6 +287,7 @@ impl<'a> Fields<'a> {
     where
         T: FromStr<Err: Display>,
     {
+        self.note(name, Presence::Optional, Shape::Ids { max });
         match self.optional(name) {
             Some(value) => self.checked_ids(name, value, max),
             None => Vec::new(),
@@ -234,12 +304,18 @@ impl<'a> Fields<'a> {
         ids.filter_map(|(at, item)| self.checked_id(json!([place, name, at]), item)).collect()
     }
 
-    pub(super) fn optional_texts(&mut self, name: &str, max: usize) -> Option<Vec<String>> {
+    pub(super) fn optional_texts(
+        &mut self,
+        name: &str,
+        max: usize,
+        chars: usize,
+    ) -> Option<Vec<String>> {
+        self.note(name, Presence::Optional, Shape::Texts { max, chars });
         let value = self.optional(name)?;
         let items = self.list(name, value, max)?;
         let place = self.place;
         let texts = items.iter().enumerate();
-        let text = |(at, item)| self.checked_text(json!([place, name, at]), item, MAX_CHARS);
+        let text = |(at, item)| self.checked_text(json!([place, name, at]), item, chars);
         Some(texts.filter_map(text).collect())
     }
 
@@ -259,16 +335,19 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn int(&mut self, name: &str, min: u32, max: u32) -> u32 {
+        self.note(name, Presence::Required, Shape::Int { min, max });
         let value = self.required(name);
         value.and_then(|value| self.checked_int(name, value, min, max)).unwrap_or(min)
     }
 
     pub(super) fn optional_int(&mut self, name: &str, min: u32, max: u32) -> Option<u32> {
+        self.note(name, Presence::Optional, Shape::Int { min, max });
         self.optional(name).and_then(|value| self.checked_int(name, value, min, max))
     }
 
     /// One that is not there is the default; null is none.
     pub(super) fn default_int(&mut self, name: &str, default: u32, min: u32, max: u32) -> u32 {
+        self.note(name, Presence::Default(default.into()), Shape::Int { min, max });
         let value = self.values.get(name);
         value.map_or(Some(default), |value| self.checked_int(name, value, min, max)).unwrap_or(min)
     }
@@ -296,6 +375,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn float(&mut self, name: &str, min: f64, max: Option<f64>) -> f64 {
+        self.note(name, Presence::Required, Shape::Float { min, max });
         let value = self.required(name);
         value.and_then(|value| self.checked_float(name, value, min, max)).unwrap_or(min)
     }
@@ -307,6 +387,7 @@ impl<'a> Fields<'a> {
         min: f64,
         max: Option<f64>,
     ) -> f64 {
+        self.note(name, Presence::Default(default.into()), Shape::Float { min, max });
         match self.values.get(name) {
             Some(value) => self.checked_float(name, value, min, max).unwrap_or(default),
             None => default,
@@ -314,6 +395,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_float(&mut self, name: &str) -> Option<f64> {
+        self.note(name, Presence::Optional, Shape::Float { min: f64::MIN, max: None });
         self.optional(name).and_then(|value| self.checked_float(name, value, f64::MIN, None))
     }
 
@@ -346,11 +428,13 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_bool(&mut self, name: &str) -> Option<bool> {
+        self.note(name, Presence::Optional, Shape::Bool);
         self.optional(name).and_then(|value| self.checked_bool(name, value))
     }
 
     /// One that is not there is the default; null is none.
     pub(super) fn default_bool(&mut self, name: &str, default: bool) -> bool {
+        self.note(name, Presence::Default(default.into()), Shape::Bool);
         let value = self.values.get(name);
         value.map_or(Some(default), |value| self.checked_bool(name, value)).unwrap_or(default)
     }
@@ -363,17 +447,20 @@ impl<'a> Fields<'a> {
 
     /// An object of any content, which is not used.
     pub(super) fn optional_object(&mut self, name: &str) {
+        self.note(name, Presence::Optional, Shape::Object);
         if let Some(value) = self.optional(name).filter(|value| !value.is_object()) {
             let loc = json!([self.place, name]);
             self.wrong("dict_type", loc, "Input should be a valid dictionary", value, None);
         }
     }
 
-    /// An object with fields of its own.
-    pub(super) fn optional_struct<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+    /// The proof of a host. What has its form, and still cannot be read, proves nothing.
+    pub(super) fn optional_proof(&mut self, name: &str) -> Option<Result<HostProof, ProofError>> {
+        self.note(name, Presence::Optional, Shape::Proof);
         let value = self.optional(name)?;
         match serde_json::from_value(value.clone()) {
-            Ok(parsed) => Some(parsed),
+            Ok(proof) => Some(Ok(proof)),
+            Err(_) if has_form_of_a_proof(value) => Some(Err(ProofError::Address)),
             Err(error) => {
                 let loc = json!([self.place, name]);
                 let msg = format!("Value error, {error}");
@@ -382,4 +469,31 @@ impl<'a> Fields<'a> {
             }
         }
     }
+
+    /// The id of a peer; refused if it has the form of one, but no peer can have it.
+    pub(super) fn peer(&mut self, name: &str) -> Option<Result<PeerId, Refusal>> {
+        self.note(name, Presence::Required, Shape::Meaning);
+        let value = self.required(name)?;
+        let text = self.as_text(name, value, MAX_PARSED)?;
+        match text.parse() {
+            Ok(peer) => Some(Ok(peer)),
+            Err(_) if has_form_of_a_peer_id(&text) => Some(Err(Refusal::NoPeer)),
+            Err(error) => {
+                let loc = json!([self.place, name]);
+                self.wrong("value_error", loc, &format!("Value error, {error}"), value, None);
+                None
+            }
+        }
+    }
+}
+
+fn has_form_of_a_proof(value: &Value) -> bool {
+    let is_text = |name| value.get(name).is_some_and(Value::is_string);
+    let fresh = value.get("fresh").is_none_or(Value::is_boolean);
+    fresh && is_text("addr") && is_text("challenge") && is_text("signature")
+}
+
+fn has_form_of_a_peer_id(text: &str) -> bool {
+    let digits = text.trim();
+    digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }

@@ -5,16 +5,17 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::host::MAX_PRESENT;
 use p2p_coordinator_api::{
-    Heartbeat, HeartbeatReply, Host, HostProof, HostStatus, IssuedChallenge, RegisterHost,
+    Heartbeat, HeartbeatReply, Host, HostStatus, IssuedChallenge, Nonce, ProofError, RegisterHost,
     RegisteredHost,
 };
 
 use super::body::Body;
-use super::fields::Fields;
+use super::fields::{Fields, Invalid};
 use super::gate::Acting;
 use super::reply::{Failure, JsonText};
 use super::target::{Path, Query};
 use crate::domain::Refusal;
+use crate::service::ServiceError;
 use crate::store::{HostQuery, Store};
 
 type Reply<T> = Result<Json<T>, Failure>;
@@ -29,12 +30,19 @@ pub(super) async fn register<S: Store>(
     body: Bytes,
 ) -> Result<(StatusCode, Json<RegisteredHost>), Failure> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
+    let request = registration(&mut body.fields())?;
+    let request = request.map_err(|wrong| ServiceError::from(Refusal::Proof(wrong)))?;
+    Ok((StatusCode::CREATED, Json(coordinator.register_host(request).await?)))
+}
+
+pub(super) fn registration(
+    fields: &mut Fields<'_>,
+) -> Result<Result<RegisterHost, ProofError>, Invalid> {
     let (host_id, player_id) = (fields.id("host_id"), fields.id("player_id"));
     let player_name = fields.text("player_name", 255);
-    let ip_address = fields.text("ip_address", 45);
+    let ip_address = fields.address("ip_address");
     let port = fields.int("port", 1, 65_535);
-    let public_ip = fields.optional_text("public_ip", 45);
+    let public_ip = fields.optional_address("public_ip");
     let cpu_cores = fields.int("cpu_cores", 1, MAX_INT);
     let cpu_frequency_mhz = fields.int("cpu_frequency_mhz", 1, MAX_INT);
     let memory_mb = fields.int("memory_mb", 1, MAX_INT);
@@ -42,11 +50,12 @@ pub(super) async fn register<S: Store>(
     fields.optional_object("ice_servers");
     let max_players = fields.optional_int("max_players", 1, MAX_INT);
     let max_zones = fields.optional_int("max_zones", 1, MAX_INT);
-    let p2p = fields.optional_struct::<HostProof>("p2p");
+    let p2p = fields.optional_proof("p2p");
     fields.finish()?;
-    let request = RegisterHost {
-        host_id: fields.given(host_id)?,
-        player_id: fields.given(player_id)?,
+    let (host_id, player_id) = (fields.given(host_id)?, fields.given(player_id)?);
+    Ok(p2p.transpose().map(|p2p| RegisterHost {
+        host_id,
+        player_id,
         player_name,
         ip_address,
         port: u16::try_from(port).unwrap_or(u16::MAX),
@@ -58,8 +67,7 @@ pub(super) async fn register<S: Store>(
         max_players,
         max_zones,
         p2p,
-    };
-    Ok((StatusCode::CREATED, Json(coordinator.register_host(request).await?)))
+    }))
 }
 
 /// The largest number of the contract's columns.
@@ -73,17 +81,21 @@ pub(super) async fn heartbeat<S: Store>(
 ) -> Reply<HeartbeatReply> {
     let id = path.host()?;
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
+    let beat = beat(&mut body.fields())?;
+    Ok(Json(coordinator.heartbeat(&id, &beat).await?))
+}
+
+pub(super) fn beat(fields: &mut Fields<'_>) -> Result<Heartbeat, Invalid> {
     let beat = Heartbeat {
         latency_ms: fields.float("latency_ms", 0.0, None),
         packet_loss_percent: fields.float("packet_loss_percent", 0.0, Some(100.0)),
         bandwidth_usage_mbps: fields.float("bandwidth_usage_mbps", 0.0, None),
         current_players: fields.int("current_players", 0, MAX_INT),
         current_zones: fields.int("current_zones", 0, MAX_INT),
-        present: fields.optional_texts("present", MAX_PRESENT),
+        present: fields.optional_texts("present", MAX_PRESENT, Nonce::CHARS),
     };
     fields.finish()?;
-    Ok(Json(coordinator.heartbeat(&id, &beat).await?))
+    Ok(beat)
 }
 
 pub(super) async fn read<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Host> {
@@ -94,12 +106,16 @@ pub(super) async fn list<S: Store>(
     Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Result<JsonText, Failure> {
-    let mut fields = query.fields();
-    let mut query = host_query(&mut fields);
-    let status = fields.filter("status_filter");
-    fields.finish()?;
+    let (mut query, status) = listing(&mut query.fields())?;
     query.status = status.map(|given| status_named(&given)).transpose()?;
     Ok(JsonText(coordinator.hosts_json(&query).await?))
+}
+
+/// All of them, or those with a status.
+pub(super) fn listing(fields: &mut Fields<'_>) -> Result<(HostQuery, Option<String>), Invalid> {
+    let status =
+        fields.status_filter("status_filter", || HostStatus::ALL.map(HostStatus::as_str).into());
+    Ok((choice(fields)?, status))
 }
 
 fn status_named(given: &str) -> Result<HostStatus, Failure> {
@@ -114,30 +130,29 @@ pub(super) async fn available<S: Store>(
     Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Result<JsonText, Failure> {
-    let mut fields = query.fields();
-    let query = host_query(&mut fields);
-    fields.finish()?;
+    let query = choice(&mut query.fields())?;
     Ok(JsonText(coordinator.available_hosts_json(query).await?))
 }
 
 pub(super) async fn best<S: Store>(Acting(coordinator): Acting<S>, query: Query) -> Reply<Host> {
-    let mut fields = query.fields();
-    let mut query = host_query(&mut fields);
-    fields.finish()?;
+    let mut query = choice(&mut query.fields())?;
     // More than one, because scores are rounded, and ranks are not.
     query.limit.get_or_insert(16);
     let hosts = coordinator.available_hosts(query).await?;
     let best = hosts.into_iter().next();
-    Ok(Json(best.ok_or(crate::service::ServiceError::Refused(Refusal::NoAvailableHost))?))
+    Ok(Json(best.ok_or(ServiceError::Refused(Refusal::NoAvailableHost))?))
 }
 
-fn host_query(fields: &mut Fields<'_>) -> HostQuery {
-    HostQuery {
+/// Those with a score.
+pub(super) fn choice(fields: &mut Fields<'_>) -> Result<HostQuery, Invalid> {
+    let query = HostQuery {
         min_score: fields.optional_float("min_quality_score"),
         offset: fields.optional_int("offset", 0, MAX_INT).unwrap_or(0),
         limit: fields.optional_int("limit", 1, crate::store::MAX_LIST),
         ..HostQuery::default()
-    }
+    };
+    fields.finish()?;
+    Ok(query)
 }
 
 pub(super) async fn remove<S: Store>(

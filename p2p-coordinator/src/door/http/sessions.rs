@@ -9,16 +9,16 @@ use p2p_coordinator_api::join::MAX_AVOID;
 use p2p_coordinator_api::{
     CreateSession, HostId, JoinReply, JoinRequest, Nonce, PlayerId, Session, SessionStatus, ZoneId,
 };
-use p2p_core::PeerId;
 use serde_json::{Value, json};
 
 use super::body::Body;
-use super::fields::Invalid;
+use super::fields::{Fields, Invalid};
 use super::gate::Acting;
 use super::hosts::MAX_INT;
 use super::reply::Failure;
 use super::target::{Path, Query};
-use crate::domain::Refusal;
+use super::zones::page;
+use crate::domain::{Refusal, SessionMetrics};
 use crate::service::ServiceError;
 use crate::store::{SessionQuery, Store};
 
@@ -33,17 +33,20 @@ pub(super) async fn create<S: Store>(
     body: Bytes,
 ) -> Result<(StatusCode, Json<Session>), Failure> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
+    let request = creation(&mut body.fields())?;
+    let session = coordinator.create_session(&request).await;
+    let session = session.map_err(|error| Failure::contract("Failed to create session", error))?;
+    Ok((StatusCode::CREATED, Json(session)))
+}
+
+pub(super) fn creation(fields: &mut Fields<'_>) -> Result<CreateSession, Invalid> {
     let host_id = fields.id_if_there::<HostId>("host_id");
     let zone_id = fields.id("zone_id");
     let player_ids = fields.ids::<PlayerId>("player_ids", MAX_PLAYERS);
     // To clients of the contract the host is required: when anything else is wrong, they read that.
     fields.missing_besides("host_id");
     fields.finish()?;
-    let request = CreateSession { host_id, zone_id: fields.given(zone_id)?, player_ids };
-    let session = coordinator.create_session(&request).await;
-    let session = session.map_err(|error| Failure::contract("Failed to create session", error))?;
-    Ok((StatusCode::CREATED, Json(session)))
+    Ok(CreateSession { host_id, zone_id: fields.given(zone_id)?, player_ids })
 }
 
 pub(super) async fn join<S: Store>(
@@ -52,18 +55,18 @@ pub(super) async fn join<S: Store>(
     body: Bytes,
 ) -> Reply<JoinReply> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
+    let request = joining(&mut body.fields())?.map_err(ServiceError::from)?;
+    Ok(Json(coordinator.join(&request).await?))
+}
+
+pub(super) fn joining(fields: &mut Fields<'_>) -> Result<Result<JoinRequest, Refusal>, Invalid> {
     let (zone_id, player_id) = (fields.id::<ZoneId>("zone_id"), fields.id("player_id"));
-    let peer_id = fields.parsed::<PeerId>("peer_id");
+    let peer_id = fields.peer("peer_id");
     let avoid = fields.optional_ids::<HostId>("avoid", MAX_AVOID);
     fields.finish()?;
-    let request = JoinRequest {
-        zone_id: fields.given(zone_id)?,
-        player_id: fields.given(player_id)?,
-        peer_id: fields.given(peer_id)?,
-        avoid,
-    };
-    Ok(Json(coordinator.join(&request).await?))
+    let (zone_id, player_id) = (fields.given(zone_id)?, fields.given(player_id)?);
+    let peer_id = fields.given(peer_id)?;
+    Ok(peer_id.map(|peer_id| JoinRequest { zone_id, player_id, peer_id, avoid }))
 }
 
 /// Lets sessions fail in which nothing happened for so many minutes.
@@ -71,11 +74,16 @@ pub(super) async fn clean_up<S: Store>(
     Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Reply<Value> {
-    let mut fields = query.fields();
-    let minutes = fields.optional_int("timeout_minutes", 1, MAX_INT).unwrap_or(STALE_MINUTES);
-    fields.finish()?;
+    let minutes = silence(&mut query.fields())?;
     let failed = coordinator.clean_up(Duration::from_secs(60 * u64::from(minutes))).await?;
     Ok(Json(json!({ "message": format!("Cleaned up {failed} stale sessions") })))
+}
+
+/// For how many minutes.
+pub(super) fn silence(fields: &mut Fields<'_>) -> Result<u32, Invalid> {
+    let minutes = fields.optional_int("timeout_minutes", 1, MAX_INT).unwrap_or(STALE_MINUTES);
+    fields.finish()?;
+    Ok(minutes)
 }
 
 /// As the contract has it if it is not given.
@@ -103,6 +111,40 @@ pub(super) async fn end<S: Store>(Acting(coordinator): Acting<S>, path: Path) ->
     told(done, &format!("Failed to end session {key}"), &format!("Session {key} ended"))
 }
 
+/// The contract names these in the query; in a body they are taken as well.
+pub(super) async fn report<S: Store>(
+    Acting(coordinator): Acting<S>,
+    path: Path,
+    query: Query,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply<Value> {
+    let key = path.session()?;
+    let mut measured = metrics(&mut query.fields())?;
+    if !body.is_empty() {
+        let said = metrics(&mut Body::read(&headers, &body)?.fields())?;
+        measured.latency_ms = said.latency_ms.or(measured.latency_ms);
+        measured.packet_loss_percent = said.packet_loss_percent.or(measured.packet_loss_percent);
+        measured.bandwidth_usage_mbps = said.bandwidth_usage_mbps.or(measured.bandwidth_usage_mbps);
+    }
+    let done = async { coordinator.report_session(key.key()?, measured).await }.await;
+    told(
+        done,
+        &format!("Failed to update metrics for session {key}"),
+        &format!("Session {key} metrics updated"),
+    )
+}
+
+pub(super) fn metrics(fields: &mut Fields<'_>) -> Result<SessionMetrics, Invalid> {
+    let metrics = SessionMetrics {
+        latency_ms: fields.optional_float("avg_latency_ms"),
+        packet_loss_percent: fields.optional_float("packet_loss_percent"),
+        bandwidth_usage_mbps: fields.optional_float("bandwidth_usage_mbps"),
+    };
+    fields.finish()?;
+    Ok(metrics)
+}
+
 pub(super) async fn add_player<S: Store>(
     Acting(coordinator): Acting<S>,
     path: Path,
@@ -126,16 +168,19 @@ pub(super) async fn add_player<S: Store>(
             return Err(Failure::Contract { detail, refusal: None });
         }
     };
-    let mut fields = body.fields();
-    let id = fields.id::<PlayerId>("player_id");
-    fields.finish()?;
-    let id = fields.given(id)?;
+    let id = player_of(&mut body.fields())?;
     let done = async { coordinator.add_player(key.key()?, &id).await }.await;
     told(
         done,
         &format!("Failed to add player {player} to session {key}"),
         &format!("Player {player} added to session {key}"),
     )
+}
+
+pub(super) fn player_of(fields: &mut Fields<'_>) -> Result<PlayerId, Invalid> {
+    let id = fields.id("player_id");
+    fields.finish()?;
+    fields.given(id)
 }
 
 pub(super) async fn remove_player<S: Store>(
@@ -145,9 +190,7 @@ pub(super) async fn remove_player<S: Store>(
 ) -> Reply<Value> {
     let key = path.session()?;
     let player = path.id::<PlayerId>("player_id");
-    let mut fields = query.fields();
-    let nonce = fields.optional_parsed::<Nonce>("nonce");
-    fields.finish()?;
+    let nonce = nonce(&mut query.fields())?;
     let player = match player {
         Ok(player) => player,
         // Text that is no id is that of nobody.
@@ -162,6 +205,12 @@ pub(super) async fn remove_player<S: Store>(
         &format!("Failed to remove player {player} from session {key}"),
         &format!("Player {player} removed from session {key}"),
     )
+}
+
+pub(super) fn nonce(fields: &mut Fields<'_>) -> Result<Option<Nonce>, Invalid> {
+    let nonce = fields.optional_parsed("nonce");
+    fields.finish()?;
+    Ok(nonce)
 }
 
 pub(super) async fn active_on_host<S: Store>(
@@ -195,10 +244,7 @@ pub(super) async fn active_in_zone<S: Store>(
 }
 
 fn active(query: Query) -> Result<SessionQuery, Failure> {
-    let mut fields = query.fields();
-    let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
-    let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
-    fields.finish()?;
+    let (offset, limit) = page(&mut query.fields())?;
     Ok(SessionQuery { status: &[SessionStatus::Active], offset, limit, ..SessionQuery::default() })
 }
 

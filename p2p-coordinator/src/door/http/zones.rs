@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use p2p_coordinator_api::{DefineZone, Zone, ZoneStatus};
 
 use super::body::Body;
+use super::fields::{Fields, Invalid};
 use super::gate::Acting;
 use super::hosts::MAX_INT;
 use super::reply::Failure;
@@ -20,7 +21,11 @@ pub(super) async fn define<S: Store>(
     body: Bytes,
 ) -> Result<(StatusCode, Json<Zone>), Failure> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
+    let definition = definition(&mut body.fields())?;
+    Ok((StatusCode::CREATED, Json(coordinator.define_zone(definition).await?)))
+}
+
+pub(super) fn definition(fields: &mut Fields<'_>) -> Result<DefineZone, Invalid> {
     let zone_id = fields.id("zone_id");
     let zone_name = fields.text("zone_name", 255);
     let zone_display_name = fields.text("zone_display_name", 255);
@@ -35,7 +40,7 @@ pub(super) async fn define<S: Store>(
     let max_latency_ms = fields.default_int("max_latency_ms", 100, 1, MAX_INT);
     let description = fields.optional_text("description", MAX_DESCRIPTION);
     fields.finish()?;
-    let definition = DefineZone {
+    Ok(DefineZone {
         zone_id: fields.given(zone_id)?,
         zone_name,
         zone_display_name,
@@ -49,8 +54,7 @@ pub(super) async fn define<S: Store>(
         min_bandwidth_mbps,
         max_latency_ms,
         description,
-    };
-    Ok((StatusCode::CREATED, Json(coordinator.define_zone(definition).await?)))
+    })
 }
 
 /// The most characters of a description.
@@ -64,14 +68,29 @@ pub(super) async fn list<S: Store>(
     Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Reply<Vec<Zone>> {
-    let mut fields = query.fields();
+    let (mut query, status) = listing(&mut query.fields())?;
+    query.status = status.map(|given| status_named(&given)).transpose()?;
+    Ok(Json(coordinator.zones(&query).await?))
+}
+
+/// All of them, or those with a status.
+pub(super) fn listing(fields: &mut Fields<'_>) -> Result<(ZoneQuery, Option<String>), Invalid> {
     let p2p_enabled = fields.optional_bool("p2p_enabled");
-    let status = fields.filter("status_filter");
+    let status = fields.status_filter("status_filter", names);
+    let (offset, limit) = page(fields)?;
+    Ok((ZoneQuery { p2p_enabled, offset, limit, ..ZoneQuery::default() }, status))
+}
+
+/// Which of a list: how many are left out, and the most that are wanted. The last that is read.
+pub(super) fn page(fields: &mut Fields<'_>) -> Result<(u32, Option<u32>), Invalid> {
     let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
     let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
     fields.finish()?;
-    let status = status.map(|given| status_named(&given)).transpose()?;
-    Ok(Json(coordinator.zones(&ZoneQuery { status, p2p_enabled, offset, limit }).await?))
+    Ok((offset, limit))
+}
+
+fn names() -> Vec<&'static str> {
+    ZoneStatus::ALL.map(ZoneStatus::as_str).into()
 }
 
 fn status_named(given: &str) -> Result<ZoneStatus, Failure> {
@@ -86,10 +105,7 @@ pub(super) async fn enabled<S: Store>(
     Acting(coordinator): Acting<S>,
     query: Query,
 ) -> Reply<Vec<Zone>> {
-    let mut fields = query.fields();
-    let offset = fields.optional_int("offset", 0, MAX_INT).unwrap_or(0);
-    let limit = fields.optional_int("limit", 1, crate::store::MAX_LIST);
-    fields.finish()?;
+    let (offset, limit) = page(&mut query.fields())?;
     Ok(Json(coordinator.zones_open_to_peers(offset, limit).await?))
 }
 
@@ -99,10 +115,14 @@ pub(super) async fn set_status<S: Store>(
     query: Query,
 ) -> Reply<Zone> {
     let id = path.zone()?;
-    let mut fields = query.fields();
-    let given = fields.text("new_status", 255);
-    fields.finish()?;
+    let given = new_status(&mut query.fields())?;
     Ok(Json(coordinator.set_zone_status(&id, status_named(&given)?).await?))
+}
+
+pub(super) fn new_status(fields: &mut Fields<'_>) -> Result<String, Invalid> {
+    let given = fields.status("new_status", names);
+    fields.finish()?;
+    Ok(given)
 }
 
 pub(super) async fn enable<S: Store>(Acting(coordinator): Acting<S>, path: Path) -> Reply<Zone> {

@@ -14,7 +14,7 @@ use crate::store::{SessionKey, Store};
 /// Whether peers have to show who they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
-    /// Everybody is who they say. For development.
+    /// Everybody is who they say; a token that is shown has to hold. For development.
     Claimed,
     /// By an access token. Its bearer is the peer of the same name; a host also that of its host id;
     /// services and administrators any.
@@ -83,8 +83,13 @@ impl Members {
 impl<S: Store> Coordinator<S> {
     /// Who says that they are this peer.
     pub(super) fn caller(&self, peer: &str, token: Option<&str>) -> Result<Caller, ConnectError> {
-        if self.settings().signaling.identity == Identity::Claimed {
-            return Ok(Caller::Claimed);
+        let settings = self.settings();
+        if settings.signaling.identity == Identity::Claimed {
+            // None is asked for. One that is shown all the same has to hold, as in the contract.
+            return match token.filter(|_| settings.security.check_tokens) {
+                Some(token) if self.verify_access(token).is_err() => Err(ConnectError::Token),
+                _ => Ok(Caller::Claimed),
+            };
         }
         let claims = self.verify_access(token.unwrap_or_default());
         let claims = claims.map_err(|_| ConnectError::Token)?;

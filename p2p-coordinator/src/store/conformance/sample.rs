@@ -10,7 +10,7 @@ use p2p_coordinator_api::{
 use p2p_core::{PeerAddr, PeerId, SecretKey};
 
 use super::Outcome;
-use crate::domain::session::{Hold, Seat};
+use crate::domain::session::{Hold, Seat, SessionMetrics};
 use crate::domain::{HostRecord, Load, Row, SessionRecord, ZoneRecord};
 
 /// When checks happen.
@@ -227,6 +227,11 @@ impl Draw {
             served: self.bits() >> 19,
             status: self.one_of(&SessionStatus::ALL, SessionStatus::Paused),
             epoch: self.bits(),
+            metrics: SessionMetrics {
+                latency_ms: self.maybe(Self::float),
+                packet_loss_percent: self.maybe(Self::float),
+                bandwidth_usage_mbps: self.maybe(Self::float),
+            },
             started_at: self.maybe(Self::moment),
             ended_at: self.maybe(Self::moment),
             created_at: self.moment(),

@@ -161,6 +161,15 @@ impl Tabled for SessionRecord {
         "max_players" "bigint" i64 => |session| session.value.max_players.into(),
         "served" "bigint" i64 => |session| number(session.value.served),
         "status" "sessionstatus" String => |session| session.value.status.as_str().to_uppercase(),
+        "average_latency_ms" "float8" f64 => |session| {
+            session.value.metrics.latency_ms.unwrap_or(0.0)
+        },
+        "average_packet_loss_percent" "float8" f64 => |session| {
+            session.value.metrics.packet_loss_percent.unwrap_or(0.0)
+        },
+        "bandwidth_usage_mbps" "float8" f64 => |session| {
+            session.value.metrics.bandwidth_usage_mbps.unwrap_or(0.0)
+        },
         "started_at" "timestamptz" Option<SystemTime> => |session| maybe(session.value.started_at),
         "ended_at" "timestamptz" Option<SystemTime> => |session| maybe(session.value.ended_at),
         "created_at" "timestamptz" SystemTime => |session| moment(session.value.created_at),

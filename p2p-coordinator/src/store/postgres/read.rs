@@ -83,7 +83,8 @@ pub(super) async fn totals(sql: &Readers) -> Result<Totals> {
             (SELECT COUNT(*), COUNT(*) FILTER (WHERE p2p_enabled),
                 COALESCE(SUM(total_sessions), 0)::bigint, COALESCE(SUM(active_sessions), 0)::bigint
                 FROM zones) z(n, p, t, a),
-            (SELECT COALESCE(SUM(s.current_players), 0)::bigint, COALESCE(AVG(h.latency_ms), 0)
+            (SELECT COALESCE(SUM(s.current_players), 0)::bigint, COALESCE(AVG(
+                    COALESCE((s.record::json #>> '{{metrics,latency_ms}}')::float8, h.latency_ms)), 0)
                 FROM p2p_sessions s LEFT JOIN hosts h ON h.id = s.host_id
                 WHERE s.status = 'ACTIVE') s(p, l)"
     );

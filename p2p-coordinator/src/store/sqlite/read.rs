@@ -100,7 +100,8 @@ pub(super) fn totals(sql: &Connection) -> Result<Totals> {
             (SELECT COUNT(*), COUNT(*) FILTER (WHERE p2p_enabled),
                 COALESCE(SUM(total_sessions), 0), COALESCE(SUM(active_sessions), 0)
                 FROM zones) z,
-            (SELECT COALESCE(SUM(s.players), 0), COALESCE(AVG(h.latency), 0.0)
+            (SELECT COALESCE(SUM(s.players), 0), COALESCE(AVG(
+                    COALESCE(json_extract(s.record, '$.metrics.latency_ms'), h.latency)), 0.0)
                 FROM zones z CROSS JOIN sessions s ON s.zone = z.id AND s.status = 'active'
                 LEFT JOIN hosts h ON h.id = s.host) s"
     );

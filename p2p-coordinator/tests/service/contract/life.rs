@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::ask::request;
 use crate::fixture::{Service, fields, on_both_stores};
 
 on_both_stores!(
@@ -12,6 +13,7 @@ on_both_stores!(
     its_name_serves_as_well_as_its_number,
     unknown_sessions_are_refused_in_the_contracts_words,
     active_sessions_are_listed_by_host_and_by_zone,
+    what_is_measured_in_a_session_is_shown_and_averaged,
 );
 
 const FIELDS: [&str; 15] = [
@@ -202,4 +204,35 @@ async fn active_sessions_are_listed_by_host_and_by_zone(service: Service) {
         assert_eq!(ids, expected, "{path}");
         assert!(list.iter().all(|session| fields(session) == FIELDS));
     }
+}
+
+async fn what_is_measured_in_a_session_is_shown_and_averaged(service: Service) {
+    let id = begun(&service).await;
+    let report = async |query: &str, body: Option<Value>| {
+        let path = format!("/api/v1/sessions/{id}/metrics{query}");
+        service.send(request("PATCH", &path, body.as_ref())).await
+    };
+    let words = format!("Session {id} metrics updated");
+    report("?avg_latency_ms=42.5&packet_loss_percent=1", None).await.tells(&words);
+    report("", Some(json!({ "bandwidth_usage_mbps": "3" }))).await.tells(&words);
+    report("", None).await.tells(&words);
+    let now = service.session_now(id).await;
+    assert_eq!(now["average_latency_ms"], 42.5);
+    assert_eq!(now["average_packet_loss_percent"], 1.0);
+    assert_eq!(now["bandwidth_usage_mbps"], 3.0);
+    let wrong = report("?avg_latency_ms=x", None).await.is(422);
+    assert_eq!(wrong["detail"][0]["loc"], json!(["query", "avg_latency_ms"]));
+    // On the dashboard it comes before what the host measured.
+    service.post_nothing(&format!("/sessions/{id}/activate")).await.is(200);
+    let dashboard = service.get("/monitoring/dashboard").await.is(200);
+    assert_eq!(dashboard["sessions"]["average_latency_ms"], 42.5);
+    // The largest number there is, is shown as a number.
+    report(&format!("?avg_latency_ms={}", f64::MAX), None).await.tells(&words);
+    let dashboard = service.get("/monitoring/dashboard").await.is(200);
+    assert_eq!(dashboard["sessions"]["average_latency_ms"].as_f64(), Some(f64::MAX));
+    let unknown = service.send(request("PATCH", "/api/v1/sessions/9999/metrics", None)).await;
+    unknown.says(400, "Failed to update metrics for session 9999");
+    service.post_nothing(&format!("/sessions/{id}/end")).await.is(200);
+    report("?packet_loss_percent=2", None).await.tells(&words);
+    assert_eq!(service.session_now(id).await["status"], "ended");
 }

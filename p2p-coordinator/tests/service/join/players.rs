@@ -134,6 +134,9 @@ async fn a_join_that_is_not_of_the_form_is_422(service: Service) {
         assert_eq!(wrong["detail"][0]["loc"], json!(["body", name]));
         assert_eq!(wrong["detail"][0]["type"], kind, "{wrong}");
     }
+    // It has the form of a peer id, but no point of the curve has this coordinate.
+    let nobody = with(good.clone(), "peer_id", json!("02".repeat(32)));
+    assert_eq!(service.post("/sessions/join", nobody).await.is(403)["reason"], "proof");
     service.post("/sessions/join", with(good, "avoid", Value::Null)).await.is(404);
     // An id that no token can carry is refused, and nothing is kept of it.
     ready(&service, 5).await;

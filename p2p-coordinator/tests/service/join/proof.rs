@@ -106,12 +106,15 @@ async fn what_is_no_proof_at_all_is_told_where(service: Service) {
         cases.push(with(whole.clone(), name, json!(5)));
         cases.push(with(whole.clone(), name, Value::Null));
     }
-    cases.push(with(whole.clone(), "addr", json!("no address")));
     for p2p in cases {
         let wrong =
             service.post("/hosts/register", with(host("h"), "p2p", p2p.clone())).await.is(422);
         assert_eq!(wrong["detail"][0]["loc"], json!(["body", "p2p"]), "{p2p}");
     }
+    // It has the form of a proof, and proves nothing.
+    let p2p = with(whole, "addr", json!("no address"));
+    let refused = service.post("/hosts/register", with(host("h"), "p2p", p2p)).await.is(403);
+    assert_eq!(refused["reason"], "proof");
     assert_eq!(service.get("/hosts/").await.is(200), json!([]));
     // Null is none: a host of old.
     let plain = service.post("/hosts/register", with(host("h"), "p2p", Value::Null)).await.is(201);

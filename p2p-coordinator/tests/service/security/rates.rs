@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use p2p_coordinator::door::Remote;
+use p2p_coordinator::door::{Closing, Limits, Remote, http as router, tcp};
 use p2p_coordinator::security::SecuritySettings;
+use p2p_coordinator::store::MemoryStore;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::{ADMIN, PLAYER, SERVICE, Shown, ask, asked, guarded, header, player};
-use crate::ask::Answer;
-use crate::fixture::{EPOCH, Service};
+use crate::ask::{Answer, over_tcp, request};
+use crate::fixture::{EPOCH, Service, coordinator};
 
 fn limited(mut security: SecuritySettings) -> SecuritySettings {
     security.rates.enabled = true;
@@ -49,7 +53,7 @@ async fn past_the_limit_the_contracts_body_and_headers_are_answered() {
     assert_eq!(answer.header("x-ratelimit-remaining"), Some("0"));
     assert_eq!(answer.header("x-ratelimit-reset"), Some(&*(now + 1).to_string()));
     // What a load balancer asks is not counted, and who waits as long as was said is let in.
-    assert_eq!(service.send(crate::ask::request("GET", "/health", None)).await.status, 200);
+    assert_eq!(service.send(request("GET", "/health", None)).await.status, 200);
     tokio::time::advance(Duration::from_secs(1)).await;
     service.get("/hosts/").await.is(200);
 }
@@ -94,6 +98,31 @@ async fn a_flood_of_headers_is_431_and_others_are_served() {
     header(&mut long, "authorization", &format!("Bearer {}", "a".repeat(100_000)));
     assert_eq!(service.send(long).await.status, 431);
     ask(&service, "GET", "/hosts/", None, &Shown::Key(ADMIN)).await.is(200);
+}
+
+#[tokio::test]
+async fn who_holds_all_places_and_asks_for_nothing_keeps_nobody_out() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let mut limits = Limits::default();
+    limits.connections = 8;
+    let router = router::router(coordinator(MemoryStore::new(), 1));
+    tokio::spawn(tcp::run(listener, router, limits, Closing::new()));
+    let begun = Instant::now();
+    // Silent ones, and ones that stop in the middle of headers or of a body.
+    let mut held = Vec::new();
+    for text in ["", "GET / HT", "POST /api/v1/zones/ HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"] {
+        for _ in 0..8 {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            stream.write_all(text.as_bytes()).await.expect("sent");
+            held.push(stream);
+        }
+    }
+    for _ in 0..20 {
+        over_tcp(address, request("GET", "/health", None)).await.expect("an answer").is(200);
+    }
+    // Each has a second; those that nobody has let in yet, one after the other.
+    assert!(begun.elapsed() < limits.header_timeout / 2, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

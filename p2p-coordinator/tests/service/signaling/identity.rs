@@ -29,6 +29,17 @@ async fn without_a_token_that_holds_nobody_is_let_in() {
 }
 
 #[tokio::test]
+async fn where_nobody_has_to_show_a_token_one_that_is_shown_has_to_hold() {
+    let server = Server::open().await;
+    let mut wrong = server.dial("?peer_id=a&token=rubbish").await.expect("a handshake");
+    wrong.is_told(TOKEN).await;
+    assert_eq!(wrong.is_closed().await, (1008, "Invalid authentication token".into()));
+    let token = server.token("b");
+    let mut right = server.dial(&format!("?peer_id=a&token={token}")).await.expect("connected");
+    right.has_heard_nothing().await;
+}
+
+#[tokio::test]
 async fn a_player_is_the_peer_of_its_name_and_no_other() {
     let server = Server::guarded().await;
     let token = server.token("mallory");

@@ -5,10 +5,10 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use p2p_coordinator_api::ids::MAX_CHARS;
 use serde_json::{Value, json};
 
 use super::super::body::Body;
+use super::super::fields::{Fields, Invalid};
 use super::super::gate::bearer;
 use super::super::reply::Failure;
 use super::super::target::Query;
@@ -31,12 +31,7 @@ pub(in super::super) async fn post<S: Store>(
     body: Bytes,
 ) -> Result<Json<Value>, Failure> {
     let body = Body::read(&headers, &body)?;
-    let mut fields = body.fields();
-    let session = fields.text_or_number("session_id");
-    let from = fields.text("from", MAX_CHARS);
-    let to = fields.text("to", MAX_CHARS);
-    let payload = fields.any(kind.field()).map(Value::to_string).unwrap_or_default();
-    fields.finish()?;
+    let (session, from, to, payload) = letter(&mut body.fields(), kind)?;
     let max = coordinator.settings().signaling.limits.message_bytes;
     if payload.len() > max {
         let what = format!("{} has at most {max} bytes", kind.field());
@@ -56,6 +51,18 @@ pub(in super::super) async fn post<S: Store>(
     }
 }
 
+type Posted = (String, String, String, String);
+
+/// In which session, from whom, to whom, and what.
+pub(in super::super) fn letter(fields: &mut Fields<'_>, kind: Kind) -> Result<Posted, Invalid> {
+    let session = fields.text_or_number("session_id");
+    let from = fields.name("from");
+    let to = fields.name("to");
+    let payload = fields.any(kind.field()).map(Value::to_string).unwrap_or_default();
+    fields.finish()?;
+    Ok((session, from, to, payload))
+}
+
 /// Takes what lies there: `session_id` and `peer_id` in the query; a list of the messages that a
 /// WebSocket would have had.
 pub(in super::super) async fn collect<S: Store>(
@@ -64,10 +71,7 @@ pub(in super::super) async fn collect<S: Store>(
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Failure> {
-    let mut fields = query.fields();
-    let session = fields.text("session_id", MAX_CHARS);
-    let peer = fields.text("peer_id", MAX_CHARS);
-    fields.finish()?;
+    let (session, peer) = mailbox(&mut query.fields())?;
     let letter = Letter { peer: &peer, token: bearer(&headers), session: &session };
     let messages = coordinator.collect_signals(&letter, kind).await.map_err(refused)?;
     let mut list = b"[".to_vec();
@@ -79,6 +83,14 @@ pub(in super::super) async fn collect<S: Store>(
     }
     list.push(b']');
     Ok(([(header::CONTENT_TYPE, "application/json")], HttpBody::from(list)).into_response())
+}
+
+/// In which session, and whose.
+pub(in super::super) fn mailbox(fields: &mut Fields<'_>) -> Result<(String, String), Invalid> {
+    let session = fields.name("session_id");
+    let peer = fields.name("peer_id");
+    fields.finish()?;
+    Ok((session, peer))
 }
 
 fn refused(error: PostError) -> Failure {
