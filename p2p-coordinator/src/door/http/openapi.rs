@@ -99,7 +99,10 @@ characters, none of them a control character; a body is at most 1 MiB.
 
 A refusal has a sentence in `detail`; where its words are fixed, the headers `X-Refusal-Reason` and \
 `X-Refusal-Detail` say more. A request that is not of the form described here is answered 422, with \
-all that is wrong with it.";
+all that is wrong with it.
+
+Whoever sends a request that changes something with the header `Idempotency-Key` (1 to 255 visible \
+characters) can send it again: it gets the answer that there was, and `Idempotency-Replayed: true`.";
 
 #[cfg(test)]
 mod tests {

@@ -205,7 +205,12 @@ impl Operation {
             common.push((401, "Who asks has shown no key or token, or a wrong one", "Problem"));
             common.push((429, "Too many requests", "RateLimited"));
             if self.method != "GET" {
-                common.push((403, "Who asks may not do it", "Problem"));
+                common.extend([
+                    (400, "The Idempotency-Key is not of the form", "Problem"),
+                    (403, "Who asks may not do it", "Problem"),
+                    (409, "A request with this Idempotency-Key is being done", "Problem"),
+                    (422, "The Idempotency-Key was another request's", "Invalid"),
+                ]);
             }
         }
         common.extend([
@@ -342,7 +347,7 @@ impl Components {
             json!({
                 "description": "All that is wrong with a request.",
                 "type": "object",
-                "properties": { "detail": { "type": "array", "minItems": 1, "items": {
+                "properties": { "detail": { "type": ["array", "string"], "minItems": 1, "items": {
                     "type": "object",
                     "properties": {
                         "type": { "type": "string", "description": "What kind of wrong." },
