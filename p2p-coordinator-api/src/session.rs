@@ -55,6 +55,7 @@ impl fmt::Display for SessionStatus {
 
 /// Over what the players of a session reach each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Routing {
     /// Over peers.

@@ -64,8 +64,10 @@ impl Repeated {
         next: Next,
     ) -> Response {
         let named = request.headers().get(IDEMPOTENCY_HEADER).cloned();
-        let caller = || request.extensions().get::<Caller>().map(Caller::scope);
-        let scope = named.as_ref().and_then(|_| caller());
+        let scope = match &named {
+            Some(_) => request.extensions().get::<Caller>().map(Caller::scope),
+            None => None,
+        };
         let (Some(named), Some(scope), false) = (named, scope, is_safe(request.method())) else {
             return next.run(request).await;
         };
