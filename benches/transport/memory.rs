@@ -30,8 +30,8 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 use tokio::time::{sleep, timeout};
 
 mod framing;
-mod ours;
 #[expect(dead_code, reason = "the transport bench uses the rest")]
+mod ours;
 mod raw_iroh;
 #[expect(dead_code, reason = "the transport bench uses the rest")]
 mod stack;

@@ -3,6 +3,10 @@
 //! A message goes to the transport within its `send`, as long as its lane is not under load. Under
 //! load it goes into the queue, and the connection's task writes out what has collected there. Only
 //! that task is ever woken by the transport, so that a dropped `send` leaves nothing undone.
+//!
+//! Load is, besides a lane's [budget](crate::engine::packets), [`OWN_WRITES`] messages in a row without
+//! the task having had its turn: a sender that does not wait for anything. Each write costs several
+//! times what a message costs that goes with others, and wakes the transport's driver.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +22,10 @@ use crate::engine::send_lane::{LaneTerms, Progress, SendLane};
 use crate::error::StreamError;
 use crate::priority::Priority;
 use crate::stream::SendStream;
+
+/// So many messages have a write of their own before the connection's task is to have a turn: the last
+/// of them wakes it, and further ones collect until then.
+const OWN_WRITES: u32 = 16;
 
 /// The messages of one direction, until the peer has them.
 #[derive(Debug)]
@@ -49,6 +57,8 @@ struct State<S> {
     closer: Option<Waker>,
     /// The part of the connection's task that writes, when it waits.
     writer: Option<Waker>,
+    /// Messages that were written within their `send` since it had its turn.
+    own_writes: u32,
     /// The part that opens streams, when it waits.
     opener: Option<Waker>,
 }
@@ -89,6 +99,7 @@ impl<S: SendStream> Outbox<S> {
             failed: None,
             closer: None,
             writer: None,
+            own_writes: 0,
             opener: None,
         };
         Self {
@@ -314,6 +325,7 @@ impl<S: SendStream> Outbox<S> {
                 Ok(()) => Poll::Pending,
             };
             state.writer = Some(cx.waker().clone());
+            state.own_writes = 0;
             drop(state);
             wake.into_iter().flatten().for_each(Waker::wake);
             result
@@ -437,10 +449,12 @@ impl<S: SendStream> State<S> {
         let writer = self.writer.take()?;
         if self.failed.is_none() && out.is_ample() {
             match out.write(stream, &mut Context::from_waker(&writer)) {
-                Ok(()) => {
+                Ok(()) if self.own_writes + 1 < OWN_WRITES => {
+                    self.own_writes += 1;
                     self.writer = Some(writer);
                     return None;
                 }
+                Ok(()) => {}
                 Err(error) => self.failed = Some(error),
             }
         }
