@@ -39,6 +39,11 @@ pub(super) struct Inbox<R> {
 #[derive(Debug)]
 struct State<R> {
     lanes: [RecvLane; LANES],
+    /// Lanes that have a message; those that a stream has ever carried; and those for which a stream
+    /// has arrived: so that a look at all of them is one at none of them.
+    waiting: LaneSet,
+    used: LaneSet,
+    new: LaneSet,
     /// Streams that nobody reads yet.
     arrived: [Option<Source<R>>; LANES],
     /// Which link is the present one, counted from 0: what an earlier one brings is too late.
@@ -61,6 +66,8 @@ struct State<R> {
 #[derive(Debug)]
 struct Readers<R> {
     lanes: [Option<Source<R>>; LANES],
+    /// Which of them are there.
+    reading: LaneSet,
     link: u64,
     failed: bool,
 }
@@ -86,6 +93,9 @@ impl<R: RecvStream> Inbox<R> {
     ) -> Self {
         let state = State {
             lanes: std::array::from_fn(|_| RecvLane::new(window, max_message_size, origin)),
+            waiting: LaneSet::default(),
+            used: LaneSet::default(),
+            new: LaneSet::default(),
             arrived: Default::default(),
             link: 0,
             carried: [false; LANES],
@@ -96,7 +106,12 @@ impl<R: RecvStream> Inbox<R> {
             heard: 0,
             watched: false,
         };
-        let readers = Readers { lanes: Default::default(), link: 0, failed: false };
+        let readers = Readers {
+            lanes: Default::default(),
+            reading: LaneSet::default(),
+            link: 0,
+            failed: false,
+        };
         Self { state: Mutex::new(state), readers: Turns::new(readers), marked, watch }
     }
 
@@ -119,6 +134,8 @@ impl<R: RecvStream> Inbox<R> {
             }
             let carried = state.lanes[lane.index()].carry(offset, self.marked)?;
             state.arrived[lane.index()] = Some(Source { stream, carried, first: Some(first) });
+            state.new.insert(lane.index());
+            state.used.insert(lane.index());
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -143,6 +160,7 @@ impl<R: RecvStream> Inbox<R> {
             state.carried = [false; LANES];
             state.complete = false;
             state.reporter = None;
+            state.new = LaneSet::default();
             (state.receiver.take(), std::mem::take(&mut state.arrived))
         };
         drop(arrived);
@@ -164,8 +182,8 @@ impl<R: RecvStream> Inbox<R> {
                 return Ok(Some(message));
             }
         }
-        let mut readers = self.readers.take().await;
-        poll_fn(|cx| self.poll_recv(&mut readers, cx)).await
+        let turn = self.readers.take().await;
+        poll_fn(|cx| self.poll_recv(&mut turn.value(), cx)).await
     }
 
     fn poll_recv(
@@ -177,11 +195,11 @@ impl<R: RecvStream> Inbox<R> {
             let waiting = {
                 let mut state = self.state();
                 readers.take_over(&mut state);
-                state.highest_waiting()
+                state.waiting.first()
             };
             // Lanes above the one that has a message may have one as well.
             let mut brought = false;
-            for lane in 0..waiting.unwrap_or(LANES) {
+            for lane in readers.reading.below(waiting.unwrap_or(LANES)).iter() {
                 match self.poll_lane(readers, lane, cx) {
                     Poll::Ready(Ok(())) => brought = true,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -192,10 +210,10 @@ impl<R: RecvStream> Inbox<R> {
             if let Some(message) = state.pop() {
                 return Poll::Ready(Ok(Some(message)));
             }
-            if brought || readers.link != state.link || state.has_arrived() {
+            if brought || readers.link != state.link || !state.new.is_empty() {
                 continue;
             }
-            if readers.failed || state.complete && readers.lanes.iter().all(Option::is_none) {
+            if readers.failed || state.complete && readers.reading.is_empty() {
                 return Poll::Ready(Ok(None));
             }
             state.receiver = Some(cx.waker().clone());
@@ -229,6 +247,9 @@ impl<R: RecvStream> Inbox<R> {
                 // What a former link brings now was counted as not arrived.
                 if state.link == readers.link {
                     let taken = state.lanes[lane].take_in(&mut source.carried, chunk);
+                    if !state.lanes[lane].is_empty() {
+                        state.waiting.insert(lane);
+                    }
                     state.wake_reporter_when_due(lane);
                     taken.err().map(PumpError::from)
                 } else {
@@ -237,12 +258,12 @@ impl<R: RecvStream> Inbox<R> {
             }
             Ok(None) => {
                 let whole = source.carried.is_between_frames();
-                readers.lanes[lane] = None;
+                readers.end(lane);
                 (!whole).then(|| PumpError::Violation("a lane ended inside a message".into()))
             }
             // The link has ended, and the lane with it.
             Err(StreamError::Closed(_)) => {
-                readers.lanes[lane] = None;
+                readers.end(lane);
                 None
             }
             Err(error) => Some(error.into()),
@@ -311,40 +332,78 @@ impl<R> Readers<R> {
     fn take_over(&mut self, state: &mut State<R>) {
         if self.link != state.link {
             self.lanes = Default::default();
+            self.reading = LaneSet::default();
             self.link = state.link;
         }
-        for (reader, arrived) in self.lanes.iter_mut().zip(&mut state.arrived) {
-            if let Some(source) = arrived.take() {
-                *reader = Some(source);
+        for lane in std::mem::take(&mut state.new).iter() {
+            if let Some(source) = state.arrived[lane].take() {
+                self.lanes[lane] = Some(source);
+                self.reading.insert(lane);
             }
         }
+    }
+
+    /// A lane's stream has ended.
+    fn end(&mut self, lane: usize) {
+        self.lanes[lane] = None;
+        self.reading.remove(lane);
+    }
+}
+
+/// A set of lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LaneSet(u8);
+
+impl LaneSet {
+    const fn insert(&mut self, lane: usize) {
+        self.0 |= 1 << lane;
+    }
+
+    const fn remove(&mut self, lane: usize) {
+        self.0 &= !(1 << lane);
+    }
+
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those of a higher priority than `lane`.
+    const fn below(self, lane: usize) -> Self {
+        Self(self.0 & ((1 << lane) - 1))
+    }
+
+    const fn first(self) -> Option<usize> {
+        if self.is_empty() { None } else { Some(self.0.trailing_zeros() as usize) }
+    }
+
+    fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self;
+        std::iter::from_fn(move || {
+            let lane = left.first()?;
+            left.remove(lane);
+            Some(lane)
+        })
     }
 }
 
 impl<R> State<R> {
-    fn has_arrived(&self) -> bool {
-        self.arrived.iter().any(Option::is_some)
-    }
-
-    /// The highest lane that has a message.
-    fn highest_waiting(&self) -> Option<usize> {
-        self.lanes.iter().position(|lane| !lane.is_empty())
-    }
-
     /// The next message, if no other lane could have a more urgent one.
     fn pop_alone(&mut self) -> Option<Message> {
-        let lane = self.highest_waiting()?;
-        let above_unused = self.lanes[..lane].iter().all(RecvLane::is_unused);
-        if above_unused && !self.has_arrived() { self.pop_from(lane) } else { None }
+        let lane = self.waiting.first()?;
+        let alone = self.used.below(lane).is_empty() && self.new.is_empty();
+        if alone { self.pop_from(lane) } else { None }
     }
 
     fn pop(&mut self) -> Option<Message> {
-        let lane = self.highest_waiting()?;
+        let lane = self.waiting.first()?;
         self.pop_from(lane)
     }
 
     fn pop_from(&mut self, lane: usize) -> Option<Message> {
         let payload = self.lanes[lane].pop()?;
+        if self.lanes[lane].is_empty() {
+            self.waiting.remove(lane);
+        }
         self.wake_reporter_when_due(lane);
         Some(Message { priority: Priority::ALL[lane], payload })
     }

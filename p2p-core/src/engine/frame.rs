@@ -20,13 +20,25 @@ const TOGETHER_UP_TO: usize = 128;
 /// How much is set aside on the word of a frame's length, before its bytes are there.
 const MAX_ADVANCE: usize = 64 * 1024;
 
-/// Writes a frame's length. `length` is at most twice [`MAX_PAYLOAD`], for lengths with a mark.
-pub(crate) fn put_length(out: &mut BytesMut, length: usize) {
+/// Writes a frame's length, and tells in how many bytes. `length` is at most twice [`MAX_PAYLOAD`], for
+/// lengths with a mark.
+pub(crate) fn put_length(out: &mut impl BufMut, length: usize) -> usize {
     debug_assert!(length <= 2 * MAX_PAYLOAD + 1, "checked against the bound by the caller");
-    match length {
-        0..0x40 => out.put_u8(length as u8),
-        0x40..0x4000 => out.put_u16(length as u16 | 0x4000),
+    let header = header_of(length);
+    match header {
+        1 => out.put_u8(length as u8),
+        2 => out.put_u16(length as u16 | 0x4000),
         _ => out.put_u32(length as u32 | 0x8000_0000),
+    }
+    header
+}
+
+/// How many bytes a frame's length takes.
+pub(crate) const fn header_of(length: usize) -> usize {
+    match length {
+        0..0x40 => 1,
+        0x40..0x4000 => 2,
+        _ => MAX_HEADER,
     }
 }
 

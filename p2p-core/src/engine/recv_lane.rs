@@ -20,7 +20,6 @@ pub(crate) struct RecvLane {
     max_message_size: usize,
     credit: RecvCredit,
     meter: ReadMeter,
-    used: bool,
 }
 
 /// A stream's part of a lane, from some frame on.
@@ -60,7 +59,6 @@ impl RecvLane {
             max_message_size,
             credit: RecvCredit::new(window),
             meter: ReadMeter::starting_at(origin),
-            used: false,
         }
     }
 
@@ -70,7 +68,6 @@ impl RecvLane {
             return Err(LaneError::Gap { begins: offset, end: self.end });
         }
         self.meter = ReadMeter::starting_at(offset);
-        self.used = true;
         Ok(Carried(FrameDecoder::marked(self.max_message_size, marked, offset)))
     }
 
@@ -99,11 +96,6 @@ impl RecvLane {
     /// Whether no message waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
-    }
-
-    /// Whether no stream has ever carried the lane.
-    pub(crate) const fn is_unused(&self) -> bool {
-        !self.used
     }
 
     /// The program takes the next message.
