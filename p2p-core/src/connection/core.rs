@@ -134,6 +134,11 @@ impl<L: Link> Core<L> {
         self.link_slot().clone()
     }
 
+    /// Does something with the present link that takes no time, for less than what a clone costs.
+    pub(super) fn with_link<T>(&self, act: impl FnOnce(&L) -> T) -> T {
+        act(&self.link_slot())
+    }
+
     /// Whether the connection ends with a link that ended so.
     pub(super) fn is_final(&self, closed: &LinkClosed) -> bool {
         if self.reconnect.is_none() {
@@ -169,7 +174,7 @@ impl<L: Link> Core<L> {
         if self.reconnect.is_some() {
             return self.state.end();
         }
-        self.link().close_reason().map(CloseReason::from)
+        self.with_link(L::close_reason).map(CloseReason::from)
     }
 
     /// Waits for the end of the connection.

@@ -45,7 +45,7 @@ struct State<R> {
     used: LaneSet,
     new: LaneSet,
     /// Streams that nobody reads yet.
-    arrived: [Option<Source<R>>; LANES],
+    arrived: [Option<Box<Source<R>>>; LANES],
     /// Which link is the present one, counted from 0: what an earlier one brings is too late.
     link: u64,
     /// The lanes that have had their stream on it.
@@ -65,7 +65,7 @@ struct State<R> {
 /// The streams that are read, by [`Priority::index`].
 #[derive(Debug)]
 struct Readers<R> {
-    lanes: [Option<Source<R>>; LANES],
+    lanes: [Option<Box<Source<R>>>; LANES],
     /// Which of them are there.
     reading: LaneSet,
     link: u64,
@@ -133,7 +133,9 @@ impl<R: RecvStream> Inbox<R> {
                 return Err(LaneError::Again { lane });
             }
             let carried = state.lanes[lane.index()].carry(offset, self.marked)?;
-            state.arrived[lane.index()] = Some(Source { stream, carried, first: Some(first) });
+            // Without a byte, it would only keep a receive buffer alive.
+            let first = (!first.is_empty()).then_some(first);
+            state.arrived[lane.index()] = Some(Box::new(Source { stream, carried, first }));
             state.new.insert(lane.index());
             state.used.insert(lane.index());
             state.receiver.take()
@@ -231,7 +233,7 @@ impl<R: RecvStream> Inbox<R> {
         let Some(source) = readers.lanes[lane].as_mut().filter(|_| !readers.failed) else {
             return Poll::Pending;
         };
-        let chunk = match source.first.take().filter(|first| !first.is_empty()) {
+        let chunk = match source.first.take() {
             Some(first) => Ok(Some(first)),
             None => match source.stream.poll_read_chunk(cx, READ_UP_TO) {
                 Poll::Ready(read) => read,

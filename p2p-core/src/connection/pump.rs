@@ -292,10 +292,14 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
 async fn open_lanes<L: Link>(core: &Core<L>, link: &L) -> PumpError {
     loop {
         let lane = core.outbox.wants_stream().await;
-        let Ok(stream) = link.open_uni().await else { return PumpError::Closed };
-        let preamble = |offset| preamble(lane, offset, core.peer.version);
-        if let Err(error) = core.outbox.set_stream(lane, stream, preamble).await {
-            return error.into();
+        // In a box, as are others that run seldom: it would be a part of every connection's task.
+        let opened = Box::pin(async {
+            let Ok(stream) = link.open_uni().await else { return Err(PumpError::Closed) };
+            let preamble = |offset| preamble(lane, offset, core.peer.version);
+            Ok(core.outbox.set_stream(lane, stream, preamble).await?)
+        });
+        if let Err(error) = opened.await {
+            return error;
         }
     }
 }
@@ -312,14 +316,19 @@ fn preamble(lane: Priority, offset: u64, version: u16) -> Bytes {
 
 /// Writes out what sends left in the outbox, and the end of it when this side closes.
 async fn transmit<L: Link>(core: &Core<L>) -> PumpError {
-    let finished = async {
-        for mut stream in core.outbox.drain().await? {
+    let finish = async |streams| {
+        for mut stream in streams {
+            let stream: &mut L::SendStream = &mut stream;
             stream.finish()?;
             stream.finished().await?;
         }
         Ok::<_, StreamError>(())
     };
-    match finished.await {
+    let finished = match core.outbox.drain().await {
+        Ok(streams) => Box::pin(finish(streams)).await,
+        Err(error) => Err(error),
+    };
+    match finished {
         Ok(()) => {
             core.outbox.set_delivered();
             std::future::pending().await
@@ -331,7 +340,7 @@ async fn transmit<L: Link>(core: &Core<L>) -> PumpError {
 /// Tells the peer's engine how much was read and taken.
 async fn report<L: Link>(core: &Core<L>, mut control: L::SendStream) -> PumpError {
     if core.lost_links() > 0 {
-        if let Err(error) = announce(core, &mut control).await {
+        if let Err(error) = Box::pin(announce(core, &mut control)).await {
             return error.into();
         }
     }

@@ -121,7 +121,7 @@ impl FrameDecoder {
                 State::Header { bytes, have } => {
                     let Some(&first) = (if *have > 0 { bytes.first() } else { self.chunk.first() })
                     else {
-                        return Ok(None);
+                        return Ok(self.out_of_bytes());
                     };
                     let header = 1 << (first >> 6);
                     let take = (header - *have).min(self.chunk.len());
@@ -129,7 +129,7 @@ impl FrameDecoder {
                     self.copied.advance(take.min(self.copied.len()));
                     *have += take;
                     if *have < header {
-                        return Ok(None);
+                        return Ok(self.out_of_bytes());
                     }
                     let value = read_varint(&bytes[..header]);
                     let (length, mark) =
@@ -151,7 +151,7 @@ impl FrameDecoder {
                     payload.extend_from_slice(&self.chunk[..take]);
                     self.chunk.advance(take);
                     if payload.len() < *length {
-                        return Ok(None);
+                        return Ok(self.out_of_bytes());
                     }
                     self.offset += (*header + *length) as u64;
                     let frame = Frame { payload: std::mem::take(payload).freeze(), mark: *mark };
@@ -160,6 +160,12 @@ impl FrameDecoder {
                 }
             }
         }
+    }
+
+    /// Lets go of what has been read: a slice without a byte keeps a whole receive buffer alive too.
+    fn out_of_bytes(&mut self) -> Option<Frame> {
+        (self.chunk, self.copied) = (Bytes::new(), Bytes::new());
+        None
     }
 
     fn slice(&mut self, length: usize) -> Bytes {
