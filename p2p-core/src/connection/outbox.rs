@@ -23,9 +23,10 @@ use crate::error::StreamError;
 use crate::priority::Priority;
 use crate::stream::SendStream;
 
-/// So many messages have a write of their own before the connection's task is to have a turn: the last
-/// of them wakes it, and further ones collect until then.
+/// So many messages, or so many bytes, have writes of their own before the connection's task is to have
+/// a turn: the last of them wakes it, and further ones collect until then.
 const OWN_WRITES: u32 = 16;
+const OWN_BYTES: usize = 8 * 1024;
 
 /// The messages of one direction, until the peer has them.
 #[derive(Debug)]
@@ -57,8 +58,9 @@ struct State<S> {
     closer: Option<Waker>,
     /// The part of the connection's task that writes, when it waits.
     writer: Option<Waker>,
-    /// Messages that were written within their `send` since it had its turn.
+    /// Messages that were written within their `send` since it had its turn, and their bytes.
     own_writes: u32,
+    own_bytes: usize,
     /// The part that opens streams, when it waits.
     opener: Option<Waker>,
 }
@@ -100,6 +102,7 @@ impl<S: SendStream> Outbox<S> {
             closer: None,
             writer: None,
             own_writes: 0,
+            own_bytes: 0,
             opener: None,
         };
         Self {
@@ -325,7 +328,7 @@ impl<S: SendStream> Outbox<S> {
                 Ok(()) => Poll::Pending,
             };
             state.writer = Some(cx.waker().clone());
-            state.own_writes = 0;
+            (state.own_writes, state.own_bytes) = (0, 0);
             drop(state);
             wake.into_iter().flatten().for_each(Waker::wake);
             result
@@ -448,9 +451,10 @@ impl<S: SendStream> State<S> {
         };
         let writer = self.writer.take()?;
         if self.failed.is_none() && out.is_ample() {
+            self.own_writes += 1;
+            self.own_bytes += out.queued();
             match out.write(stream, &mut Context::from_waker(&writer)) {
-                Ok(()) if self.own_writes + 1 < OWN_WRITES => {
-                    self.own_writes += 1;
+                Ok(()) if self.own_writes < OWN_WRITES && self.own_bytes < OWN_BYTES => {
                     self.writer = Some(writer);
                     return None;
                 }

@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 const MAX_PACKETS: u32 = 900;
 /// Bytes of a stream that fit a packet, on any path.
 const PACKET: usize = 1100;
-const REPORT_MESSAGES: u32 = 250;
-const REPORT_BYTES: u64 = 64 * 1024;
+const REPORT_MESSAGES: u32 = 350;
+const REPORT_BYTES: u64 = 128 * 1024;
 
 /// The sender's count.
 #[derive(Debug, Default)]

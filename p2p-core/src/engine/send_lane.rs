@@ -166,8 +166,8 @@ impl SendLane {
         let length = payload.len();
         let length = if self.marked { length << 1 | usize::from(packed.is_some()) } else { length };
         let copied = if payload.len() <= COPY_UP_TO { &payload[..] } else { &[] };
-        let header = if self.queued == 0 {
-            // It is going to be written at once: nothing is kept for those that follow.
+        let header = if self.queued == 0 && self.kept.is_none() {
+            // It is going to be written at once and forgotten: no block is begun for those that follow.
             let mut alone = Vec::with_capacity(frame::header_of(length) + copied.len());
             let header = frame::put_length(&mut alone, length);
             alone.extend_from_slice(copied);
@@ -213,8 +213,10 @@ impl SendLane {
             if self.queue.is_empty() {
                 self.cut();
                 if self.queue.is_empty() {
-                    // An idle lane holds no memory.
-                    self.block = BytesMut::new();
+                    // An idle lane holds no large block.
+                    if self.block.capacity() > MIN_BLOCK {
+                        self.block = BytesMut::new();
+                    }
                     return Ok(());
                 }
             }
