@@ -30,10 +30,10 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 use tokio::time::{sleep, timeout};
 
 mod framing;
-#[expect(dead_code, reason = "the transport bench uses the rest")]
+#[allow(dead_code, reason = "the transport bench uses the rest")]
 mod ours;
 mod raw_iroh;
-#[expect(dead_code, reason = "the transport bench uses the rest")]
+#[allow(dead_code, reason = "the transport bench uses the rest")]
 mod stack;
 
 use ours::{Ours, Plain};

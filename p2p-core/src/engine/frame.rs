@@ -191,6 +191,8 @@ fn read_varint(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -292,5 +294,24 @@ mod tests {
         assert_eq!((&small[..], &next[..]), (&[1; 64][..], &[3; 32][..]));
         assert_eq!(next.as_ptr(), small.as_ptr_range().end.wrapping_add(1), "together");
         assert!(inside(&large), "a slice, not a copy");
+    }
+
+    #[test]
+    fn a_chunk_is_let_go_when_its_frames_are_taken() {
+        struct Owner(Bytes, #[expect(dead_code, reason = "held")] Arc<()>);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let alive = Arc::new(());
+        let mut decoder = FrameDecoder::new(4000);
+        let frames = encode(&[vec![1; 64], vec![2; 100]]);
+        // The second frame comes in two pieces.
+        for piece in [frames.slice(..80), frames.slice(80..)] {
+            decoder.push(Bytes::from_owner(Owner(piece, alive.clone())));
+            let taken = std::iter::from_fn(|| decoder.next().expect("fits")).count();
+            assert_eq!((taken, Arc::strong_count(&alive)), (1, 1));
+        }
     }
 }
