@@ -43,9 +43,7 @@ impl HostClock {
     pub fn monotone(&self) -> Duration {
         self.shared.with(|engine, now| {
             engine.read_clock(self.host);
-            let clock = &mut engine.hosts[self.host as usize].clock;
-            clock.shown = clock.shown.max(clock.read(now));
-            duration(clock.shown)
+            duration(engine.hosts[self.host as usize].clock.show(now))
         })
     }
 
@@ -79,10 +77,14 @@ fn duration(nanos: i128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
 }
 
-/// What a clock goes by: where it stood when it was last set, and how it has gone since.
+/// What a clock goes by. There is one for each of very many hosts, and most are true: they take no room.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ClockState {
-    set_at: Nanos,
+pub(crate) struct ClockState(Option<Box<Set>>);
+
+/// Where a clock stood when it was last set, and how it has gone since.
+#[derive(Clone, Debug, Default)]
+struct Set {
+    at: Nanos,
     local: i128,
     drift_ppm: i32,
     shown: i128,
@@ -93,30 +95,48 @@ pub(crate) struct ClockState {
 impl ClockState {
     /// The time since the network began, by this clock.
     pub(crate) fn read(&self, now: Nanos) -> i128 {
-        let gone = i128::from(now - self.set_at);
-        self.local + gone + gone * i128::from(self.drift_ppm) / 1_000_000
+        let Some(set) = &self.0 else { return i128::from(now) };
+        let gone = i128::from(now - set.at);
+        set.local + gone + gone * i128::from(set.drift_ppm) / 1_000_000
+    }
+
+    /// The same, but never less than was shown here before.
+    pub(crate) fn show(&mut self, now: Nanos) -> i128 {
+        let read = self.read(now);
+        match &mut self.0 {
+            Some(set) => {
+                set.shown = set.shown.max(read);
+                set.shown
+            }
+            // A clock that is not set does not go back.
+            None => read,
+        }
     }
 
     /// How much time has gone by this clock, which no putting forward or back changes: what timers of
     /// an isolated host go by.
     pub(crate) fn gone(&self, now: Nanos) -> Nanos {
-        let gone = self.read(now).saturating_sub(self.stepped).max(0);
+        let stepped = self.0.as_ref().map_or(0, |set| set.stepped);
+        let gone = self.read(now).saturating_sub(stepped).max(0);
         Nanos::try_from(gone).unwrap_or(Nanos::MAX)
     }
 
     pub(crate) fn step(&mut self, now: Nanos, by: i128) {
-        self.local = self.read(now).saturating_add(by);
-        self.stepped = self.stepped.saturating_add(by);
-        self.set_at = now;
+        let shown = self.read(now);
+        // What a true clock has shown before, it has shown by now.
+        let set = self.0.get_or_insert_with(|| Box::new(Set { shown, ..Set::default() }));
+        set.local = shown.saturating_add(by);
+        set.stepped = set.stepped.saturating_add(by);
+        set.at = now;
     }
 
     pub(crate) fn set_drift(&mut self, now: Nanos, ppm: i32) {
         self.step(now, 0);
-        self.drift_ppm = ppm.max(-1_000_000);
+        self.0.get_or_insert_default().drift_ppm = ppm.max(-1_000_000);
     }
 
-    pub(crate) const fn drift_ppm(&self) -> i32 {
-        self.drift_ppm
+    pub(crate) fn drift_ppm(&self) -> i32 {
+        self.0.as_ref().map_or(0, |set| set.drift_ppm)
     }
 }
 

@@ -15,7 +15,7 @@
 //! - [`streams`] on connections; [`stream_arrivals`], what packets do to them; [`stream_calls`], what
 //!   their users do;
 //! - [`fault`]: cuts, repairs, crashes;
-//! - [`random`] and [`normal`], [`trace`], [`wakers`], [`waits`].
+//! - [`random`] and [`normal`], [`trace`], [`wakers`], [`waits`], [`chunks`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
@@ -32,8 +32,11 @@ use link::{Held, Met};
 pub(crate) use net::{Net, Route};
 pub(crate) use packet::{Direction, Packet, StreamId};
 use recovery::Lost;
+pub(crate) use streams::StreamAt;
+use streams::Streams;
 use trace::{Trace, TraceKind};
 
+mod chunks;
 pub(crate) mod classes;
 pub(crate) mod conn;
 mod datagrams;
@@ -67,6 +70,11 @@ pub(crate) fn nanos(duration: Duration) -> Nanos {
 pub(crate) struct ConnId {
     slot: u32,
     generation: u32,
+}
+
+impl ConnId {
+    /// No connection's.
+    const NONE: Self = Self { slot: u32::MAX, generation: u32::MAX };
 }
 
 /// One of a connection's two ends.
@@ -122,6 +130,7 @@ pub(crate) struct Engine {
     endpoints: Vec<Endpoint>,
     by_peer: BTreeMap<PeerId, u32>,
     conns: Conns,
+    streams: Streams,
     /// Dials that nobody has answered yet, and when they are given up.
     dials: BTreeSet<(Nanos, ConnId)>,
     /// What wall clocks showed when the network began, since 1970.
@@ -138,6 +147,7 @@ impl Engine {
             endpoints: Vec::new(),
             by_peer: BTreeMap::new(),
             conns: Conns::default(),
+            streams: Streams::default(),
             dials: BTreeSet::new(),
             epoch: crate::clock::EPOCH,
             net: Net::new(config, record),
@@ -227,10 +237,10 @@ impl Engine {
             Packet::Data { stream, number, bytes, fin } => {
                 self.on_data(now, route, stream, number, bytes, fin);
             }
-            Packet::Reset { stream, code } => self.on_reset(now, conn, side, stream, code),
-            Packet::Stop { stream, code } => self.on_stop(now, conn, side, stream, code),
-            Packet::Window { stream, bytes } => self.on_window(conn, side, stream, bytes),
-            Packet::Received { stream } => self.on_received(now, conn, side, stream),
+            Packet::Reset { stream, code } => self.on_reset(now, route, stream, code),
+            Packet::Stop { stream, code } => self.on_stop(now, route, stream, code),
+            Packet::Window { stream, bytes } => self.on_window(route, stream, bytes),
+            Packet::Received { stream } => self.on_received(now, route, stream),
             Packet::StreamEnded { direction } => self.on_stream_ended(conn, side, direction),
             Packet::Datagram(bytes) => self.on_datagram(conn, side, bytes),
             Packet::Close { code, message } => {

@@ -121,7 +121,7 @@ impl Net {
 
     /// Whether this attempt to connect is one of those that fail.
     pub(super) fn connect_fails(&mut self, route: Route, share: Probability) -> bool {
-        self.links[route.link as usize].happens(self.seed, Purpose::ConnectFailure, share)
+        self.happens_on(route.link, Purpose::ConnectFailure, share)
     }
 
     /// The round trip over a route, as its ends estimate it.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use p2p_core::transport::LinkClosed;
 
 use super::endpoint::host_address;
-use super::streams::Streams;
+use super::streams::NOWHERE;
 use super::wakers::WakerSet;
 use super::{ConnId, Direction, Engine, Nanos, Route, Side, StreamId};
 
@@ -51,7 +51,8 @@ pub(super) struct End {
     /// How many of the other side's streams are known, by direction, and how many of those accepted.
     pub(super) known: [u32; 2],
     pub(super) accepted: [u32; 2],
-    pub(super) streams: Streams,
+    /// The first in the chain of its streams.
+    pub(super) streams: u32,
     /// Made with the first: most connections carry none.
     #[allow(clippy::box_collection)] // A quarter of the room in what there is very much of.
     pub(super) datagrams: Option<Box<VecDeque<Bytes>>>,
@@ -82,7 +83,7 @@ impl End {
             opened: [0; 2],
             known: [0; 2],
             accepted: [0; 2],
-            streams: Streams::default(),
+            streams: NOWHERE,
             datagrams: None,
             waiting: WakerSet::default(),
         }
@@ -110,6 +111,17 @@ impl Conn {
             to_host: self.hosts[to as usize],
             link: self.links[from as usize],
             back: self.links[to as usize],
+            stream_from: NOWHERE,
+            stream_to: NOWHERE,
+        }
+    }
+
+    /// The link from a side to the other, and the one back.
+    pub(super) const fn links_from(&self, side: Side) -> [u32; 2] {
+        let [there, back] = self.links;
+        match side {
+            Side::Dialler => [there, back],
+            Side::Acceptor => [back, there],
         }
     }
 

@@ -126,7 +126,9 @@ impl Engine {
         end.closed = Some(Box::new(reason));
         end.gone_since = Some(now);
         end.waiting.wake_all(&mut self.wakers);
-        for stream in end.streams.iter_mut() {
+        for slot in self.streams.in_order(end.streams) {
+            let Some(stream) = self.streams.at_mut(slot) else { continue };
+            stream.closed = true;
             stream.wake_all(&mut self.wakers);
         }
         self.forget_if_over(id);
@@ -177,8 +179,9 @@ impl Engine {
 
     /// Forgets a connection that is over and that nobody holds.
     fn forget_if_over(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.ends.iter().all(|end| end.handles == 0 && end.gone_since.is_some()) {
+            conn.ends.iter_mut().for_each(|end| self.streams.remove_all(&mut end.streams));
             self.conns.remove(id);
         }
     }

@@ -9,15 +9,16 @@
 //!
 //! What a loss means is not decided here: see `recovery`.
 
-use super::random::{Probability, Purpose, Random};
+use super::random::{Draws, Probability, Purpose};
 use super::{Nanos, Packet, Route, nanos};
 use crate::profile::{Latency, LinkProfile, QueueLimit};
 
 /// Bytes on the wire besides the payload: IPv4, UDP and a short QUIC header with its tag.
 const OVERHEAD: u64 = 20 + 8 + 30;
 
-/// One direction between two hosts.
+/// One direction between two hosts. What every packet needs comes first, so that it is together.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Link {
     places: [u32; 2],
     /// What it is like: an index into the network's profiles.
@@ -26,9 +27,6 @@ pub(crate) struct Link {
     pub(super) own_profile: bool,
     burst: bool,
     free_at: Nanos,
-    /// Made when first drawn from: a link that leaves nothing to chance has none, and an idle one no
-    /// block of a cipher.
-    randoms: Vec<(Purpose, Random)>,
     /// Since when nothing passes.
     pub(crate) cut_since: Option<Nanos>,
     /// Packets that wait until something passes again.
@@ -175,7 +173,6 @@ impl Link {
             own_profile: false,
             burst: false,
             free_at: 0,
-            randoms: Vec::new(),
             cut_since: None,
             held: Vec::new(),
         }
@@ -185,27 +182,11 @@ impl Link {
         self.places
     }
 
-    fn random(&mut self, seed: u64, purpose: Purpose) -> &mut Random {
-        let known = self.randoms.iter().position(|(known, _)| *known == purpose);
-        let index = known.unwrap_or_else(|| {
-            let [from, to] = self.places;
-            self.randoms.reserve_exact(1);
-            self.randoms.push((purpose, Random::new(seed, purpose, from, to)));
-            self.randoms.len() - 1
-        });
-        &mut self.randoms[index].1
-    }
-
-    /// Whether something of this probability happens. No draw where there is no question.
-    pub(super) fn happens(&mut self, seed: u64, purpose: Purpose, share: Probability) -> bool {
-        share.is_possible() && self.random(seed, purpose).happens(share)
-    }
-
     /// Puts a packet with `bytes` of payload on the link.
     pub(crate) fn transmit(
         &mut self,
         now: Nanos,
-        seed: u64,
+        draws: &mut Draws<'_>,
         bytes: usize,
         may_double: bool,
         profile: &Compiled,
@@ -221,47 +202,47 @@ impl Link {
             sent = now.saturating_add(ahead).saturating_add(takes);
             self.free_at = sent;
         }
-        if self.loses(seed, profile) {
+        if self.loses(draws, profile) {
             return Fate::Lost { waited: ahead };
         }
-        let first = sent.saturating_add(self.way(seed, profile));
-        if may_double && self.happens(seed, Purpose::Duplication, profile.twice) {
-            return Fate::Twice(first, sent.saturating_add(self.way(seed, profile)));
+        let first = sent.saturating_add(way(draws, profile));
+        if may_double && draws.happens(Purpose::Duplication, profile.twice) {
+            return Fate::Twice(first, sent.saturating_add(way(draws, profile)));
         }
         Fate::Arrives(first)
     }
 
-    fn loses(&mut self, seed: u64, profile: &Compiled) -> bool {
+    fn loses(&mut self, draws: &mut Draws<'_>, profile: &Compiled) -> bool {
         let mut lost = false;
         if let Some(burst) = profile.burst {
             let turn = if self.burst { burst.to_good } else { burst.to_bad };
-            self.burst ^= self.happens(seed, Purpose::Burst, turn);
+            self.burst ^= draws.happens(Purpose::Burst, turn);
             let loss = if self.burst { burst.bad_loss } else { burst.good_loss };
-            lost = self.happens(seed, Purpose::Burst, loss);
+            lost = draws.happens(Purpose::Burst, loss);
         }
         // Drawn even if the packet is lost already: one property's draws do not move another's.
-        lost | self.happens(seed, Purpose::Loss, profile.loss)
+        lost | draws.happens(Purpose::Loss, profile.loss)
     }
+}
 
-    /// How long a packet is on its way.
-    fn way(&mut self, seed: u64, profile: &Compiled) -> Nanos {
-        let mut way = match profile.latency {
-            CompiledLatency::Fixed(latency) => latency,
-            CompiledLatency::Normal { mean, deviation } => {
-                self.random(seed, Purpose::Latency).normal(mean, deviation)
-            }
-            CompiledLatency::Uniform { min, width } => {
-                min.saturating_add(self.random(seed, Purpose::Latency).up_to(width))
-            }
-        };
-        if profile.jitter > 0 {
-            way = way.saturating_add(self.random(seed, Purpose::Jitter).up_to(profile.jitter));
+/// How long a packet is on its way.
+fn way(draws: &mut Draws<'_>, profile: &Compiled) -> Nanos {
+    let mut way = match profile.latency {
+        CompiledLatency::Fixed(latency) => latency,
+        CompiledLatency::Normal { mean, deviation } => {
+            draws.of(Purpose::Latency).normal(mean, deviation)
         }
-        if self.happens(seed, Purpose::Reordering, profile.held_back) {
-            way = way.saturating_add(profile.held_back_by);
+        CompiledLatency::Uniform { min, width } => {
+            min.saturating_add(draws.of(Purpose::Latency).up_to(width))
         }
-        way
+    };
+    if profile.jitter > 0 {
+        way = way.saturating_add(draws.of(Purpose::Jitter).up_to(profile.jitter));
     }
+    if draws.happens(Purpose::Reordering, profile.held_back) {
+        way = way.saturating_add(profile.held_back_by);
+    }
+    way
 }
 
 /// How long so many bytes take at a bandwidth in bits per second: not at all without a bound.

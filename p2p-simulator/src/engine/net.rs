@@ -7,7 +7,7 @@ use super::fault::Faults;
 use super::link::{Compiled, Fate, Held, Link, Met};
 use super::packet::{Delivery, Packet};
 use super::queue::EventQueue;
-use super::random::Probability;
+use super::random::{Draws, LinkRandoms, Probability, Purpose};
 use super::recovery::Tries;
 use super::trace::{Happening, Trace, TraceKind};
 use super::{ConnId, Event, Nanos, Side};
@@ -24,6 +24,7 @@ pub(crate) struct Net {
     pub(super) zone_of: Vec<u32>,
     pub(super) zone_links: BTreeMap<(u32, u32), u32>,
     pub(super) links: Vec<Link>,
+    randoms: LinkRandoms,
     pub(super) by_hosts: BTreeMap<(u32, u32), u32>,
     pub(super) queue: EventQueue<Event>,
     pub(super) trace: Trace,
@@ -48,6 +49,9 @@ pub(crate) struct Route {
     /// The link that it goes over, and the one back.
     pub(super) link: u32,
     pub(super) back: u32,
+    /// A stream's packet: where its ends lie that sends and that receives, as far as is known.
+    pub(super) stream_from: u32,
+    pub(super) stream_to: u32,
 }
 
 impl Net {
@@ -60,6 +64,7 @@ impl Net {
             zone_of: Vec::new(),
             zone_links: BTreeMap::new(),
             links: Vec::new(),
+            randoms: LinkRandoms::default(),
             by_hosts: BTreeMap::new(),
             queue: EventQueue::new(),
             trace: Trace::new(record),
@@ -80,6 +85,7 @@ impl Net {
         self.profile(route.link).mtu
     }
 
+    #[inline]
     pub(super) fn send(&mut self, now: Nanos, route: Route, packet: Packet) {
         self.sent += 1;
         let order = self.sent;
@@ -107,6 +113,7 @@ impl Net {
         self.put_on_link(now, route, order, packet, 0, tries);
     }
 
+    #[inline]
     fn put_on_link(
         &mut self,
         now: Nanos,
@@ -123,9 +130,11 @@ impl Net {
         }
         self.faults.pass(route);
         let link = &mut self.links[route.link as usize];
+        let (seed, places) = (self.seed, link.places());
+        let draws = &mut Draws { randoms: &mut self.randoms, seed, link: route.link, places };
         let once = packet.delivery() == Delivery::Once;
         let profile = &self.profiles[link.profile as usize];
-        match link.transmit(now, self.seed, packet.payload().len(), once, profile) {
+        match link.transmit(now, draws, packet.payload().len(), once, profile) {
             Fate::Arrives(at) => {
                 self.note_passed(route, order);
                 let event = Event::Deliver { route, order, sent_at: now, packet };
@@ -145,6 +154,12 @@ impl Net {
                 self.recover_from_overflow(now, route, order, packet, tries, ahead);
             }
         }
+    }
+
+    /// Whether something of this probability happens on a link.
+    pub(super) fn happens_on(&mut self, link: u32, purpose: Purpose, share: Probability) -> bool {
+        let (seed, places) = (self.seed, self.links[link as usize].places());
+        Draws { randoms: &mut self.randoms, seed, link, places }.happens(purpose, share)
     }
 
     fn note_passed(&mut self, route: Route, order: u64) {

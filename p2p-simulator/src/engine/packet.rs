@@ -16,6 +16,9 @@ pub(crate) enum Direction {
 pub(crate) struct StreamId(pub(super) u64);
 
 impl StreamId {
+    /// No stream's.
+    pub(super) const NONE: Self = Self(u64::MAX);
+
     pub(super) const fn new(opener: Side, direction: Direction, count: u64) -> Self {
         Self(count << 2 | (direction as u64) << 1 | opener as u64)
     }

@@ -108,6 +108,7 @@ impl<E> EventQueue<E> {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, at: Nanos, event: E) {
         let slot = self.put_into_slot(event);
         self.len += 1;
@@ -132,6 +133,7 @@ impl<E> EventQueue<E> {
         }
     }
 
+    #[inline]
     fn put_into_slot(&mut self, event: E) -> u32 {
         let slot = self.free;
         if slot == NONE {
@@ -162,6 +164,7 @@ impl<E> EventQueue<E> {
     }
 
     /// The next event, if it is due at `now`.
+    #[inline]
     pub(crate) fn pop_due(&mut self, now: Nanos) -> Option<(Nanos, E)> {
         if self.len == 0 || self.next > now {
             return None;

@@ -3,9 +3,12 @@
 //!
 //! Sampling is in whole numbers: no logarithm, no sine, nothing that differs between platforms.
 
+use std::num::NonZeroU64;
+
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::chunks::Chunks;
 use super::normal;
 
 /// What a stream of randomness is for.
@@ -29,7 +32,8 @@ pub(crate) enum Purpose {
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
     seed: u64,
-    stream: u64,
+    /// Never 0, as no purpose is.
+    stream: NonZeroU64,
     /// Words drawn so far.
     drawn: u64,
     block: [u32; WORDS],
@@ -42,7 +46,11 @@ impl Random {
     /// The stream for `purpose` between or at these places (24 bits each are used).
     pub(crate) const fn new(seed: u64, purpose: Purpose, from: u32, to: u32) -> Self {
         let place = ((from & 0xff_ffff) as u64) << 24 | (to & 0xff_ffff) as u64;
-        Self { seed, stream: (purpose as u64) << 48 | place, drawn: 0, block: [0; WORDS] }
+        let stream = match NonZeroU64::new((purpose as u64) << 48 | place) {
+            Some(stream) => stream,
+            None => NonZeroU64::MIN,
+        };
+        Self { seed, stream, drawn: 0, block: [0; WORDS] }
     }
 
     fn next_u32(&mut self) -> u32 {
@@ -62,7 +70,7 @@ impl Random {
     #[cold]
     fn turn_block(&mut self) {
         let mut cipher = ChaCha12Rng::seed_from_u64(self.seed);
-        cipher.set_stream(self.stream);
+        cipher.set_stream(self.stream.get());
         cipher.set_word_pos(u128::from(self.drawn));
         self.block.fill_with(|| cipher.next_u32());
     }
@@ -101,6 +109,52 @@ impl Random {
             return 0;
         }
         ((u128::from(self.next_u64()) * (u128::from(max) + 1)) >> 64) as u64
+    }
+}
+
+/// The randomness of all links: for each purpose, by the number of the link. So it can be fetched at the
+/// same time as the link, and costs nothing where a link leaves nothing to chance.
+#[derive(Debug, Default)]
+pub(crate) struct LinkRandoms(Vec<(Purpose, Chunks<Option<Random>>)>);
+
+impl LinkRandoms {
+    #[cfg(test)]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn get(&mut self, purpose: Purpose, link: u32) -> &mut Option<Random> {
+        let known = self.0.iter().position(|(known, _)| *known == purpose);
+        let index = known.unwrap_or_else(|| {
+            self.0.push((purpose, Chunks::default()));
+            self.0.len() - 1
+        });
+        self.0[index].1.get_or_make(link as usize, || None)
+    }
+}
+
+/// What one link draws.
+#[derive(Debug)]
+pub(crate) struct Draws<'a> {
+    pub(crate) randoms: &'a mut LinkRandoms,
+    pub(crate) seed: u64,
+    /// The link's number.
+    pub(crate) link: u32,
+    /// From where to where it goes.
+    pub(crate) places: [u32; 2],
+}
+
+impl Draws<'_> {
+    /// The link's stream for a purpose, made when first drawn from.
+    pub(crate) fn of(&mut self, purpose: Purpose) -> &mut Random {
+        let Self { seed, link, places: [from, to], .. } = *self;
+        let random = self.randoms.get(purpose, link);
+        random.get_or_insert_with(|| Random::new(seed, purpose, from, to))
+    }
+
+    /// Whether something of this probability happens. No draw where there is no question.
+    pub(crate) fn happens(&mut self, purpose: Purpose, share: Probability) -> bool {
+        share.is_possible() && self.of(purpose).happens(share)
     }
 }
 

@@ -1,14 +1,18 @@
 //! What the users of streams do: open, write, read, finish, give up.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use p2p_core::StreamError;
 use p2p_core::transport::LinkClosed;
 
-use super::conn::{Conn, Wait, forgotten};
-use super::streams::{STREAM_WINDOW, Stream};
-use super::{ConnId, Direction, Engine, Nanos, Packet, Side, StreamId};
+use super::conn::{Wait, forgotten};
+use super::streams::{NOWHERE, STREAM_WINDOW, Stream};
+use super::{ConnId, Direction, Engine, Nanos, Net, Packet, Route, Side, StreamAt, StreamId};
+
+/// Chunks that a reader takes at once at most.
+const MAX_READY: usize = 32;
 
 impl Engine {
     /// Opens a stream, waiting while the other side allows no more.
@@ -19,8 +23,10 @@ impl Engine {
         direction: Direction,
         ticket: &mut Option<u64>,
         cx: &Context<'_>,
-    ) -> Poll<Result<StreamId, LinkClosed>> {
-        let Some(end) = self.end_mut(id, side) else { return Poll::Ready(Err(forgotten())) };
+    ) -> Poll<Result<StreamAt, LinkClosed>> {
+        let Some(conn) = self.conns.get_mut(id) else { return Poll::Ready(Err(forgotten())) };
+        let links = conn.links_from(side);
+        let end = &mut conn.ends[side as usize];
         if let Some(closed) = &end.closed {
             return Poll::Ready(Err(LinkClosed::clone(closed)));
         }
@@ -32,9 +38,10 @@ impl Engine {
         end.may_open[d] -= 1;
         let stream = StreamId::new(side, direction, end.opened[d].into());
         end.opened[d] += 1;
-        end.streams.insert(Stream::opened(stream));
+        let opened = Stream::opened(id, side, stream, links);
+        let slot = self.streams.insert(&mut end.streams, opened);
         end.handles += 1 + u32::from(direction == Direction::Bi);
-        Poll::Ready(Ok(stream))
+        Poll::Ready(Ok(StreamAt { conn: id, side, stream, slot }))
     }
 
     /// The next stream that the other side opened.
@@ -45,11 +52,13 @@ impl Engine {
         direction: Direction,
         ticket: &mut Option<u64>,
         cx: &Context<'_>,
-    ) -> Poll<Result<StreamId, LinkClosed>> {
+    ) -> Poll<Result<StreamAt, LinkClosed>> {
         let Some(end) = self.end_mut(id, side) else { return Poll::Ready(Err(forgotten())) };
         if let Some(stream) = end.accept(side, direction) {
             end.handles += 1 + u32::from(direction == Direction::Bi);
-            return Poll::Ready(Ok(stream));
+            let first = end.streams;
+            let slot = self.streams.find(first, stream).unwrap_or(NOWHERE);
+            return Poll::Ready(Ok(StreamAt { conn: id, side, stream, slot }));
         }
         if let Some(closed) = &end.closed {
             return Poll::Ready(Err(LinkClosed::clone(closed)));
@@ -58,54 +67,62 @@ impl Engine {
         Poll::Pending
     }
 
-    /// Sends a packet to the other side, unless this end is closed.
-    pub(super) fn reply(&mut self, now: Nanos, id: ConnId, side: Side, packet: Packet) {
-        let open = |conn: &&Conn| conn.ends[side as usize].closed.is_none();
-        if let Some(conn) = self.conns.get(id).filter(open) {
-            self.net.send(now, conn.route(id, side), packet);
+    /// From a stream's end to the other, over the network.
+    fn stream_route(net: &Net, at: StreamAt, stream: &Stream) -> Route {
+        let [link, back] = stream.links;
+        let [from_host, to_host] = net.links[link as usize].places();
+        let (conn, to) = (at.conn, at.side.other());
+        let (stream_from, stream_to) = (at.slot, stream.peer);
+        Route { conn, to, from_host, to_host, link, back, stream_from, stream_to }
+    }
+
+    /// Sends a packet of a stream, unless this end is closed.
+    pub(super) fn reply(&mut self, now: Nanos, at: StreamAt, packet: Packet) {
+        if let Some(stream) = self.streams.get(at).filter(|stream| !stream.closed) {
+            self.net.send(now, Self::stream_route(&self.net, at, stream), packet);
         }
     }
 
     /// If both halves are over: lets the other side open another stream in place of one of its own,
     /// and forgets a stream that nobody holds.
-    pub(super) fn settle(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId) {
-        let Some(end) = self.end_mut(id, side) else { return };
-        let Some(state) = end.streams.get_mut(stream).filter(|state| state.is_over()) else {
-            return;
-        };
-        let give_back = stream.opener() != side && !state.given_back;
+    pub(super) fn settle(&mut self, now: Nanos, at: StreamAt) {
+        let Some(state) = self.streams.get_mut(at).filter(|state| state.is_over()) else { return };
+        let give_back = at.stream.opener() != at.side && !state.given_back;
         state.given_back |= give_back;
-        if state.held == 0 {
-            end.streams.remove(stream);
-        }
         if give_back {
-            self.reply(now, id, side, Packet::StreamEnded { direction: stream.direction() });
+            self.reply(now, at, Packet::StreamEnded { direction: at.stream.direction() });
         }
+        if self.streams.get(at).is_some_and(|state| state.held == 0) {
+            if let Some(conn) = self.conns.get_mut(at.conn) {
+                let end = &mut conn.ends[at.side as usize];
+                self.streams.remove(&mut end.streams, at.slot);
+            }
+        }
+    }
+
+    /// How this end of a connection has ended.
+    fn closed(&self, at: StreamAt) -> StreamError {
+        self.close_reason(at.conn, at.side).unwrap_or_else(forgotten).into()
     }
 
     /// Writes from the front of `data` as much as the reader has room for, in packets.
     pub(crate) fn poll_write(
         &mut self,
         now: Nanos,
-        id: ConnId,
-        side: Side,
-        stream: StreamId,
+        at: StreamAt,
         data: &mut Bytes,
         cx: &Context<'_>,
     ) -> Poll<Result<(), StreamError>> {
-        let Some(conn) = self.conns.get_mut(id) else {
-            return Poll::Ready(Err(forgotten().into()));
-        };
-        let route = conn.route(id, side);
-        let end = &mut conn.ends[side as usize];
-        let Some(half) = end.streams.send_mut(stream) else {
+        let Some(stream) = self.streams.get_mut(at) else {
             return Poll::Ready(Err(StreamError::Finished));
         };
-        if half.finished || half.reset {
+        let route = Self::stream_route(&self.net, at, stream);
+        let closed = stream.closed;
+        let Some(half) = stream.send_mut().filter(|half| !half.finished && !half.reset) else {
             return Poll::Ready(Err(StreamError::Finished));
-        }
-        if let Some(closed) = &end.closed {
-            return Poll::Ready(Err(LinkClosed::clone(closed).into()));
+        };
+        if closed {
+            return Poll::Ready(Err(self.closed(at)));
         }
         if let Some(code) = half.stopped {
             return Poll::Ready(Err(StreamError::Stopped { code }));
@@ -123,48 +140,36 @@ impl Engine {
             let most = mtu.min(room);
             let bytes = if data.len() <= most { std::mem::take(data) } else { data.split_to(most) };
             half.room -= bytes.len() as u64;
-            let packet = Packet::Data { stream, number: half.sent, bytes, fin: false };
+            let (stream, number) = (at.stream, half.sent);
             half.sent += 1;
-            self.net.send(now, route, packet);
+            self.net.send(now, route, Packet::Data { stream, number, bytes, fin: false });
         }
         Poll::Ready(Ok(()))
     }
 
-    pub(crate) fn finish(
-        &mut self,
-        now: Nanos,
-        id: ConnId,
-        side: Side,
-        stream: StreamId,
-    ) -> Result<(), StreamError> {
-        let Some(conn) = self.conns.get_mut(id) else { return Err(forgotten().into()) };
-        let route = conn.route(id, side);
-        let end = &mut conn.ends[side as usize];
-        let half = end.streams.send_mut(stream);
+    pub(crate) fn finish(&mut self, now: Nanos, at: StreamAt) -> Result<(), StreamError> {
+        let half = self.streams.send_mut(at);
         let Some(half) = half.filter(|half| !half.finished && !half.reset) else {
             return Err(StreamError::Finished);
         };
         half.finished = true;
-        if end.closed.is_none() {
-            let (number, bytes) = (half.sent, Bytes::new());
-            half.sent += 1;
-            self.net.send(now, route, Packet::Data { stream, number, bytes, fin: true });
-        }
+        let (stream, number) = (at.stream, half.sent);
+        half.sent += 1;
+        self.reply(now, at, Packet::Data { stream, number, bytes: Bytes::new(), fin: true });
         Ok(())
     }
 
     /// Waits until the reader's transport has all.
     pub(crate) fn poll_finished(
         &mut self,
-        id: ConnId,
-        side: Side,
-        stream: StreamId,
+        at: StreamAt,
         cx: &Context<'_>,
     ) -> Poll<Result<(), StreamError>> {
-        let Some(end) = self.end_mut(id, side) else {
-            return Poll::Ready(Err(forgotten().into()));
+        let Some(stream) = self.streams.get_mut(at) else {
+            return Poll::Ready(Err(StreamError::Finished));
         };
-        let Some(half) = end.streams.send_mut(stream) else {
+        let closed = stream.closed;
+        let Some(half) = stream.send_mut() else {
             return Poll::Ready(Err(StreamError::Finished));
         };
         if half.received {
@@ -176,113 +181,104 @@ impl Engine {
         if let Some(code) = half.stopped {
             return Poll::Ready(Err(StreamError::Stopped { code }));
         }
-        if let Some(closed) = &end.closed {
-            return Poll::Ready(Err(LinkClosed::clone(closed).into()));
+        if closed {
+            return Poll::Ready(Err(self.closed(at)));
         }
         half.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    pub(crate) fn reset(
-        &mut self,
-        now: Nanos,
-        id: ConnId,
-        side: Side,
-        stream: StreamId,
-        code: u64,
-    ) {
-        let Some(end) = self.end_mut(id, side) else { return };
-        let half = end.streams.send_mut(stream);
+    pub(crate) fn reset(&mut self, now: Nanos, at: StreamAt, code: u64) {
+        let half = self.streams.send_mut(at);
         if let Some(half) = half.filter(|half| !half.reset && !half.finished) {
             half.reset = true;
-            self.reply(now, id, side, Packet::Reset { stream, code });
-            self.settle(now, id, side, stream);
+            self.reply(now, at, Packet::Reset { stream: at.stream, code });
+            self.settle(now, at);
         }
     }
 
-    /// The next chunk, or `None` at the end.
+    /// The next chunk, or `None` at the end. Those behind it go to `ready`, as many as it may hold;
+    /// the reader takes them from there, and says with the next call how many bytes it has `taken`.
     pub(crate) fn poll_read(
         &mut self,
         now: Nanos,
-        id: ConnId,
-        side: Side,
-        stream: StreamId,
+        at: StreamAt,
         max: usize,
+        taken: u32,
+        ready: &mut Option<Box<VecDeque<Bytes>>>,
         cx: &Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        let Some(end) = self.end_mut(id, side) else {
-            return Poll::Ready(Err(forgotten().into()));
-        };
-        let Some(half) = end.streams.recv_mut(stream) else {
+        let Some(stream) = self.streams.get_mut(at) else {
             return Poll::Ready(Err(StreamError::Finished));
         };
-        if half.stopped {
+        let closed = stream.closed;
+        let Some(half) = stream.recv_mut().filter(|half| !half.stopped) else {
             return Poll::Ready(Err(StreamError::Finished));
+        };
+        half.read += taken;
+        let bytes = half.chunks.take(max);
+        half.read += bytes.as_ref().map_or(0, |bytes| bytes.len() as u32);
+        // Of a stream that has ended, it is to be known here when all is read.
+        while !half.finished && ready.as_ref().is_none_or(|ready| ready.len() < MAX_READY) {
+            let Some(next) = half.chunks.take(usize::MAX) else { break };
+            ready.get_or_insert_default().push_back(next);
         }
-        let Some(chunk) = half.chunks.front_mut() else {
-            if let Some(code) = half.reset {
-                return Poll::Ready(Err(StreamError::Reset { code }));
-            }
-            if half.finished {
-                return Poll::Ready(Ok(None));
-            }
-            if let Some(closed) = &end.closed {
-                return Poll::Ready(Err(LinkClosed::clone(closed).into()));
-            }
+        let (finished, over) = (half.finished, half.is_over());
+        let reset = half.is_reset.then_some(half.reset);
+        if bytes.is_none() && !over && !closed {
             half.waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        let bytes = if chunk.len() <= max {
-            half.chunks.pop_front().unwrap_or_default()
-        } else {
-            chunk.split_to(max.max(1))
-        };
-        half.read += bytes.len() as u64;
-        let (window, over) = (half.read, half.is_over());
+        }
         // Tell the writer when half of its room is free again: often enough to keep it busy.
-        if window >= STREAM_WINDOW / 2 && !half.finished {
+        let read = u64::from(half.read);
+        if read >= STREAM_WINDOW / 2 && !finished {
             half.read = 0;
-            self.reply(now, id, side, Packet::Window { stream, bytes: window });
+            self.reply(now, at, Packet::Window { stream: at.stream, bytes: read });
         }
-        if over {
-            self.settle(now, id, side, stream);
-        }
-        Poll::Ready(Ok(Some(bytes)))
+        Poll::Ready(match bytes {
+            Some(bytes) => {
+                if over {
+                    self.settle(now, at);
+                }
+                Ok(Some(bytes))
+            }
+            None => match reset {
+                Some(code) => Err(StreamError::Reset { code }),
+                None if finished => Ok(None),
+                None if closed => Err(self.closed(at)),
+                None => return Poll::Pending,
+            },
+        })
     }
 
-    pub(crate) fn stop(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId, code: u64) {
-        let Some(end) = self.end_mut(id, side) else { return };
-        let half = end.streams.recv_mut(stream);
+    pub(crate) fn stop(&mut self, now: Nanos, at: StreamAt, code: u64) {
+        let half = self.streams.recv_mut(at);
         if let Some(half) = half.filter(|half| !half.is_over()) {
             half.stopped = true;
             half.give_up();
-            self.reply(now, id, side, Packet::Stop { stream, code });
-            self.settle(now, id, side, stream);
+            self.reply(now, at, Packet::Stop { stream: at.stream, code });
+            self.settle(now, at);
         }
     }
 
     /// Nobody holds the sending half any more: what was not finished is given up.
-    pub(crate) fn release_send(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId) {
-        let half = self.end_mut(id, side).and_then(|end| end.streams.get_mut(stream));
-        let half = half.and_then(Stream::send_mut);
-        if half.is_some_and(|half| !half.finished) {
-            self.reset(now, id, side, stream, 0);
+    pub(crate) fn release_send(&mut self, now: Nanos, at: StreamAt) {
+        if self.streams.send_mut(at).is_some_and(|half| !half.finished) {
+            self.reset(now, at, 0);
         }
-        self.release_half(now, id, side, stream);
+        self.release_half(now, at);
     }
 
     /// Nobody holds the receiving half any more: the writer is to stop.
-    pub(crate) fn release_recv(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId) {
-        self.stop(now, id, side, stream, 0);
-        self.release_half(now, id, side, stream);
+    pub(crate) fn release_recv(&mut self, now: Nanos, at: StreamAt) {
+        self.stop(now, at, 0);
+        self.release_half(now, at);
     }
 
-    fn release_half(&mut self, now: Nanos, id: ConnId, side: Side, stream: StreamId) {
-        let state = self.end_mut(id, side).and_then(|end| end.streams.get_mut(stream));
-        if let Some(state) = state {
+    fn release_half(&mut self, now: Nanos, at: StreamAt) {
+        if let Some(state) = self.streams.get_mut(at) {
             state.held = state.held.saturating_sub(1);
         }
-        self.settle(now, id, side, stream);
-        self.release_handle(id, side);
+        self.settle(now, at);
+        self.release_handle(at.conn, at.side);
     }
 }

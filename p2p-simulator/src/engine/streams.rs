@@ -3,232 +3,258 @@
 //! The packets of a stream are counted, and the receiving end keeps those that come early until the
 //! one before has come. So a lost packet holds up its own stream, and no other (head-of-line blocking
 //! as in QUIC). What is kept is bounded by the window: a writer is never further ahead of the reader.
+//!
+//! The ends of all streams lie in one place, and whoever uses one knows where: handles, and packets on
+//! their way. In a network of thousands of hosts nothing that is needed is in a cache; what can be
+//! fetched at once, without a look at something else before, costs the time of one fetch.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
 use bytes::Bytes;
 
-use super::{Direction, StreamId};
+use super::chunks::Chunks;
+use super::{ConnId, Direction, Side, StreamId};
+pub(super) use halves::{RecvHalf, SendHalf};
+
+mod halves;
 
 /// Bytes that a stream's writer may be ahead of its reader.
 pub(super) const STREAM_WINDOW: u64 = 1 << 20;
 
-/// An end's streams, by number. Most ends have a few, and new ones come last or nearly so.
-#[derive(Debug, Default)]
-pub(super) struct Streams(Vec<Stream>);
+/// Nowhere, or not known.
+pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// So few take no more room than they need.
-const FEW: usize = 4;
+/// One end of a stream, and where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamAt {
+    pub(crate) conn: ConnId,
+    pub(crate) side: Side,
+    pub(crate) stream: StreamId,
+    pub(super) slot: u32,
+}
 
-impl Streams {
-    fn find(&self, id: StreamId) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&id, |stream| stream.id)
-    }
+/// The ends of all streams, in reusable slots. Those of one end of a connection are a chain, the newest
+/// first.
+#[derive(Debug)]
+pub(super) struct Streams {
+    slots: Chunks<Stream>,
+    /// The first of the free slots, which are a chain too.
+    free: u32,
+}
 
-    pub(super) fn get(&self, id: StreamId) -> Option<&Stream> {
-        self.find(id).ok().map(|place| &self.0[place])
-    }
-
-    pub(super) fn get_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
-        self.find(id).ok().map(|place| &mut self.0[place])
-    }
-
-    pub(super) fn send_mut(&mut self, id: StreamId) -> Option<&mut SendHalf> {
-        self.get_mut(id)?.send_mut()
-    }
-
-    pub(super) fn recv_mut(&mut self, id: StreamId) -> Option<&mut RecvHalf> {
-        self.get_mut(id)?.recv_mut()
-    }
-
-    pub(super) fn insert(&mut self, stream: Stream) {
-        if let Err(place) = self.find(stream.id) {
-            if self.0.len() < FEW {
-                self.0.reserve_exact(1);
-            }
-            self.0.insert(place, stream);
-        }
-    }
-
-    pub(super) fn remove(&mut self, id: StreamId) {
-        if let Ok(place) = self.find(id) {
-            self.0.remove(place);
-        }
-    }
-
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Stream> {
-        self.0.iter()
-    }
-
-    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Stream> {
-        self.0.iter_mut()
+impl Default for Streams {
+    fn default() -> Self {
+        Self { slots: Chunks::default(), free: NOWHERE }
     }
 }
 
-/// One end's halves of a stream.
+impl Streams {
+    /// Whether this is there still, and not another stream in its slot.
+    pub(super) fn get(&self, at: StreamAt) -> Option<&Stream> {
+        self.slots.get(at.slot as usize).filter(|stream| stream.is(at))
+    }
+
+    pub(super) fn get_mut(&mut self, at: StreamAt) -> Option<&mut Stream> {
+        self.slots.get_mut(at.slot as usize).filter(|stream| stream.is(at))
+    }
+
+    pub(super) fn send_mut(&mut self, at: StreamAt) -> Option<&mut SendHalf> {
+        self.get_mut(at)?.send_mut()
+    }
+
+    pub(super) fn recv_mut(&mut self, at: StreamAt) -> Option<&mut RecvHalf> {
+        self.get_mut(at)?.recv_mut()
+    }
+
+    /// Puts a stream at the head of a chain.
+    pub(super) fn insert(&mut self, first: &mut u32, mut stream: Stream) -> u32 {
+        let slot = self.free;
+        stream.next = std::mem::replace(first, slot);
+        match self.slots.get_mut(slot as usize) {
+            Some(place) => {
+                self.free = place.next;
+                *place = stream;
+            }
+            None => *first = self.slots.push(stream) as u32,
+        }
+        *first
+    }
+
+    /// Takes a stream out of its chain.
+    pub(super) fn remove(&mut self, first: &mut u32, slot: u32) {
+        let next = self.next(slot);
+        if *first == slot {
+            *first = next;
+        } else {
+            let before = self.chain(*first).find(|&before| self.next(before) == slot);
+            if let Some(before) = before.and_then(|before| self.at_mut(before)) {
+                before.next = next;
+            }
+        }
+        self.free(slot);
+    }
+
+    /// Forgets a whole chain.
+    pub(super) fn remove_all(&mut self, first: &mut u32) {
+        let mut slot = std::mem::replace(first, NOWHERE);
+        while slot != NOWHERE {
+            let next = self.next(slot);
+            self.free(slot);
+            slot = next;
+        }
+    }
+
+    fn free(&mut self, slot: u32) {
+        let next = self.free;
+        if let Some(place) = self.at_mut(slot) {
+            *place = Stream::free(next);
+            self.free = slot;
+        }
+    }
+
+    fn next(&self, slot: u32) -> u32 {
+        self.at(slot).map_or(NOWHERE, |stream| stream.next)
+    }
+
+    /// The slots of a chain.
+    pub(super) fn chain(&self, first: u32) -> impl Iterator<Item = u32> {
+        let valid = |slot: u32| Some(slot).filter(|slot| *slot != NOWHERE);
+        std::iter::successors(valid(first), move |&slot| valid(self.next(slot)))
+    }
+
+    /// Where the stream of this number is in a chain.
+    pub(super) fn find(&self, first: u32, stream: StreamId) -> Option<u32> {
+        self.chain(first).find(|&slot| self.at(slot).is_some_and(|known| known.id == stream))
+    }
+
+    /// The slots of a chain, in the order of the streams' numbers.
+    pub(super) fn in_order(&self, first: u32) -> Vec<u32> {
+        let mut slots: Vec<_> = self.chain(first).collect();
+        slots.sort_unstable_by_key(|&slot| self.at(slot).map(|stream| stream.id));
+        slots
+    }
+
+    pub(super) fn at(&self, slot: u32) -> Option<&Stream> {
+        self.slots.get(slot as usize)
+    }
+
+    pub(super) fn at_mut(&mut self, slot: u32) -> Option<&mut Stream> {
+        self.slots.get_mut(slot as usize)
+    }
+}
+
+/// One end of a stream: its halves there. Two lines of a cache, of which no other has a part.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Stream {
+    conn: ConnId,
     pub(super) id: StreamId,
-    halves: Halves,
+    side: Side,
+    /// The connection's end is over.
+    pub(super) closed: bool,
     /// How many of the halves are in somebody's hands, or will be when they are accepted.
     pub(super) held: u8,
     /// Both halves of a stream of the other side are over, and it may open another.
     pub(super) given_back: bool,
+    /// The link to the other side, and the one back.
+    pub(super) links: [u32; 2],
+    /// The slot of the other end, as far as is known.
+    pub(super) peer: u32,
+    next: u32,
+    halves: Halves,
 }
 
 /// Most streams go one way, and have one.
 #[derive(Debug)]
 enum Halves {
+    None,
     Send(SendHalf),
     Recv(RecvHalf),
     Both(Box<(SendHalf, RecvHalf)>),
 }
 
-#[derive(Debug)]
-pub(super) struct SendHalf {
-    /// Bytes that the reader has room for.
-    pub(super) room: u64,
-    /// How many packets were sent.
-    pub(super) sent: u64,
-    pub(super) finished: bool,
-    /// The reader's transport has all.
-    pub(super) received: bool,
-    pub(super) reset: bool,
-    pub(super) stopped: Option<u64>,
-    pub(super) waker: Option<Waker>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct RecvHalf {
-    pub(super) chunks: VecDeque<Bytes>,
-    /// The number of the packet that comes next.
-    next: u64,
-    /// Later ones that are there already: their bytes, and whether they are the last.
-    #[allow(clippy::box_collection)] // A third of the room in what there is very much of.
-    early: Option<Box<BTreeMap<u64, (Bytes, bool)>>>,
-    /// Bytes read since the writer was last told of room.
-    pub(super) read: u64,
-    pub(super) finished: bool,
-    /// The writer was told that all has come.
-    pub(super) confirmed: bool,
-    pub(super) reset: Option<u64>,
-    pub(super) stopped: bool,
-    pub(super) waker: Option<Waker>,
-}
-
-impl SendHalf {
-    const fn new() -> Self {
-        Self {
-            room: STREAM_WINDOW,
-            sent: 0,
-            finished: false,
-            received: false,
-            reset: false,
-            stopped: None,
-            waker: None,
-        }
-    }
-
-    pub(super) const fn is_over(&self) -> bool {
-        self.received || self.reset || self.stopped.is_some()
-    }
-}
-
-impl RecvHalf {
-    /// Takes a packet in. Returns whether the reader has something new.
-    pub(super) fn take(&mut self, number: u64, bytes: Bytes, fin: bool) -> bool {
-        if self.stopped || self.reset.is_some() {
-            return false;
-        }
-        if number != self.next {
-            self.early.get_or_insert_default().insert(number, (bytes, fin));
-            return false;
-        }
-        self.append(bytes, fin);
-        while let Some((bytes, fin)) = self.take_early() {
-            self.append(bytes, fin);
-        }
-        true
-    }
-
-    /// The next packet, if it has come already.
-    fn take_early(&mut self) -> Option<(Bytes, bool)> {
-        let early = self.early.as_mut()?;
-        let next = early.remove(&self.next);
-        if early.is_empty() {
-            self.early = None;
-        }
-        next
-    }
-
-    fn append(&mut self, bytes: Bytes, fin: bool) {
-        self.next += 1;
-        if !bytes.is_empty() {
-            if self.chunks.capacity() == 0 {
-                // Most readers take each chunk as it comes.
-                self.chunks.reserve_exact(1);
-            }
-            self.chunks.push_back(bytes);
-        }
-        self.finished |= fin;
-    }
-
-    pub(super) fn give_up(&mut self) {
-        self.chunks.clear();
-        self.early = None;
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.stopped || self.reset.is_some() || (self.finished && self.chunks.is_empty())
-    }
-}
-
 impl Stream {
-    pub(super) fn opened(id: StreamId) -> Self {
-        Self::new(id, Halves::Send(SendHalf::new()))
+    pub(super) fn opened(conn: ConnId, side: Side, id: StreamId, links: [u32; 2]) -> Self {
+        Self::new(conn, side, id, links, || Halves::Send(SendHalf::new()))
     }
 
-    pub(super) fn accepted(id: StreamId) -> Self {
-        Self::new(id, Halves::Recv(RecvHalf::default()))
+    pub(super) fn accepted(conn: ConnId, side: Side, id: StreamId, links: [u32; 2]) -> Self {
+        Self::new(conn, side, id, links, || Halves::Recv(RecvHalf::default()))
     }
 
-    fn new(id: StreamId, one_way: Halves) -> Self {
+    fn new(
+        conn: ConnId,
+        side: Side,
+        id: StreamId,
+        links: [u32; 2],
+        one_way: impl FnOnce() -> Halves,
+    ) -> Self {
         let direction = id.direction();
         let halves = match direction {
-            Direction::Uni => one_way,
+            Direction::Uni => one_way(),
             Direction::Bi => Halves::Both(Box::new((SendHalf::new(), RecvHalf::default()))),
         };
-        Self { id, halves, held: 1 + direction as u8, given_back: false }
+        Self {
+            conn,
+            id,
+            side,
+            closed: false,
+            held: 1 + direction as u8,
+            given_back: false,
+            links,
+            peer: NOWHERE,
+            next: NOWHERE,
+            halves,
+        }
     }
 
-    pub(super) fn send(&self) -> Option<&SendHalf> {
+    /// What a free slot has.
+    const fn free(next: u32) -> Self {
+        Self {
+            conn: ConnId::NONE,
+            id: StreamId::NONE,
+            side: Side::Dialler,
+            closed: true,
+            held: 0,
+            given_back: true,
+            links: [0; 2],
+            peer: NOWHERE,
+            next,
+            halves: Halves::None,
+        }
+    }
+
+    fn is(&self, at: StreamAt) -> bool {
+        self.id == at.stream && self.conn == at.conn && self.side == at.side
+    }
+
+    pub(super) const fn send(&self) -> Option<&SendHalf> {
         match &self.halves {
             Halves::Send(send) => Some(send),
-            Halves::Recv(_) => None,
+            Halves::None | Halves::Recv(_) => None,
             Halves::Both(both) => Some(&both.0),
         }
     }
 
-    fn recv(&self) -> Option<&RecvHalf> {
+    const fn recv(&self) -> Option<&RecvHalf> {
         match &self.halves {
-            Halves::Send(_) => None,
+            Halves::None | Halves::Send(_) => None,
             Halves::Recv(recv) => Some(recv),
             Halves::Both(both) => Some(&both.1),
         }
     }
 
-    pub(super) fn send_mut(&mut self) -> Option<&mut SendHalf> {
+    pub(super) const fn send_mut(&mut self) -> Option<&mut SendHalf> {
         match &mut self.halves {
             Halves::Send(send) => Some(send),
-            Halves::Recv(_) => None,
+            Halves::None | Halves::Recv(_) => None,
             Halves::Both(both) => Some(&mut both.0),
         }
     }
 
-    pub(super) fn recv_mut(&mut self) -> Option<&mut RecvHalf> {
+    pub(super) const fn recv_mut(&mut self) -> Option<&mut RecvHalf> {
         match &mut self.halves {
-            Halves::Send(_) => None,
+            Halves::None | Halves::Send(_) => None,
             Halves::Recv(recv) => Some(recv),
             Halves::Both(both) => Some(&mut both.1),
         }
@@ -260,5 +286,44 @@ impl Stream {
     pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.send_mut().and_then(|half| half.waker.take()));
         wakers.extend(self.recv_mut().and_then(|half| half.waker.take()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_of_a_stream_takes_two_lines_of_a_cache() {
+        assert_eq!(size_of::<Stream>(), 128);
+    }
+
+    #[test]
+    fn slots_are_used_again_and_chains_stay_apart() {
+        let mut streams = Streams::default();
+        let conn = ConnId { slot: 1, generation: 0 };
+        let stream = |count| {
+            let id = StreamId::new(Side::Dialler, Direction::Uni, count);
+            Stream::opened(conn, Side::Dialler, id, [0, 1])
+        };
+        let (mut one, mut other) = (NOWHERE, NOWHERE);
+        let slots: Vec<_> = (0..3).map(|count| streams.insert(&mut one, stream(count))).collect();
+        streams.insert(&mut other, stream(9));
+        streams.remove(&mut one, slots[1]);
+        let left = |streams: &Streams, first| {
+            let slots = streams.in_order(first).into_iter();
+            slots.filter_map(|slot| Some(streams.at(slot)?.id.count())).collect::<Vec<_>>()
+        };
+        assert_eq!((left(&streams, one), left(&streams, other)), (vec![0, 2], vec![9]));
+        assert_eq!(streams.insert(&mut other, stream(7)), slots[1], "the free slot is used again");
+        streams.remove_all(&mut one);
+        assert_eq!((left(&streams, one), left(&streams, other)), (vec![], vec![7, 9]));
+        let gone = StreamAt {
+            conn,
+            side: Side::Dialler,
+            stream: StreamId::new(Side::Dialler, Direction::Uni, 0),
+            slot: slots[0],
+        };
+        assert!(streams.get(gone).is_none(), "who knows an old place finds nothing there");
     }
 }

@@ -1,6 +1,7 @@
 //! Who waits for what, in words: for a run that has come to a standstill.
 
 use super::conn::{Conn, End, Wait};
+use super::streams::Stream;
 use super::{ConnId, Direction, Engine, Side};
 
 /// The lines that a report may have; a network of thousands stands still in thousands of ways.
@@ -75,8 +76,10 @@ impl Engine {
         if end.waiting.is_waited_for(Wait::Datagram) {
             what.push("a datagram".to_owned());
         }
-        for stream in end.streams.iter() {
-            let unread = other.streams.get(stream.id).map_or(0, |stream| stream.unread());
+        for slot in self.streams.in_order(end.streams) {
+            let Some(stream) = self.streams.at(slot) else { continue };
+            let peer = self.streams.find(other.streams, stream.id);
+            let unread = peer.and_then(|slot| self.streams.at(slot)).map_or(0, Stream::unread);
             what.extend(stream.waits(unread));
         }
         what

@@ -224,8 +224,12 @@ impl Driver {
     /// which it cannot do in here.
     pub(super) async fn run<F: Future>(&self, mut program: Pin<&mut F>) -> Leave<F::Output> {
         let waker = Waker::from(self.root.clone());
+        let mut waits = false;
         poll_fn(|cx| {
-            self.root.wait(cx.waker());
+            // The runtime's waker stays the same until it is left.
+            if !std::mem::replace(&mut waits, true) {
+                self.root.wait(cx.waker());
+            }
             if self.root.is_stopped() {
                 let stop = self.root.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
                 return Poll::Ready(Leave::Ended(Err(stop.unwrap_or(Stop::Expired))));

@@ -12,7 +12,7 @@ use p2p_core::{PathEvents, PathInfo, PeerId};
 
 use super::stream::Place;
 use super::{SimRecvStream, SimSendStream, WaitAtEnd};
-use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamId};
+use crate::engine::{ConnId, Direction, Engine, Nanos, Side, StreamAt};
 use crate::host::task::{OfHost, note_stray};
 use crate::shared::Shared;
 
@@ -57,7 +57,7 @@ impl SimLink {
     pub(super) fn open(
         &self,
         direction: Direction,
-    ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
+    ) -> impl Future<Output = Result<StreamAt, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
         self.wait(move |engine, _, ticket, cx| engine.poll_open(conn, side, direction, ticket, cx))
     }
@@ -69,24 +69,23 @@ impl SimLink {
     fn accept(
         &self,
         direction: Direction,
-    ) -> impl Future<Output = Result<StreamId, LinkClosed>> + Send {
+    ) -> impl Future<Output = Result<StreamAt, LinkClosed>> + Send {
         let (conn, side) = (self.conn, self.side);
         self.wait(move |engine, _, ticket, cx| {
             engine.poll_accept(conn, side, direction, ticket, cx)
         })
     }
 
-    pub(super) fn send_stream(&self, stream: StreamId) -> SimSendStream {
-        SimSendStream::new(self.place(stream))
+    pub(super) fn send_stream(&self, at: StreamAt) -> SimSendStream {
+        SimSendStream::new(self.place(at))
     }
 
-    fn place(&self, stream: StreamId) -> Place {
-        let (shared, host, conn, side) = (self.shared.clone(), self.host, self.conn, self.side);
-        Place { shared, host, conn, side, stream }
+    fn place(&self, at: StreamAt) -> Place {
+        Place { shared: self.shared.clone(), host: self.host, at }
     }
 
-    fn recv_stream(&self, stream: StreamId) -> SimRecvStream {
-        SimRecvStream::new(self.place(stream))
+    fn recv_stream(&self, at: StreamAt) -> SimRecvStream {
+        SimRecvStream::new(self.place(at))
     }
 }
 

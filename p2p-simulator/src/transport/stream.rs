@@ -1,5 +1,6 @@
 //! The two halves of a simulated stream.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use p2p_core::{RecvStream, SendStream, StreamError};
 
-use crate::engine::{ConnId, Engine, Nanos, Side, StreamId};
+use crate::engine::{Engine, Nanos, StreamAt};
 use crate::host::task::note_stray;
 use crate::shared::Shared;
 
@@ -16,16 +17,14 @@ use crate::shared::Shared;
 pub(super) struct Place {
     pub(super) shared: Arc<Shared>,
     pub(super) host: u32,
-    pub(super) conn: ConnId,
-    pub(super) side: Side,
-    pub(super) stream: StreamId,
+    pub(super) at: StreamAt,
 }
 
 impl Place {
     /// Uses the stream, which a task that is not the host's should not.
-    fn with<R>(&self, f: impl FnOnce(&mut Engine, Nanos, ConnId, Side, StreamId) -> R) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut Engine, Nanos, StreamAt) -> R) -> R {
         note_stray(&self.shared, self.host);
-        self.shared.with(|engine, now| f(engine, now, self.conn, self.side, self.stream))
+        self.shared.with(|engine, now| f(engine, now, self.at))
     }
 }
 
@@ -35,7 +34,15 @@ pub struct SimSendStream(Place);
 
 /// The reading half of a simulated stream.
 #[derive(Debug)]
-pub struct SimRecvStream(Place);
+pub struct SimRecvStream {
+    place: Place,
+    /// What was taken from the network and not yet read: whoever reads several chunks asks it once.
+    /// Made when there are several for the first time.
+    #[allow(clippy::box_collection)] // There may be very many streams, and few have them.
+    ready: Option<Box<VecDeque<Bytes>>>,
+    /// Bytes read of that since the network was last asked.
+    taken: u32,
+}
 
 impl SimSendStream {
     pub(super) const fn new(place: Place) -> Self {
@@ -49,25 +56,20 @@ impl SendStream for SimSendStream {
         cx: &mut Context<'_>,
         data: &mut Bytes,
     ) -> Poll<Result<(), StreamError>> {
-        self.0.with(|engine, now, conn, side, stream| {
-            engine.poll_write(now, conn, side, stream, data, cx)
-        })
+        self.0.with(|engine, now, at| engine.poll_write(now, at, data, cx))
     }
 
     fn finish(&mut self) -> Result<(), StreamError> {
-        self.0.with(|engine, now, conn, side, stream| engine.finish(now, conn, side, stream))
+        self.0.with(|engine, now, at| engine.finish(now, at))
     }
 
     async fn finished(&mut self) -> Result<(), StreamError> {
         let place = &self.0;
-        poll_fn(|cx| {
-            place.with(|engine, _, conn, side, stream| engine.poll_finished(conn, side, stream, cx))
-        })
-        .await
+        poll_fn(|cx| place.with(|engine, _, at| engine.poll_finished(at, cx))).await
     }
 
     fn reset(&mut self, code: u64) {
-        self.0.with(|engine, now, conn, side, stream| engine.reset(now, conn, side, stream, code));
+        self.0.with(|engine, now, at| engine.reset(now, at, code));
     }
 
     /// Does nothing: the simulated sender has room for all its streams at once.
@@ -76,14 +78,23 @@ impl SendStream for SimSendStream {
 
 impl Drop for SimSendStream {
     fn drop(&mut self) {
-        let Place { shared, conn, side, stream, .. } = &self.0;
-        shared.with(|engine, now| engine.release_send(now, *conn, *side, *stream));
+        let Place { shared, at, .. } = &self.0;
+        shared.with(|engine, now| engine.release_send(now, *at));
     }
 }
 
 impl SimRecvStream {
     pub(super) const fn new(place: Place) -> Self {
-        Self(place)
+        Self { place, ready: None, taken: 0 }
+    }
+
+    fn take_ready(&mut self, max: usize) -> Option<Bytes> {
+        let ready = self.ready.as_mut()?;
+        let first = ready.front_mut()?;
+        let bytes =
+            if first.len() > max { first.split_to(max.max(1)) } else { ready.pop_front()? };
+        self.taken += bytes.len() as u32;
+        Some(bytes)
     }
 }
 
@@ -93,19 +104,24 @@ impl RecvStream for SimRecvStream {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        self.0.with(|engine, now, conn, side, stream| {
-            engine.poll_read(now, conn, side, stream, max, cx)
-        })
+        if let Some(bytes) = self.take_ready(max) {
+            note_stray(&self.place.shared, self.place.host);
+            return Poll::Ready(Ok(Some(bytes)));
+        }
+        let Self { place, ready, taken } = self;
+        let taken = std::mem::take(taken);
+        place.with(|engine, now, at| engine.poll_read(now, at, max, taken, ready, cx))
     }
 
     fn stop(&mut self, code: u64) {
-        self.0.with(|engine, now, conn, side, stream| engine.stop(now, conn, side, stream, code));
+        self.ready = None;
+        self.place.with(|engine, now, at| engine.stop(now, at, code));
     }
 }
 
 impl Drop for SimRecvStream {
     fn drop(&mut self) {
-        let Place { shared, conn, side, stream, .. } = &self.0;
-        shared.with(|engine, now| engine.release_recv(now, *conn, *side, *stream));
+        let Place { shared, at, .. } = &self.place;
+        shared.with(|engine, now| engine.release_recv(now, *at));
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::engine::random::LinkRandoms;
 use crate::profile::BurstLoss;
 
 const MS: Nanos = 1_000_000;
@@ -21,12 +22,18 @@ fn plain() -> LinkProfile {
     LinkProfile::new().with_latency(ms(40))
 }
 
+/// The draws of link number 0, from 1 to 2.
+const fn draws(randoms: &mut LinkRandoms) -> Draws<'_> {
+    Draws { randoms, seed: 7, link: 0, places: [1, 2] }
+}
+
 /// The fates of so many datagrams, all sent at 0.
 fn fates(profile: &LinkProfile, count: usize) -> Vec<Fate> {
     assert_eq!(profile.check(), Ok(()));
     let compiled = Compiled::from(profile);
-    let mut link = Link::new(1, 2, 0);
-    (0..count).map(|_| link.transmit(0, 7, BYTES, true, &compiled)).collect()
+    let (mut link, mut randoms) = (Link::new(1, 2, 0), LinkRandoms::default());
+    let mut draws = draws(&mut randoms);
+    (0..count).map(|_| link.transmit(0, &mut draws, BYTES, true, &compiled)).collect()
 }
 
 /// How long a million packets were on their way.
@@ -180,7 +187,9 @@ fn a_share_of_datagrams_comes_twice_and_no_other_packet() {
     assert_share(&fates, |fate| *fate == Fate::Twice(40 * MS, 40 * MS), 0.03);
     let compiled = Compiled::from(&profile);
     let mut link = Link::new(1, 2, 0);
-    let once = |_| link.transmit(0, 7, BYTES, false, &compiled) == Fate::Arrives(40 * MS);
+    let mut randoms = LinkRandoms::default();
+    let mut draws = draws(&mut randoms);
+    let once = |_| link.transmit(0, &mut draws, BYTES, false, &compiled) == Fate::Arrives(40 * MS);
     assert!((0..10_000).all(once));
 }
 
@@ -227,11 +236,11 @@ fn properties_do_not_draw_from_each_other() {
 #[test]
 fn a_link_without_chance_has_no_randomness() {
     let compiled = Compiled::from(&plain().with_bandwidth(1_000_000_000));
-    let mut link = Link::new(1, 2, 0);
+    let (mut link, mut randoms) = (Link::new(1, 2, 0), LinkRandoms::default());
     for _ in 0..100 {
-        link.transmit(0, 7, BYTES, true, &compiled);
+        link.transmit(0, &mut draws(&mut randoms), BYTES, true, &compiled);
     }
-    assert!(link.randoms.is_empty());
+    assert!(randoms.is_empty());
     // Both directions of an idle link, with their places in a map, are well within 1 KiB.
     assert!(2 * (size_of::<Link>() + 32) <= 512, "{}", size_of::<Link>());
 }
