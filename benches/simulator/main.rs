@@ -24,8 +24,13 @@
 //! | `sim_delivery_error_ns` | how far the arrivals are from the links' latencies, at worst |
 //! | `sim_differing_hashes` | how many of 10 000 seeds (200 with `--quick`) have another trace hash in a second process |
 //!
-//! `sim_` is on the raw link: the transport below the connection engine. `sim_conn_` is the same
-//! through the public connection's `send` and `recv`. Setting up counts in `sim_seeds_per_s` only.
+//! | `sim_connect_40ms_rtt_ms` | virtual time of the dialler's side of connecting, at 20 ms one way |
+//! | `sim_features_cost` | CPU time for a message of 64 bytes with everything on but unused (resumption, failover, compression from 1 KiB on, `Limited`, metrics), in relation to all off |
+//!
+//! `sim_` is on the raw link: the transport below the connection engine. `sim_connection_` is the same
+//! through the public connection's `send` and `recv` (`sim_connection_64_per_s` beside
+//! `sim_pair_64_per_s`); a note says how the rates are in relation. Setting up counts in
+//! `sim_seeds_per_s` only.
 //!
 //! # The peers
 //!
@@ -43,9 +48,10 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use p2p_benches::{Arguments, Report, Result};
+use p2p_benches::{Arguments, Metric, Report, Result};
 
 mod child;
+mod connect;
 mod exact;
 mod hosts;
 #[cfg(feature = "peers")]
@@ -160,5 +166,21 @@ fn rounds(command_line: &CommandLine, plan: Plan) -> Result<Report> {
         }
     }
     report.note("Rates are per second of CPU time of a process with one thread.");
+    if let Some(note) = above_link(&report) {
+        report.note(note);
+    }
     Ok(report)
+}
+
+/// How fast the connection is in relation to the link below it.
+fn above_link(report: &Report) -> Option<String> {
+    let results = report.results();
+    let value = |metric: &Metric| {
+        results.iter().find(|outcome| outcome.name == metric.name).map(|outcome| outcome.value)
+    };
+    let one = |(connection, link): &(Metric, Metric)| {
+        Some(format!("{} {:.2}", connection.name, value(connection)? / value(link)?))
+    };
+    let all: Vec<_> = metrics::ABOVE_LINK.iter().filter_map(one).collect();
+    (!all.is_empty()).then(|| format!("In relation to the link: {}.", all.join(", ")))
 }

@@ -3,8 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use p2p_benches::Result;
-use rustix::time::{ClockId, clock_gettime};
+use p2p_benches::{Result, cpu_time};
 
 /// How long to measure, in CPU time, and how much where time does not say it.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +28,6 @@ impl Plan {
             Self { quick, window, idle_hosts: 20_000, seeds: 10_000, arrivals: 2_000 }
         }
     }
-}
-
-/// The CPU time of this process so far.
-pub(crate) fn cpu_time() -> Duration {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
-    let (seconds, nanos) = (u64::try_from(spent.tv_sec), u32::try_from(spent.tv_nsec));
-    Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
 }
 
 /// Counts until the window is over. The first tenth is a warm-up.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2p_benches::{Error, Result};
+use p2p_benches::{Error, Result, median};
 use p2p_simulator::{Network, Simulation};
 use tokio::sync::Semaphore;
 
 use crate::meter::{Meter, Plan};
-use crate::wire::{Receiver, Sender, Wire};
+use crate::wire::{Conn, Featured, Receiver, Sender, Wire};
 
 /// Messages on their way at most.
 const IN_FLIGHT: u32 = 64;
@@ -81,6 +81,17 @@ pub(crate) fn ping_pong<W: Wire>(plan: Plan) -> Result<Vec<f64>> {
         Ok::<_, Error>(rate)
     })?;
     run.output.map(|rate| vec![rate])
+}
+
+/// What everything costs that is on and not used, in relation to all off: of messages of 64 bytes.
+pub(crate) fn features(plan: Plan) -> Result<Vec<f64>> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        with.extend(messages::<Featured>(plan, 64)?);
+        without.extend(messages::<Conn>(plan, 64)?);
+    }
+    let rate = |samples: &[f64]| median(samples).ok_or("no sample");
+    Ok(vec![rate(&without)? / rate(&with)?])
 }
 
 async fn endpoints<W: Wire>(network: &Network) -> Result<(W::Endpoint, W::Endpoint)> {

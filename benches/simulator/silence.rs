@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use p2p_benches::{Error, Result};
+use p2p_benches::{Error, Result, cpu_time};
 use p2p_simulator::Simulation;
 use tokio::time::sleep;
 
 use crate::hosts::Ring;
-use crate::meter::{Plan, cpu_time};
+use crate::meter::Plan;
 use crate::pair::YEAR;
 use crate::wire::Wire;
 

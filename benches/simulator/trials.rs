@@ -9,7 +9,7 @@ use crate::meter::Plan;
 #[cfg(feature = "peers")]
 use crate::turmoil;
 use crate::wire::{Conn, Raw};
-use crate::{exact, hosts, memory, metrics, pair, seeds, silence};
+use crate::{connect, exact, hosts, memory, metrics, pair, seeds, silence};
 
 pub(crate) const OURS: &str = "ours";
 pub(crate) const TURMOIL: &str = "turmoil";
@@ -158,6 +158,7 @@ pub(crate) static TRIALS: &[Trial] = &[
         &[(OURS, |plan| seeds::differing_hashes(plan, Task::Hashes))],
     )
     .once(),
+    Trial::new(&[metrics::CONNECT], &[(OURS, |_| connect::time::<Raw>())]).once(),
     Trial::new(&[metrics::CONN_PAIR_64], &[(OURS, |plan| pair::messages::<Conn>(plan, 64))]),
     Trial::new(&[metrics::CONN_PAIR_1K], &[(OURS, |plan| pair::messages::<Conn>(plan, 1024))]),
     Trial::new(&[metrics::CONN_PING_PONG], &[(OURS, pair::ping_pong::<Conn>)]),
@@ -189,6 +190,8 @@ pub(crate) static TRIALS: &[Trial] = &[
         &[(OURS, |plan| seeds::differing_hashes(plan, Task::ConnHashes))],
     )
     .once(),
+    Trial::new(&[metrics::CONN_CONNECT], &[(OURS, |_| connect::time::<Conn>())]).once(),
+    Trial::new(&[metrics::CONN_FEATURES], &[(OURS, pair::features)]),
 ];
 
 /// Without the memory, which says little of fewer hosts.

@@ -8,16 +8,16 @@ use bytes::{Buf, Bytes, BytesMut};
 use p2p_benches::Result;
 use p2p_core::transport::{Incoming, Link, Transport};
 use p2p_core::{
-    ConnectOptions, ConnectionConfig, ListenOptions, P2PConnection, P2PListener, P2PProvider,
-    ProtocolName, RecvStream, SendStream,
+    Backoff, ConnectOptions, ConnectionConfig, FailoverPolicy, Limited, LimitedConnection, Limits,
+    ListenOptions, P2PConnection, P2PListener, P2PProvider, ProtocolName, ReconnectPolicy,
+    RecvStream, SendStream,
 };
 use p2p_simulator::{
-    Host, SimLink, SimRecvStream, SimSendStream, SimTransport, SimulatorConnection,
-    SimulatorListener, SimulatorP2P,
+    Host, SimLink, SimRecvStream, SimSendStream, SimTransport, SimulatorConnection, SimulatorP2P,
 };
 
-/// More than a virtual year, for whom nothing is ever idle for too long.
-const LONG: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
+/// A virtual year, the most that may be set: as long as any run.
+const LONG: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Keep-alives off.
 fn config() -> ConnectionConfig {
@@ -36,8 +36,16 @@ pub(crate) trait Wire: 'static {
     /// Starts a host's endpoint.
     async fn endpoint(host: &Host) -> Result<Self::Endpoint>;
 
+    /// The dialler's end of a new connection.
+    async fn dial(from: &Self::Endpoint, to: &Self::Endpoint) -> Result<Self::End>;
+
+    /// The acceptor's.
+    async fn accept(to: &Self::Endpoint) -> Result<Self::End>;
+
     /// Both ends of a new connection.
-    async fn connect(from: &Self::Endpoint, to: &Self::Endpoint) -> Result<(Self::End, Self::End)>;
+    async fn connect(from: &Self::Endpoint, to: &Self::Endpoint) -> Result<(Self::End, Self::End)> {
+        tokio::try_join!(biased; Self::dial(from, to), Self::accept(to))
+    }
 
     /// An end's two directions.
     fn split(end: Self::End) -> (Self::Sender, Self::Receiver);
@@ -86,16 +94,15 @@ impl Wire for Raw {
         Ok(host.transport(&config())?)
     }
 
-    async fn connect(from: &SimTransport, to: &SimTransport) -> Result<(RawEnd, RawEnd)> {
-        let addr = to.local_addr();
-        let accept = async {
-            let mut incoming = to.accept().await.ok_or("the endpoint has closed")?;
-            let early = incoming.open_early().await.map_err(|closed| closed.to_string())?;
-            let link = incoming.authenticated().await.map_err(|closed| closed.to_string())?;
-            Ok(RawEnd { link, early: Some(early) })
-        };
-        let dial = async { Ok(RawEnd { link: from.dial(&addr).await?, early: None }) };
-        tokio::try_join!(biased; dial, accept)
+    async fn dial(from: &SimTransport, to: &SimTransport) -> Result<RawEnd> {
+        Ok(RawEnd { link: from.dial(&to.local_addr()).await?, early: None })
+    }
+
+    async fn accept(to: &SimTransport) -> Result<RawEnd> {
+        let mut incoming = to.accept().await.ok_or("the endpoint has closed")?;
+        let early = incoming.open_early().await.map_err(|closed| closed.to_string())?;
+        let link = incoming.authenticated().await.map_err(|closed| closed.to_string())?;
+        Ok(RawEnd { link, early: Some(early) })
     }
 
     fn split(RawEnd { link, early }: RawEnd) -> (RawSender, RawReceiver) {
@@ -161,10 +168,27 @@ impl Receiver for RawReceiver {
 #[derive(Debug)]
 pub(crate) struct Conn;
 
+/// The same with everything on that can be: resumption and failover, compression of messages from 1 KiB
+/// on, limits, and a handle to the metrics' text.
 #[derive(Debug)]
-pub(crate) struct ConnEndpoint {
-    provider: SimulatorP2P,
-    listener: SimulatorListener,
+pub(crate) struct Featured;
+
+#[derive(Debug)]
+pub(crate) struct ConnEndpoint<P: P2PProvider = SimulatorP2P> {
+    provider: P,
+    listener: P::Listener,
+}
+
+impl<P: P2PProvider> ConnEndpoint<P> {
+    async fn new(provider: P) -> Result<Self> {
+        let listener = provider.listen(ListenOptions::new(protocol()?)).await?;
+        Ok(Self { provider, listener })
+    }
+
+    async fn dial(&self, to: &Self) -> Result<P::Connection> {
+        let options = ConnectOptions::new(protocol()?);
+        Ok(self.provider.connect(&to.provider.local_addr(), options).await?)
+    }
 }
 
 fn protocol() -> Result<ProtocolName> {
@@ -178,18 +202,15 @@ impl Wire for Conn {
     type Receiver = SimulatorConnection;
 
     async fn endpoint(host: &Host) -> Result<ConnEndpoint> {
-        let provider = host.provider(config())?;
-        let listener = provider.listen(ListenOptions::new(protocol()?)).await?;
-        Ok(ConnEndpoint { provider, listener })
+        ConnEndpoint::new(host.provider(config())?).await
     }
 
-    async fn connect(
-        from: &ConnEndpoint,
-        to: &ConnEndpoint,
-    ) -> Result<(SimulatorConnection, SimulatorConnection)> {
-        let addr = to.provider.local_addr();
-        let connect = from.provider.connect(&addr, ConnectOptions::new(protocol()?));
-        Ok(tokio::try_join!(biased; connect, to.listener.accept())?)
+    async fn dial(from: &ConnEndpoint, to: &ConnEndpoint) -> Result<SimulatorConnection> {
+        from.dial(to).await
+    }
+
+    async fn accept(to: &ConnEndpoint) -> Result<SimulatorConnection> {
+        Ok(to.listener.accept().await?)
     }
 
     fn split(end: SimulatorConnection) -> (SimulatorConnection, SimulatorConnection) {
@@ -197,13 +218,44 @@ impl Wire for Conn {
     }
 }
 
-impl Sender for SimulatorConnection {
+type FeaturedConnection = LimitedConnection<SimulatorConnection>;
+
+impl Wire for Featured {
+    type Endpoint = ConnEndpoint<Limited<SimulatorP2P>>;
+    type End = FeaturedConnection;
+    type Sender = FeaturedConnection;
+    type Receiver = FeaturedConnection;
+
+    async fn endpoint(host: &Host) -> Result<Self::Endpoint> {
+        let config = config()
+            .with_reconnect(ReconnectPolicy::Resume(Backoff::default()))
+            .with_failover(FailoverPolicy::REDIAL)
+            .with_compress_from(1024);
+        let provider = host.provider(config)?;
+        provider.metrics().ok_or("no metrics")?;
+        ConnEndpoint::new(Limited::new(provider, Limits::default())?).await
+    }
+
+    async fn dial(from: &Self::Endpoint, to: &Self::Endpoint) -> Result<FeaturedConnection> {
+        from.dial(to).await
+    }
+
+    async fn accept(to: &Self::Endpoint) -> Result<FeaturedConnection> {
+        Ok(to.listener.accept().await?)
+    }
+
+    fn split(end: FeaturedConnection) -> (FeaturedConnection, FeaturedConnection) {
+        (end.clone(), end)
+    }
+}
+
+impl<C: P2PConnection> Sender for C {
     async fn send(&mut self, message: &[u8]) -> Result<()> {
         Ok(P2PConnection::send(self, Bytes::copy_from_slice(message)).await?)
     }
 }
 
-impl Receiver for SimulatorConnection {
+impl<C: P2PConnection> Receiver for C {
     async fn recv(&mut self) -> Result<Bytes> {
         Ok(P2PConnection::recv(self).await?)
     }

@@ -26,16 +26,19 @@
 //! - [`Report`]: samples in, table and files out; [`Outcome`] is a line of the JSON file;
 //! - [`Arguments`]: the command line that all benches have;
 //! - [`median`], [`percentile`], [`spread`]: what is said of several samples;
+//! - [`cpu_time`]: what the process has cost, which other load changes little;
 //! - `table`, `chart`, `files`: the forms a report takes.
 
 mod arguments;
 mod chart;
+mod clock;
 mod files;
 mod report;
 mod statistics;
 mod table;
 
 pub use arguments::Arguments;
+pub use clock::cpu_time;
 pub use files::measure_dir;
 pub use report::{Better, Metric, Outcome, Report};
 pub use statistics::{median, percentile, spread};

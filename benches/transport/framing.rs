@@ -1,15 +1,16 @@
 //! Messages on a stream, as one writes it by hand above a transport that has only streams.
 //!
-//! A length in four bytes, then the message; one write for each. Taking them apart again copies
-//! nothing but what straddles two chunks: the peers are shown at their best.
+//! A length in four bytes, then the message; many of them in one write where many follow. Taking
+//! them apart again copies nothing but what straddles two chunks: the peers are shown at their best.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 const HEADER: usize = 4;
+/// How much is collected for one write, where many messages follow.
+pub(crate) const BATCH: usize = 16 * 1024;
 
-/// Puts a message into `buffer`, in place of what was there, ready to be written.
-pub(crate) fn encode(buffer: &mut Vec<u8>, message: &[u8]) {
-    buffer.clear();
+/// Puts a message behind what is in `buffer`, ready to be written.
+pub(crate) fn append(buffer: &mut Vec<u8>, message: &[u8]) {
     // No message of the bench is that long.
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     buffer.extend_from_slice(&length.to_be_bytes());

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::CHUNK;
-use crate::framing::{self, Frames};
+use crate::framing::{self, BATCH, Frames};
 use crate::stack::{Connection, Ends, Stack};
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/bench/1");
@@ -163,9 +163,20 @@ impl Connection for Libp2pConnection {
     }
 
     async fn send(&mut self, message: &Bytes) -> Result<()> {
-        framing::encode(&mut self.outbound, message);
+        framing::append(&mut self.outbound, message);
+        self.flush().await
+    }
+
+    async fn queue(&mut self, message: &Bytes) -> Result<()> {
+        framing::append(&mut self.outbound, message);
+        if self.outbound.len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
         let stream = self.stream.as_mut().ok_or("no stream")?;
-        Ok(stream.write_all(&self.outbound).await?)
+        stream.write_all(&self.outbound).await?;
+        self.outbound.clear();
+        Ok(())
     }
 
     async fn recv(&mut self) -> Result<Bytes> {

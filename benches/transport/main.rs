@@ -16,11 +16,23 @@
 //! | metric | ours | the others |
 //! |---|---|---|
 //! | `bulk_mib_per_s` | a stream, chunks of 64 KiB | the same |
-//! | `msg_64_per_s`, `msg_1k_per_s` | `send` and `recv` | length prefix on one stream, a write for each |
+//! | `msg_64_per_s`, `msg_1k_per_s` | `send` and `recv` | length prefix on one stream, written by hand in batches of 16 KiB |
 //! | `pingpong_p50_us`, `pingpong_p99_us` | `send` and `recv` of 64 bytes, there and back | the same framing |
 //! | `datagram_64_per_s` | delivered, at most 4096 on their way | the same; TCP has none |
 //! | `connect_cold_ms` | new endpoints: `connect` and `accept`, hello and admission included | both handshakes done |
 //! | `connect_warm_ms` | a second connection beside the first | the same |
+//! | `connect_40ms_rtt_ms` | `connect` at 20 ms one way | the same |
+//! | `urgent_beside_bulk_p50_ms`, `.._p99_ms` | 8 bytes there and back each 10 ms, realtime beside a saturated bulk lane | two streams with priorities |
+//! | `urgent_wait_at_sender_p99_ms` | how much of that is before the bottleneck, at most | the same |
+//! | `features_cost` | CPU time for a message of 64 bytes with everything on but unused, in relation to all off | |
+//! | `.._cpu_..` | CPU time for one of the above, both ends and the kernel's work together | the same |
+//!
+//! The last link is a shaper in this process: UDP from an IPv4 to an IPv6 socket on loopback, so that
+//! iroh finds no way around it, 20 ms each way; beside bulk, 20 Mbit/s behind a queue of at most 100 ms.
+//! There the goal is 40 ms, the queue's 100 ms and 5 ms more, of which 1 ms at the sender.
+//!
+//! *Everything on* is resumption, failover, compression from 1 KiB on, `Limited` with its default
+//! limits, and the metrics. The counters behind the metrics are the connection's own and always on.
 //!
 //! TCP neither encrypts nor authenticates: it is the machine's floor, not a rival. With
 //! `--features libp2p` there is a column for libp2p over QUIC as well.
@@ -46,12 +58,14 @@ mod metrics;
 mod ours;
 mod quinn;
 mod raw_iroh;
+mod shaper;
 mod stack;
 mod tcp;
 
 use measure::{Plan, Samples};
 use metrics::{DATAGRAMS_LOST, Trial};
-use stack::Stack;
+use ours::{Everything, Ours, Plain};
+use stack::{Apart, Stack};
 
 /// In what pieces bulk is written, and how much is asked of a stream at once.
 const CHUNK: usize = 64 * 1024;
@@ -79,12 +93,28 @@ impl Contestant {
     const fn of<S: Stack>() -> Self {
         Self { name: S::NAME, run: |trial, plan| Box::pin(measure::run::<S>(trial, plan)) }
     }
+
+    const fn apart<S: Apart>() -> Self {
+        Self { name: S::NAME, run: |trial, plan| Box::pin(measure::run_apart::<S>(trial, plan)) }
+    }
+
+    const fn ours() -> Self {
+        let run = |trial, plan| -> Run {
+            if trial != Trial::Features {
+                return Box::pin(measure::run_apart::<Ours<Plain>>(trial, plan));
+            }
+            Box::pin(async move {
+                measure::features::<Ours<Plain>, Ours<Everything>>(plan).await.map(Some)
+            })
+        };
+        Self { name: Ours::<Plain>::NAME, run }
+    }
 }
 
 /// Ours, the baseline, the others: the columns of the report.
 const CONTESTANTS: &[Contestant] = &[
-    Contestant::of::<ours::Ours>(),
-    Contestant::of::<raw_iroh::RawIroh>(),
+    Contestant::ours(),
+    Contestant::apart::<raw_iroh::RawIroh>(),
     Contestant::of::<quinn::Quinn>(),
     Contestant::of::<tcp::Tcp>(),
     #[cfg(feature = "libp2p")]
@@ -133,9 +163,23 @@ fn check_names(command_line: &CommandLine) -> Result<()> {
 const fn plan(quick: bool) -> Plan {
     let millis = Duration::from_millis;
     if quick {
-        Plan { warm_up: millis(20), window: millis(80), pings: 500, connects: 2 }
+        Plan {
+            warm_up: millis(20),
+            window: millis(80),
+            pings: 500,
+            connects: 2,
+            far_connects: 1,
+            urgent: 50,
+        }
     } else {
-        Plan { warm_up: millis(150), window: millis(500), pings: 5000, connects: 15 }
+        Plan {
+            warm_up: millis(150),
+            window: millis(500),
+            pings: 5000,
+            connects: 15,
+            far_connects: 5,
+            urgent: 500,
+        }
     }
 }
 

@@ -8,15 +8,16 @@
 use std::future::Future;
 use std::time::Duration;
 
-use p2p_benches::{Metric, Result, percentile};
+use p2p_benches::{Metric, Result, median, percentile};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::metrics::{self, Trial};
-use crate::stack::{Connection, Ends, Stack};
+use crate::stack::{Apart, Connection, Ends, Stack};
 
 mod connect;
 mod datagrams;
+mod far;
 mod ping_pong;
 mod rate;
 
@@ -33,6 +34,9 @@ pub(crate) struct Plan {
     pub(crate) window: Duration,
     pub(crate) pings: usize,
     pub(crate) connects: usize,
+    pub(crate) far_connects: usize,
+    /// Urgent messages.
+    pub(crate) urgent: u32,
 }
 
 /// What a trial gives: one number for each of its metrics.
@@ -42,11 +46,26 @@ pub(crate) type Samples = Vec<(Metric, f64)>;
 pub(crate) async fn run<S: Stack>(trial: Trial, plan: Plan) -> Result<Option<Samples>> {
     let samples = match trial {
         Trial::Bulk => {
-            let mib_per_s = rate::bulk::<S>(plan).await? / f64::from(1 << 20);
-            vec![(metrics::BULK, mib_per_s)]
+            let (rate, mib) = (rate::bulk::<S>(plan).await?, f64::from(1 << 20));
+            vec![
+                (metrics::BULK, rate.per_s / mib),
+                (metrics::BULK_CPU, rate.cpu_s_each * mib * 1e6),
+            ]
         }
-        Trial::Messages64 => vec![(metrics::MESSAGES_64, rate::messages::<S>(64, plan).await?)],
-        Trial::Messages1k => vec![(metrics::MESSAGES_1K, rate::messages::<S>(1024, plan).await?)],
+        Trial::Messages64 => {
+            let rate = rate::messages::<S>(64, plan).await?;
+            vec![
+                (metrics::MESSAGES_64, rate.per_s),
+                (metrics::MESSAGES_64_CPU, rate.cpu_s_each * 1e9),
+            ]
+        }
+        Trial::Messages1k => {
+            let rate = rate::messages::<S>(1024, plan).await?;
+            vec![
+                (metrics::MESSAGES_1K, rate.per_s),
+                (metrics::MESSAGES_1K_CPU, rate.cpu_s_each * 1e9),
+            ]
+        }
         Trial::PingPong => {
             let round_trips = ping_pong::ping_pong::<S>(plan).await?;
             let at = |percent| percentile(&round_trips, percent).ok_or("no round trip");
@@ -55,8 +74,29 @@ pub(crate) async fn run<S: Stack>(trial: Trial, plan: Plan) -> Result<Option<Sam
         Trial::Datagrams if !S::DATAGRAMS => return Ok(None),
         Trial::Datagrams => datagrams::datagrams::<S>(plan).await?,
         Trial::Connect => connect::connect::<S>(plan).await?,
+        Trial::ConnectFar | Trial::Urgent | Trial::Features => return Ok(None),
     };
     Ok(Some(samples))
+}
+
+/// As [`run`], of a stack whose ends can be kept apart.
+pub(crate) async fn run_apart<S: Apart>(trial: Trial, plan: Plan) -> Result<Option<Samples>> {
+    match trial {
+        Trial::ConnectFar => far::connect::<S>(plan).await.map(Some),
+        Trial::Urgent => far::urgent::<S>(plan).await.map(Some),
+        near => run::<S>(near, plan).await,
+    }
+}
+
+/// What `With` costs in relation to `Without`: CPU time for each message of 64 bytes.
+pub(crate) async fn features<Without: Stack, With: Stack>(plan: Plan) -> Result<Samples> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        with.push(rate::messages::<With>(SMALL, plan).await?.cpu_s_each);
+        without.push(rate::messages::<Without>(SMALL, plan).await?.cpu_s_each);
+    }
+    let cost = |samples: &[f64]| median(samples).ok_or("nothing was delivered");
+    Ok(vec![(metrics::FEATURES_COST, cost(&with)? / cost(&without)?)])
 }
 
 /// The time limit that turns a hang into an error with a name.

@@ -15,7 +15,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 
 use crate::CHUNK;
-use crate::framing::{self, Frames};
+use crate::framing::{self, BATCH, Frames};
 use crate::stack::{Connection, Ends, Stack};
 
 const SERVER_NAME: &str = "localhost";
@@ -105,9 +105,20 @@ impl Connection for QuinnConnection {
     }
 
     async fn send(&mut self, message: &Bytes) -> Result<()> {
-        framing::encode(&mut self.buffer, message);
+        framing::append(&mut self.buffer, message);
+        self.flush().await
+    }
+
+    async fn queue(&mut self, message: &Bytes) -> Result<()> {
+        framing::append(&mut self.buffer, message);
+        if self.buffer.len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
         let (send, _) = self.streams.as_mut().ok_or("no stream")?;
-        Ok(send.write_all(&self.buffer).await?)
+        send.write_all(&self.buffer).await?;
+        self.buffer.clear();
+        Ok(())
     }
 
     async fn recv(&mut self) -> Result<Bytes> {

@@ -3,14 +3,16 @@
 //!
 //! As with ours, relays, lookups and port mapping are off and sockets are bound on loopback only.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use bytes::Bytes;
 use iroh::endpoint::{self, PortmapperConfig, RecvStream, RelayMode, SendStream, presets};
-use iroh::{Endpoint, NetReportConfig};
+use iroh::{Endpoint, EndpointAddr, NetReportConfig};
 use p2p_benches::Result;
 
 use crate::CHUNK;
-use crate::framing::{self, Frames};
-use crate::stack::{Connection, Ends, Stack};
+use crate::framing::{self, BATCH, Frames};
+use crate::stack::{Apart, Connection, Ends, Lanes, Stack};
 
 const ALPN: &[u8] = b"bench/1";
 
@@ -31,6 +33,11 @@ impl IrohConnection {
         Self { connection, streams: None, buffer: Vec::new(), frames: Frames::default() }
     }
 
+    /// The same, for another stream.
+    fn another(&self) -> Self {
+        Self::new(self.connection.clone())
+    }
+
     fn send_stream(&mut self) -> Result<&mut SendStream> {
         Ok(&mut self.streams.as_mut().ok_or("no stream")?.0)
     }
@@ -40,13 +47,19 @@ impl IrohConnection {
     }
 }
 
-async fn bind() -> Result<Endpoint> {
+impl RawIroh {
+    async fn dial_addr(&self, addr: EndpointAddr) -> Result<IrohConnection> {
+        Ok(IrohConnection::new(self.dialler.connect(addr, ALPN).await?))
+    }
+}
+
+async fn bind(at: IpAddr) -> Result<Endpoint> {
     let endpoint = Endpoint::builder(presets::Minimal)
         .relay_mode(RelayMode::Disabled)
         .portmapper_config(PortmapperConfig::Disabled)
         .net_report_config(NetReportConfig::minimal())
         .clear_ip_transports()
-        .bind_addr("127.0.0.1:0")?
+        .bind_addr((at, 0))?
         .alpns(vec![ALPN.to_vec()])
         .bind();
     Ok(endpoint.await?)
@@ -57,23 +70,60 @@ impl Stack for RawIroh {
     type Connection = IrohConnection;
 
     async fn bind() -> Result<Self> {
-        Ok(Self { dialler: bind().await?, acceptor: bind().await? })
+        let at = Ipv4Addr::LOCALHOST.into();
+        Ok(Self { dialler: bind(at).await?, acceptor: bind(at).await? })
     }
 
     async fn connect(&self) -> Result<Ends<IrohConnection>> {
-        let connect =
-            async { Result::<_>::Ok(self.dialler.connect(self.acceptor.addr(), ALPN).await?) };
-        let accept = async {
-            let incoming = self.acceptor.accept().await.ok_or("the endpoint is closed")?;
-            Result::<_>::Ok(incoming.await?)
-        };
-        let (dialler, acceptor) = tokio::try_join!(connect, accept)?;
-        Ok(Ends { dialler: IrohConnection::new(dialler), acceptor: IrohConnection::new(acceptor) })
+        let dial = self.dial_addr(self.acceptor.addr());
+        let (dialler, acceptor) = tokio::try_join!(dial, self.accept())?;
+        Ok(Ends { dialler, acceptor })
     }
 
     async fn shutdown(self) -> Result<()> {
         tokio::join!(self.dialler.close(), self.acceptor.close());
         Ok(())
+    }
+}
+
+impl Apart for RawIroh {
+    async fn bind_apart() -> Result<Self> {
+        let dialler = bind(Ipv4Addr::LOCALHOST.into()).await?;
+        Ok(Self { dialler, acceptor: bind(Ipv6Addr::LOCALHOST.into()).await? })
+    }
+
+    fn acceptor_addr(&self) -> Result<SocketAddr> {
+        Ok(self.acceptor.bound_sockets().first().copied().ok_or("no socket")?)
+    }
+
+    async fn dial(&self, at: SocketAddr) -> Result<IrohConnection> {
+        self.dial_addr(EndpointAddr::new(self.acceptor.id()).with_ip_addr(at)).await
+    }
+
+    async fn accept(&self) -> Result<IrohConnection> {
+        let incoming = self.acceptor.accept().await.ok_or("the endpoint is closed")?;
+        Ok(IrohConnection::new(incoming.await?))
+    }
+
+    async fn lanes(ends: Ends<IrohConnection>) -> Result<Lanes<IrohConnection>> {
+        let Ends { dialler, acceptor } = ends;
+        let pair = async |priority| {
+            let mut ends = Ends { dialler: dialler.another(), acceptor: acceptor.another() };
+            IrohConnection::open(&mut ends).await?;
+            for end in [&mut ends.dialler, &mut ends.acceptor] {
+                end.send_stream()?.set_priority(priority)?;
+            }
+            Result::<_>::Ok(ends)
+        };
+        // A stream for each, because one task cannot send on a stream while another receives.
+        let (bulk, urgent, echoes) = (pair(-1).await?, pair(1).await?, pair(1).await?);
+        Ok(Lanes {
+            bulk: bulk.dialler,
+            urgent: urgent.dialler,
+            echoes: echoes.dialler,
+            takers: vec![bulk.acceptor, urgent.acceptor],
+            echo: echoes.acceptor,
+        })
     }
 }
 
@@ -88,9 +138,20 @@ impl Connection for IrohConnection {
     }
 
     async fn send(&mut self, message: &Bytes) -> Result<()> {
-        framing::encode(&mut self.buffer, message);
+        framing::append(&mut self.buffer, message);
+        self.flush().await
+    }
+
+    async fn queue(&mut self, message: &Bytes) -> Result<()> {
+        framing::append(&mut self.buffer, message);
+        if self.buffer.len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
         let (send, _) = self.streams.as_mut().ok_or("no stream")?;
-        Ok(send.write_all(&self.buffer).await?)
+        send.write_all(&self.buffer).await?;
+        self.buffer.clear();
+        Ok(())
     }
 
     async fn recv(&mut self) -> Result<Bytes> {

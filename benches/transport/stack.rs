@@ -1,6 +1,7 @@
 //! What is compared: one trait for each, so that the measuring code exists once.
 
 use std::future::Future;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use p2p_benches::Result;
@@ -39,8 +40,19 @@ pub(crate) trait Connection: Sized + Send + 'static {
     /// Opens what messages and bulk travel on, so that neither pays for it.
     fn open(ends: &mut Ends<Self>) -> impl Future<Output = Result<()>> + Send;
 
-    /// Sends a message.
+    /// Sends a message, which no other follows.
     fn send(&mut self, message: &Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// Sends one of many messages. Where a program frames them itself, it may collect them until
+    /// [`flush`](Connection::flush).
+    fn queue(&mut self, message: &Bytes) -> impl Future<Output = Result<()>> + Send {
+        self.send(message)
+    }
+
+    /// Sends what `queue` has collected.
+    fn flush(&mut self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
 
     /// Receives a message, as an owned value that a program could pass on.
     fn recv(&mut self) -> impl Future<Output = Result<Bytes>> + Send;
@@ -59,4 +71,41 @@ pub(crate) trait Connection: Sized + Send + 'static {
 
     /// Receives a datagram.
     fn recv_datagram(&mut self) -> impl Future<Output = Result<Bytes>> + Send;
+}
+
+/// A stack whose ends can be kept apart, so that all that goes between them takes a detour.
+///
+/// One end has an IPv4 socket only, the other an IPv6 socket only: neither can reach the other by
+/// itself, whatever addresses they tell each other, as iroh's ends do to find a shorter path.
+pub(crate) trait Apart: Stack {
+    /// Makes two new ends: the dialler on IPv4, the acceptor on IPv6.
+    fn bind_apart() -> impl Future<Output = Result<Self>> + Send;
+
+    /// Where the acceptor is.
+    fn acceptor_addr(&self) -> Result<SocketAddr>;
+
+    /// Dials the acceptor at this address.
+    fn dial(&self, at: SocketAddr) -> impl Future<Output = Result<Self::Connection>> + Send;
+
+    /// Accepts a connection.
+    fn accept(&self) -> impl Future<Output = Result<Self::Connection>> + Send;
+
+    /// What carries urgent messages beside bulk, as well as the stack can.
+    fn lanes(
+        ends: Ends<Self::Connection>,
+    ) -> impl Future<Output = Result<Lanes<Self::Connection>>> + Send;
+}
+
+/// A connection's parts, each for a task of its own.
+pub(crate) struct Lanes<C> {
+    /// Sends bulk, from the dialler.
+    pub(crate) bulk: C,
+    /// Sends urgent messages, from the dialler.
+    pub(crate) urgent: C,
+    /// Receives their echoes, at the dialler.
+    pub(crate) echoes: C,
+    /// Receive all that, at the acceptor.
+    pub(crate) takers: Vec<C>,
+    /// Sends echoes, from the acceptor.
+    pub(crate) echo: C,
 }

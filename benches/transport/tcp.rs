@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::CHUNK;
-use crate::framing::{self, Frames};
+use crate::framing::{self, BATCH, Frames};
 use crate::stack::{Connection, Ends, Stack};
 
 /// Room below which a new buffer is made to read messages into.
@@ -65,8 +65,19 @@ impl Connection for TcpConnection {
     }
 
     async fn send(&mut self, message: &Bytes) -> Result<()> {
-        framing::encode(&mut self.outbound, message);
-        Ok(self.stream.write_all(&self.outbound).await?)
+        framing::append(&mut self.outbound, message);
+        self.flush().await
+    }
+
+    async fn queue(&mut self, message: &Bytes) -> Result<()> {
+        framing::append(&mut self.outbound, message);
+        if self.outbound.len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.stream.write_all(&self.outbound).await?;
+        self.outbound.clear();
+        Ok(())
     }
 
     async fn recv(&mut self) -> Result<Bytes> {

@@ -22,6 +22,7 @@ use crate::engine::lane_tests::{self, Step};
 use crate::engine::pack::{Packer, unpack};
 use crate::engine::packets::PacketBudget;
 use crate::engine::recv_lane::RecvLane;
+use crate::engine::standby::Way;
 use crate::identity::PeerId;
 use crate::protocol::ProtocolName;
 
@@ -72,7 +73,12 @@ fn control() {
         match frame {
             ControlFrame::Read(_, offset) => budget.on_read(offset),
             ControlFrame::Taken(_, total) => assert_eq!(credit.on_taken(total).is_ok(), total == 0),
-            ControlFrame::Admitted => {}
+            ControlFrame::Admitted
+            | ControlFrame::Awaited
+            | ControlFrame::Ping(_)
+            | ControlFrame::Pong(_)
+            | ControlFrame::Rely(_)
+            | ControlFrame::Standby(_) => {}
         }
     });
 }
@@ -128,7 +134,7 @@ fn recv_lane() {
         let Some((&first, rest)) = bytes.split_first() else { return };
         let (cut, marked) = (usize::from(first >> 2) * 8 + 1, first & 1 == 1);
         let mut lane = RecvLane::new(1 << 14, 1000, 0);
-        let Ok(mut carried) = lane.carry(0, marked) else { panic!("the start is no gap") };
+        let Ok(mut carried) = lane.carry(Way::Main, 0, marked) else { panic!("the start is no gap") };
         let mut waiting = RecvCredit::new(1 << 14);
         for chunk in rest.chunks(cut) {
             let taken = lane.take_in(&mut carried, Bytes::copy_from_slice(chunk));
@@ -144,7 +150,7 @@ fn recv_lane() {
             }
             // A peer that comes back goes on anywhere up to where frames have come.
             let (end, _) = lane.standing();
-            assert!(lane.carry(end + 1, marked).is_err(), "a gap");
+            assert!(lane.carry(Way::Main, end + 1, marked).is_err(), "a gap");
         }
     });
 }

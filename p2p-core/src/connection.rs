@@ -234,7 +234,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         }
         let size = datagram.len();
         let spare = (options.fallback == DatagramFallback::Stream).then(|| datagram.clone());
-        match core.link_in_use().send_datagram(datagram) {
+        match core.with_link_in_use(|link| link.send_datagram(datagram)) {
             Ok(()) => {
                 add(&counters.datagrams_sent, 1);
                 Ok(())
@@ -257,6 +257,10 @@ impl<L: Link> P2PConnection for Connection<L> {
 
     async fn recv_datagram(&self) -> Result<Bytes> {
         let Inner { core, counters, .. } = &*self.inner;
+        if let Some(datagram) = core.datagrams.try_recv() {
+            add(&counters.datagrams_received, 1);
+            return Ok(datagram);
+        }
         loop {
             let links = core.lost_links();
             match core.datagrams.recv(&*core.link()).await {
@@ -272,7 +276,7 @@ impl<L: Link> P2PConnection for Connection<L> {
     fn max_datagram_size(&self) -> Option<usize> {
         let core = &self.inner.core;
         let both = core.peer.capabilities.contains(Capabilities::DATAGRAMS);
-        if both { core.link_in_use().max_datagram_size() } else { None }
+        if both { core.with_link_in_use(L::max_datagram_size) } else { None }
     }
 
     async fn open_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {

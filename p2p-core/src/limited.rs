@@ -1,5 +1,6 @@
 //! [`Limited`]: a provider that does only so much.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -98,7 +99,11 @@ impl<P: P2PProvider> Limited<P> {
     pub fn set_limits(&self, limits: Limits) -> Result<(), ConfigError> {
         limits.check()?;
         let now = self.shared.now();
-        self.shared.ledger().set_limits(limits, now);
+        {
+            let mut ledger = self.shared.ledger();
+            self.shared.counted.set(&limits);
+            ledger.set_limits(limits, now);
+        }
         self.shared.changed.notify_waiters();
         Ok(())
     }
@@ -154,6 +159,7 @@ impl<P: P2PProvider> P2PProvider for Limited<P> {
 #[derive(Debug)]
 struct Shared {
     ledger: Mutex<Ledger>,
+    counted: Counted,
     /// When the limits were.
     changed: Arc<Notify>,
     start: Instant,
@@ -161,8 +167,10 @@ struct Shared {
 
 impl Shared {
     fn new(limits: Limits) -> Self {
+        let counted = Counted::default();
+        counted.set(&limits);
         let ledger = Mutex::new(Ledger::new(limits, Duration::ZERO));
-        Self { ledger, changed: Arc::default(), start: Instant::now() }
+        Self { ledger, counted, changed: Arc::default(), start: Instant::now() }
     }
 
     fn now(&self) -> Duration {
@@ -181,6 +189,27 @@ impl Shared {
     fn enter(self: &Arc<Self>, peer: PeerId) -> Result<Place> {
         self.ledger().enter(peer, self.now())?;
         Ok(Place { shared: self.clone(), peer })
+    }
+}
+
+/// Which ways traffic is limited at all, so that without such a limit nothing is paid for one.
+#[derive(Debug, Default)]
+struct Counted {
+    received: AtomicBool,
+    sent: AtomicBool,
+}
+
+impl Counted {
+    fn set(&self, limits: &Limits) {
+        self.received.store(limits.limit_traffic(Way::Received), Ordering::Relaxed);
+        self.sent.store(limits.limit_traffic(Way::Sent), Ordering::Relaxed);
+    }
+
+    fn is(&self, way: Way) -> bool {
+        match way {
+            Way::Received => self.received.load(Ordering::Relaxed),
+            Way::Sent => self.sent.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -74,7 +74,11 @@ pub(super) async fn datagrams<S: Stack>(plan: Plan) -> Result<Samples> {
     }
     within("shut down", stack.shutdown()).await?;
     let lost_percent = (sent - received) as f64 / sent as f64 * 100.0;
-    Ok(vec![(metrics::DATAGRAMS_64, rate), (metrics::DATAGRAMS_LOST, lost_percent)])
+    Ok(vec![
+        (metrics::DATAGRAMS_64, rate.per_s),
+        (metrics::DATAGRAMS_64_CPU, rate.cpu_s_each * 1e9),
+        (metrics::DATAGRAMS_LOST, lost_percent),
+    ])
 }
 
 /// Waits until all has come, or nothing more does, and tells how many that is.

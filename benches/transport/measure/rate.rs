@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use p2p_benches::Result;
+use p2p_benches::{Result, cpu_time};
 use tokio::time::{Instant, sleep};
 
 use crate::CHUNK;
 use crate::measure::{Plan, ready, spawn, within};
 use crate::stack::{Connection, Ends, Stack};
 
-/// Bytes per second on one stream.
-pub(super) async fn bulk<S: Stack>(plan: Plan) -> Result<f64> {
+/// Bytes on one stream.
+pub(super) async fn bulk<S: Stack>(plan: Plan) -> Result<Rate> {
     let (stack, Ends { mut dialler, mut acceptor }) = ready::<S>().await?;
     let gauge = Arc::new(Gauge::default());
     let sender = {
@@ -47,8 +47,8 @@ pub(super) async fn bulk<S: Stack>(plan: Plan) -> Result<f64> {
     Ok(rate)
 }
 
-/// Messages per second, one send for each.
-pub(super) async fn messages<S: Stack>(size: usize, plan: Plan) -> Result<f64> {
+/// Messages, as fast as they go.
+pub(super) async fn messages<S: Stack>(size: usize, plan: Plan) -> Result<Rate> {
     let (stack, Ends { mut dialler, mut acceptor }) = ready::<S>().await?;
     let gauge = Arc::new(Gauge::default());
     let sender = {
@@ -57,11 +57,12 @@ pub(super) async fn messages<S: Stack>(size: usize, plan: Plan) -> Result<f64> {
             let message = Bytes::from(vec![0x5a; size]);
             let mut sent = 0;
             while gauge.goes_on() {
-                dialler.send(&message).await?;
+                dialler.queue(&message).await?;
                 sent += 1;
             }
             // Empty: the last.
-            dialler.send(&Bytes::new()).await?;
+            dialler.queue(&Bytes::new()).await?;
+            dialler.flush().await?;
             Ok((dialler, sent))
         }
     };
@@ -105,15 +106,24 @@ impl Gauge {
         self.delivered.load(Ordering::Relaxed)
     }
 
-    /// What is delivered per second, once warm; then tells the sender to stop.
-    pub(super) async fn rate(&self, plan: Plan) -> f64 {
+    /// What is delivered, once warm; then tells the sender to stop.
+    pub(super) async fn rate(&self, plan: Plan) -> Rate {
         sleep(plan.warm_up).await;
-        let (before, start) = (self.delivered(), Instant::now());
+        let (before, start, spent_before) = (self.delivered(), Instant::now(), cpu_time());
         sleep(plan.window).await;
-        let (after, time) = (self.delivered(), start.elapsed());
+        let (after, time, spent) = (self.delivered(), start.elapsed(), cpu_time() - spent_before);
         self.stop.store(true, Ordering::Relaxed);
-        (after - before) as f64 / time.as_secs_f64()
+        let count = (after - before) as f64;
+        Rate { per_s: count / time.as_secs_f64(), cpu_s_each: spent.as_secs_f64() / count }
     }
+}
+
+/// How fast something was delivered, and at what cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    pub(super) per_s: f64,
+    /// Of both ends.
+    pub(super) cpu_s_each: f64,
 }
 
 /// Runs sender and receiver until the rate is known, then to their end. They resolve to their side
@@ -123,7 +133,7 @@ async fn rate<C: Send + 'static>(
     gauge: Arc<Gauge>,
     sender: impl Future<Output = Result<(C, u64)>> + Send + 'static,
     receiver: impl Future<Output = Result<(C, u64)>> + Send + 'static,
-) -> Result<f64> {
+) -> Result<Rate> {
     let (sender, receiver) = (spawn(sender), spawn(receiver));
     let rate = gauge.rate(plan).await;
     let ((_dialler, sent), (_acceptor, received)) = within("bring to an end", async {

@@ -54,6 +54,10 @@ pub(super) async fn sort<L: Link>(core: &Core<L>, link: &L, way: Way) -> PumpErr
             Next::Closed => break,
             Next::Known(index, kind) => {
                 let Unknown { mut stream, read } = unknown.remove(index);
+                if unknown.is_empty() {
+                    // Usually for good.
+                    unknown.shrink_to_fit();
+                }
                 match kind {
                     Some((StreamKind::Lane(lane), offset)) => {
                         let lanes = core.peer.capabilities.contains(Capabilities::LANES);

@@ -183,6 +183,11 @@ impl<L: Link> Core<L> {
         self.link_slot().clone()
     }
 
+    /// Does something with the present link that takes no time, for less than what a clone costs.
+    pub(super) fn with_link<T>(&self, act: impl FnOnce(&L) -> T) -> T {
+        act(&self.link_slot())
+    }
+
     /// Whether the connection ends with a link that ended so.
     pub(super) fn is_final(&self, closed: &LinkClosed) -> bool {
         if self.reconnect.is_none() {
@@ -218,7 +223,7 @@ impl<L: Link> Core<L> {
         if self.reconnect.is_some() {
             return self.state.end();
         }
-        self.link().close_reason().map(CloseReason::from)
+        self.with_link(L::close_reason).map(CloseReason::from)
     }
 
     /// Waits for the end of the connection.
@@ -388,6 +393,14 @@ impl<L: Link> Core<L> {
     /// The link that carries the data: the standby if it stands for the other.
     pub(super) fn link_in_use(&self) -> Arc<L> {
         self.standby_in_charge().unwrap_or_else(|| self.link())
+    }
+
+    /// As [`with_link`](Self::with_link), with that one.
+    pub(super) fn with_link_in_use<T>(&self, act: impl FnOnce(&L) -> T) -> T {
+        match self.standby_in_charge() {
+            Some(standby) => act(&standby),
+            None => self.with_link(act),
+        }
     }
 
     /// The standby, if it stands for the other link.

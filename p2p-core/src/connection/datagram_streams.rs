@@ -121,14 +121,23 @@ pub(super) async fn send<L: Link>(core: &Core<L>, link: &L) -> PumpError {
             Poll::Pending
         })
         .await;
-        let Ok(mut stream) = link.open_uni().await else { return PumpError::Closed };
-        stream.set_priority(Priority::Realtime.of_stream());
-        let kind = Bytes::from_owner([StreamKind::Datagram.to_byte()]);
-        // The peer stops those that are too many for it.
-        if stream.write_all(kind).await.is_ok() && stream.write_all(datagram).await.is_ok() {
-            let _ = stream.finish();
+        // In a box, because it runs seldom.
+        if !Box::pin(send_one(link, datagram)).await {
+            return PumpError::Closed;
         }
     }
+}
+
+/// Sends one, and tells whether the link has not ended.
+async fn send_one<L: Link>(link: &L, datagram: Bytes) -> bool {
+    let Ok(mut stream) = link.open_uni().await else { return false };
+    stream.set_priority(Priority::Realtime.of_stream());
+    let kind = Bytes::from_owner([StreamKind::Datagram.to_byte()]);
+    // The peer stops those that are too many for it.
+    if stream.write_all(kind).await.is_ok() && stream.write_all(datagram).await.is_ok() {
+        let _ = stream.finish();
+    }
+    true
 }
 
 /// Reads them, all at once.

@@ -120,13 +120,13 @@ impl Datagrams {
         receiver.into_iter().for_each(Waker::wake);
     }
 
+    /// The next of those that wait here, if nobody was first.
+    pub(super) fn try_recv(&self) -> Option<Bytes> {
+        if self.turns.is_free() { self.state().queue.pop() } else { None }
+    }
+
     /// The next datagram, or `None` when the link has ended. Cancel safe.
     pub(super) async fn recv<L: Link>(&self, link: &L) -> Option<Bytes> {
-        if self.turns.is_free() {
-            if let Some(datagram) = self.state().queue.pop() {
-                return Some(datagram);
-            }
-        }
         let _turn = self.turns.take().await;
         let _leaving = Leaving(self);
         let mut reading = pin!(link.recv_datagram());
@@ -146,10 +146,11 @@ impl Datagrams {
                 return Poll::Ready(self.state().queue.pop());
             };
             // What else is there: a slow receiver leaves it to the queue's bound and counter.
+            let mut state = self.state();
             for _ in 0..BATCH {
                 reading.set(link.recv_datagram());
                 let Poll::Ready(Ok(next)) = reading.as_mut().poll(cx) else { break };
-                self.state().queue.push(next);
+                state.queue.push(next);
             }
             Poll::Ready(Some(first))
         })

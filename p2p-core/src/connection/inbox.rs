@@ -46,8 +46,13 @@ pub(super) struct Inbox<R> {
 #[derive(Debug)]
 struct State<R> {
     lanes: [RecvLane; LANES],
+    /// Lanes that have a message; those that a stream has ever carried; and places for which a stream
+    /// has arrived: so that a look at all of them is one at none of them.
+    waiting: PlaceSet,
+    used: PlaceSet,
+    new: PlaceSet,
     /// Streams that nobody reads yet.
-    arrived: [Option<Source<R>>; PLACES],
+    arrived: [Option<Box<Source<R>>>; PLACES],
     /// Which links are the present ones, by [`Way`], counted from 0: what an earlier one brings is
     /// too late.
     links: [u64; 2],
@@ -75,7 +80,9 @@ struct State<R> {
 /// The streams that are read, by [`Priority::index`].
 #[derive(Debug)]
 struct Readers<R> {
-    lanes: [Option<Source<R>>; PLACES],
+    lanes: [Option<Box<Source<R>>>; PLACES],
+    /// Which of them are there.
+    reading: PlaceSet,
     links: [u64; 2],
     failed: bool,
 }
@@ -103,6 +110,9 @@ impl<R: RecvStream> Inbox<R> {
     ) -> Self {
         let state = State {
             lanes: std::array::from_fn(|_| RecvLane::new(window, max_message_size, origin)),
+            waiting: PlaceSet::default(),
+            used: PlaceSet::default(),
+            new: PlaceSet::default(),
             arrived: Default::default(),
             links: [0; 2],
             carried: [false; LANES],
@@ -116,7 +126,12 @@ impl<R: RecvStream> Inbox<R> {
             heard: [0; 2],
             watched: false,
         };
-        let readers = Readers { lanes: Default::default(), links: [0; 2], failed: false };
+        let readers = Readers {
+            lanes: Default::default(),
+            reading: PlaceSet::default(),
+            links: [0; 2],
+            failed: false,
+        };
         let (state, readers) = (Mutex::new(state), Turns::new(readers));
         Self { state, readers, marked, replaceable, watch }
     }
@@ -141,8 +156,12 @@ impl<R: RecvStream> Inbox<R> {
                 return Err(LaneError::Again { lane });
             }
             let carried = state.lanes[lane.index()].carry(way, offset, self.marked)?;
-            let source = Source { stream, way, carried, first: Some(first) };
-            state.arrived[way as usize * LANES + lane.index()] = Some(source);
+            // Without a byte, it would only keep a receive buffer alive.
+            let first = (!first.is_empty()).then_some(first);
+            let place = way as usize * LANES + lane.index();
+            state.arrived[place] = Some(Box::new(Source { stream, way, carried, first }));
+            state.new.insert(place);
+            state.used.insert(lane.index());
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -227,8 +246,8 @@ impl<R: RecvStream> Inbox<R> {
                 return Ok(Some(message));
             }
         }
-        let mut readers = self.readers.take().await;
-        poll_fn(|cx| self.poll_recv(&mut readers, cx)).await
+        let turn = self.readers.take().await;
+        poll_fn(|cx| self.poll_recv(&mut turn.value(), cx)).await
     }
 
     fn poll_recv(
@@ -240,28 +259,27 @@ impl<R: RecvStream> Inbox<R> {
             let waiting = {
                 let mut state = self.state();
                 readers.take_over(&mut state);
-                state.highest_waiting()
+                state.waiting.first()
             };
             // Lanes above the one that has a message may have one as well.
             let mut brought = false;
-            for lane in 0..waiting.unwrap_or(LANES) {
-                for place in [lane, LANES + lane] {
-                    match self.poll_place(readers, place, cx) {
-                        Poll::Ready(Ok(())) => brought = true,
-                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                        Poll::Pending => {}
-                    }
+            let wanted = |place: &usize| waiting.is_none_or(|lane| place % LANES < lane);
+            for place in readers.reading.iter().filter(wanted) {
+                match self.poll_place(readers, place, cx) {
+                    Poll::Ready(Ok(())) => brought = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
                 }
             }
             let mut state = self.state();
             if let Some(message) = state.pop() {
                 return Poll::Ready(Ok(Some(message)));
             }
-            if brought || readers.links != state.links || state.has_arrived() {
+            if brought || readers.links != state.links || !state.new.is_empty() {
                 continue;
             }
             let complete = state.complete && !state.standby;
-            if readers.failed || complete && readers.lanes.iter().all(Option::is_none) {
+            if readers.failed || complete && readers.reading.is_empty() {
                 return Poll::Ready(Ok(None));
             }
             state.receiver = Some(cx.waker().clone());
@@ -280,7 +298,7 @@ impl<R: RecvStream> Inbox<R> {
             return Poll::Pending;
         };
         let (lane, way) = (place % LANES, source.way as usize);
-        let chunk = match source.first.take().filter(|first| !first.is_empty()) {
+        let chunk = match source.first.take() {
             Some(first) => Ok(Some(first)),
             None => match source.stream.poll_read_chunk(cx, READ_UP_TO) {
                 Poll::Ready(read) => read,
@@ -297,6 +315,9 @@ impl<R: RecvStream> Inbox<R> {
                 // So was what a stream brings that another has replaced.
                 if state.links[way] == readers.links[way] && state.arrived[place].is_none() {
                     let taken = state.lanes[lane].take_in(&mut source.carried, chunk);
+                    if !state.lanes[lane].is_empty() {
+                        state.waiting.insert(lane);
+                    }
                     state.wake_reporter_when_due(lane);
                     taken.err().map(PumpError::from)
                 } else {
@@ -305,17 +326,17 @@ impl<R: RecvStream> Inbox<R> {
             }
             Ok(None) => {
                 let whole = self.replaceable || source.carried.is_between_frames();
-                readers.lanes[place] = None;
+                readers.end(place);
                 (!whole).then(|| PumpError::Violation("a lane ended inside a message".into()))
             }
             // The link has ended, and the lane with it.
             Err(StreamError::Closed(_)) => {
-                readers.lanes[place] = None;
+                readers.end(place);
                 None
             }
             // Another stream goes on with the lane, or will.
             Err(StreamError::Reset { .. }) if self.replaceable => {
-                readers.lanes[place] = None;
+                readers.end(place);
                 None
             }
             Err(error) => Some(error.into()),
@@ -390,57 +411,98 @@ impl<R> Readers<R> {
     /// Takes the streams that have arrived in the meantime, and lets go of those of a former link.
     fn take_over(&mut self, state: &mut State<R>) {
         if self.links != state.links {
-            for place in &mut self.lanes {
-                let gone = |source: &Source<R>| {
+            for place in self.reading.iter() {
+                let gone = |source: &Box<Source<R>>| {
                     self.links[source.way as usize] != state.links[source.way as usize]
                 };
-                if place.as_ref().is_some_and(gone) {
-                    *place = None;
+                if self.lanes[place].as_ref().is_some_and(gone) {
+                    self.end(place);
                 }
             }
             self.links = state.links;
         }
-        for (reader, arrived) in self.lanes.iter_mut().zip(&mut state.arrived) {
-            if let Some(source) = arrived.take() {
-                *reader = Some(source);
+        for place in std::mem::take(&mut state.new).iter() {
+            if let Some(source) = state.arrived[place].take() {
+                self.lanes[place] = Some(source);
+                self.reading.insert(place);
             }
         }
+    }
+
+    /// A lane's stream has ended.
+    fn end(&mut self, place: usize) {
+        self.lanes[place] = None;
+        self.reading.remove(place);
+    }
+}
+
+/// A set of lanes, or of places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct PlaceSet(u8);
+
+impl PlaceSet {
+    const fn insert(&mut self, lane: usize) {
+        self.0 |= 1 << lane;
+    }
+
+    const fn remove(&mut self, lane: usize) {
+        self.0 &= !(1 << lane);
+    }
+
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those of a higher priority than `lane`.
+    const fn below(self, lane: usize) -> Self {
+        Self(self.0 & ((1 << lane) - 1))
+    }
+
+    const fn first(self) -> Option<usize> {
+        if self.is_empty() { None } else { Some(self.0.trailing_zeros() as usize) }
+    }
+
+    fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self;
+        std::iter::from_fn(move || {
+            let lane = left.first()?;
+            left.remove(lane);
+            Some(lane)
+        })
     }
 }
 
 impl<R> State<R> {
     /// Takes the streams away that came on this link and that nobody reads yet.
-    fn forsake(&mut self, way: Way) -> [Option<Source<R>>; LANES] {
-        std::array::from_fn(|lane| self.arrived[way as usize * LANES + lane].take())
+    fn forsake(&mut self, way: Way) -> [Option<Box<Source<R>>>; LANES] {
+        std::array::from_fn(|lane| {
+            let place = way as usize * LANES + lane;
+            self.new.remove(place);
+            self.arrived[place].take()
+        })
     }
 
     fn take_reporter(&mut self) -> Option<Waker> {
         self.reporters[self.report_on as usize].take()
     }
 
-    fn has_arrived(&self) -> bool {
-        self.arrived.iter().any(Option::is_some)
-    }
-
-    /// The highest lane that has a message.
-    fn highest_waiting(&self) -> Option<usize> {
-        self.lanes.iter().position(|lane| !lane.is_empty())
-    }
-
     /// The next message, if no other lane could have a more urgent one.
     fn pop_alone(&mut self) -> Option<Message> {
-        let lane = self.highest_waiting()?;
-        let above_unused = self.lanes[..lane].iter().all(RecvLane::is_unused);
-        if above_unused && !self.has_arrived() { self.pop_from(lane) } else { None }
+        let lane = self.waiting.first()?;
+        let alone = self.used.below(lane).is_empty() && self.new.is_empty();
+        if alone { self.pop_from(lane) } else { None }
     }
 
     fn pop(&mut self) -> Option<Message> {
-        let lane = self.highest_waiting()?;
+        let lane = self.waiting.first()?;
         self.pop_from(lane)
     }
 
     fn pop_from(&mut self, lane: usize) -> Option<Message> {
         let payload = self.lanes[lane].pop()?;
+        if self.lanes[lane].is_empty() {
+            self.waiting.remove(lane);
+        }
         self.wake_reporter_when_due(lane);
         Some(Message { priority: Priority::ALL[lane], payload })
     }

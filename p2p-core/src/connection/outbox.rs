@@ -3,6 +3,10 @@
 //! A message goes to the transport within its `send`, as long as its lane is not under load. Under
 //! load it goes into the queue, and the connection's task writes out what has collected there. Only
 //! that task is ever woken by the transport, so that a dropped `send` leaves nothing undone.
+//!
+//! Load is, besides a lane's [budget](crate::engine::packets), [`OWN_WRITES`] messages in a row without
+//! the task having had its turn: a sender that does not wait for anything. Each write costs several
+//! times what a message costs that goes with others, and wakes the transport's driver.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +24,11 @@ use crate::engine::standby::Way;
 use crate::error::StreamError;
 use crate::priority::Priority;
 use crate::stream::SendStream;
+
+/// So many messages, or so many bytes, have writes of their own before the connection's task is to have
+/// a turn: the last of them wakes it, and further ones collect until then.
+const OWN_WRITES: u32 = 16;
+const OWN_BYTES: usize = 8 * 1024;
 
 /// The messages of one direction, until the peer has them.
 #[derive(Debug)]
@@ -58,6 +67,9 @@ struct State<S> {
     closer: Option<Waker>,
     /// The parts of the connection's task that write, when they wait, by [`Way`].
     writers: [Option<Waker>; 2],
+    /// Messages that were written within their `send` since one of them had its turn, and their bytes.
+    own_writes: u32,
+    own_bytes: usize,
     /// The parts that open streams, when they wait.
     openers: [Option<Waker>; 2],
 }
@@ -113,6 +125,8 @@ impl<S: SendStream> Outbox<S> {
             failed: None,
             closer: None,
             writers: [None, None],
+            own_writes: 0,
+            own_bytes: 0,
             openers: [None, None],
         };
         Self {
@@ -381,6 +395,7 @@ impl<S: SendStream> Outbox<S> {
                 Ok(()) => Poll::Pending,
             };
             state.writers[way as usize] = Some(cx.waker().clone());
+            (state.own_writes, state.own_bytes) = (0, 0);
             drop(state);
             wake.into_iter().flatten().for_each(Waker::wake);
             result
@@ -529,11 +544,14 @@ impl<S: SendStream> State<S> {
         };
         let writer = self.writers[self.way as usize].take()?;
         if self.failed.is_none() && out.is_ample() {
+            self.own_writes += 1;
+            self.own_bytes += out.queued();
             match out.write(stream, &mut Context::from_waker(&writer)) {
-                Ok(()) => {
+                Ok(()) if self.own_writes < OWN_WRITES && self.own_bytes < OWN_BYTES => {
                     self.writers[self.way as usize] = Some(writer);
                     return None;
                 }
+                Ok(()) => {}
                 Err(error) => self.failed = Some(error),
             }
         }

@@ -342,10 +342,14 @@ async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStrea
 pub(super) async fn open_lanes<L: Link>(core: &Core<L>, link: &L, way: Way) -> PumpError {
     loop {
         let lane = core.outbox.wants_stream(way).await;
-        let Ok(stream) = link.open_uni().await else { return PumpError::Closed };
-        let preamble = |offset| preamble(lane, offset, core.peer.version);
-        if let Err(error) = core.outbox.set_stream(way, lane, stream, preamble).await {
-            return error.into();
+        // In a box, as are others that run seldom: it would be a part of every connection's task.
+        let opened = Box::pin(async {
+            let Ok(stream) = link.open_uni().await else { return Err(PumpError::Closed) };
+            let preamble = |offset| preamble(lane, offset, core.peer.version);
+            Ok(core.outbox.set_stream(way, lane, stream, preamble).await?)
+        });
+        if let Err(error) = opened.await {
+            return error;
         }
     }
 }
@@ -362,15 +366,20 @@ fn preamble(lane: Priority, offset: u64, version: u16) -> Bytes {
 
 /// Writes out what sends left in the outbox, and the end of it when this side closes.
 pub(super) async fn transmit<L: Link>(core: &Core<L>, way: Way) -> PumpError {
+    let finish = async |streams| {
+        for mut stream in streams {
+            let stream: &mut L::SendStream = &mut stream;
+            stream.finish()?;
+            stream.finished().await?;
+        }
+        Ok::<_, StreamError>(())
+    };
     loop {
-        let finished = async {
-            for mut stream in core.outbox.drain(way).await? {
-                stream.finish()?;
-                stream.finished().await?;
-            }
-            Ok::<_, StreamError>(())
+        let finished = match core.outbox.drain(way).await {
+            Ok(streams) => Box::pin(finish(streams)).await,
+            Err(error) => Err(error),
         };
-        match finished.await {
+        match finished {
             Ok(()) => {
                 core.outbox.set_delivered();
                 return std::future::pending().await;
@@ -389,7 +398,7 @@ pub(super) async fn report<L: Link>(
     way: Way,
 ) -> PumpError {
     if way == Way::Main && core.lost_links() > 0 {
-        if let Err(error) = announce(core, &mut control).await {
+        if let Err(error) = Box::pin(announce(core, &mut control)).await {
             return error.into();
         }
     }

@@ -196,16 +196,25 @@ pub(super) async fn speak<L: Link>(core: &Core<L>, link: &L, way: Way) -> PumpEr
             Poll::Pending
         })
         .await;
-        let Ok(mut stream) = link.open_uni().await else { return PumpError::Closed };
-        stream.set_priority(PRIORITY);
-        let mut bytes = BytesMut::with_capacity(9);
-        bytes.put_u8(kind.to_byte());
-        bytes.put_u64(number);
-        // The peer may have stopped the stream: then it knows nothing of such things.
-        if stream.write_all(bytes.freeze()).await.is_ok() {
-            let _ = stream.finish();
+        // In a box, because it runs seldom.
+        if !Box::pin(say(link, kind, number)).await {
+            return PumpError::Closed;
         }
     }
+}
+
+/// Sends one, and tells whether the link has not ended.
+async fn say<L: Link>(link: &L, kind: StreamKind, number: u64) -> bool {
+    let Ok(mut stream) = link.open_uni().await else { return false };
+    stream.set_priority(PRIORITY);
+    let mut bytes = BytesMut::with_capacity(9);
+    bytes.put_u8(kind.to_byte());
+    bytes.put_u64(number);
+    // The peer may have stopped the stream: then it knows nothing of such things.
+    if stream.write_all(bytes.freeze()).await.is_ok() {
+        let _ = stream.finish();
+    }
+    true
 }
 
 /// Before everything else: they are few, and they measure the way, not the queue.

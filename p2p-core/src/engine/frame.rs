@@ -14,16 +14,31 @@ pub(crate) const MAX_HEADER: usize = 4;
 /// Payloads up to this size are copied out of the chunk they came in: a small message that a program
 /// keeps must not keep a whole receive buffer (64 KiB with segmentation offload) alive.
 const COPY_UP_TO: usize = 1024;
+/// Payloads up to this size are copied together with those that follow them, up to [`COPY_UP_TO`] bytes
+/// in all: an allocation for each would cost more than the rest of what is done for it.
+const TOGETHER_UP_TO: usize = 128;
 /// How much is set aside on the word of a frame's length, before its bytes are there.
 const MAX_ADVANCE: usize = 64 * 1024;
 
-/// Writes a frame's length. `length` is at most twice [`MAX_PAYLOAD`], for lengths with a mark.
-pub(crate) fn put_length(out: &mut BytesMut, length: usize) {
+/// Writes a frame's length, and tells in how many bytes. `length` is at most twice [`MAX_PAYLOAD`], for
+/// lengths with a mark.
+pub(crate) fn put_length(out: &mut impl BufMut, length: usize) -> usize {
     debug_assert!(length <= 2 * MAX_PAYLOAD + 1, "checked against the bound by the caller");
-    match length {
-        0..0x40 => out.put_u8(length as u8),
-        0x40..0x4000 => out.put_u16(length as u16 | 0x4000),
+    let header = header_of(length);
+    match header {
+        1 => out.put_u8(length as u8),
+        2 => out.put_u16(length as u16 | 0x4000),
         _ => out.put_u32(length as u32 | 0x8000_0000),
+    }
+    header
+}
+
+/// How many bytes a frame's length takes.
+pub(crate) const fn header_of(length: usize) -> usize {
+    match length {
+        0..0x40 => 1,
+        0x40..0x4000 => 2,
+        _ => MAX_HEADER,
     }
 }
 
@@ -37,6 +52,8 @@ pub(crate) struct FrameDecoder {
     /// Where the last whole frame ended.
     offset: u64,
     chunk: Bytes,
+    /// A copy of the chunk's front, of which small payloads are slices.
+    copied: Bytes,
     /// The part of a frame that came in earlier chunks: its length, then its payload.
     state: State,
 }
@@ -76,7 +93,7 @@ impl FrameDecoder {
 
     /// Of frames whose lengths carry a mark, if `marked`, the first of them at `offset`.
     pub(crate) const fn marked(max: usize, marked: bool, offset: u64) -> Self {
-        Self { max, marked, offset, chunk: Bytes::new(), state: State::START }
+        Self { max, marked, offset, chunk: Bytes::new(), copied: Bytes::new(), state: State::START }
     }
 
     /// Where the last whole frame ended: all bytes of frames so far, from the first one's offset.
@@ -88,6 +105,7 @@ impl FrameDecoder {
     /// [`next`](Self::next).
     pub(crate) fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty(), "next() returned None before");
+        self.copied = Bytes::new();
         self.chunk = chunk;
     }
 
@@ -103,14 +121,15 @@ impl FrameDecoder {
                 State::Header { bytes, have } => {
                     let Some(&first) = (if *have > 0 { bytes.first() } else { self.chunk.first() })
                     else {
-                        return Ok(None);
+                        return Ok(self.out_of_bytes());
                     };
                     let header = 1 << (first >> 6);
                     let take = (header - *have).min(self.chunk.len());
                     self.chunk.copy_to_slice(&mut bytes[*have..*have + take]);
+                    self.copied.advance(take.min(self.copied.len()));
                     *have += take;
                     if *have < header {
-                        return Ok(None);
+                        return Ok(self.out_of_bytes());
                     }
                     let value = read_varint(&bytes[..header]);
                     let (length, mark) =
@@ -132,7 +151,7 @@ impl FrameDecoder {
                     payload.extend_from_slice(&self.chunk[..take]);
                     self.chunk.advance(take);
                     if payload.len() < *length {
-                        return Ok(None);
+                        return Ok(self.out_of_bytes());
                     }
                     self.offset += (*header + *length) as u64;
                     let frame = Frame { payload: std::mem::take(payload).freeze(), mark: *mark };
@@ -143,14 +162,23 @@ impl FrameDecoder {
         }
     }
 
+    /// Lets go of what has been read: a slice without a byte keeps a whole receive buffer alive too.
+    fn out_of_bytes(&mut self) -> Option<Frame> {
+        (self.chunk, self.copied) = (Bytes::new(), Bytes::new());
+        None
+    }
+
     fn slice(&mut self, length: usize) -> Bytes {
-        if length <= COPY_UP_TO {
-            let copy = Bytes::copy_from_slice(&self.chunk[..length]);
-            self.chunk.advance(length);
-            copy
-        } else {
-            self.chunk.split_to(length)
+        if length > COPY_UP_TO {
+            self.copied = Bytes::new();
+            return self.chunk.split_to(length);
         }
+        if self.copied.len() < length {
+            let together = if length <= TOGETHER_UP_TO { COPY_UP_TO } else { length };
+            self.copied = Bytes::copy_from_slice(&self.chunk[..together.min(self.chunk.len())]);
+        }
+        self.chunk.advance(length);
+        self.copied.split_to(length)
     }
 }
 
@@ -163,6 +191,8 @@ fn read_varint(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -253,13 +283,35 @@ mod tests {
 
     #[test]
     fn a_small_payload_does_not_keep_its_chunk_alive() {
-        let chunk = encode(&[vec![1; 64], vec![2; 2000]]);
+        let chunk = encode(&[vec![1; 64], vec![3; 32], vec![2; 2000]]);
         let mut decoder = FrameDecoder::new(4000);
         decoder.push(chunk.clone());
         let inside = |part: &Bytes| chunk.as_ptr_range().contains(&part.as_ptr());
         let small = decoder.next().expect("fits").expect("whole").payload;
+        let next = decoder.next().expect("fits").expect("whole").payload;
         let large = decoder.next().expect("fits").expect("whole").payload;
-        assert!(!inside(&small), "copied");
+        assert!(!inside(&small) && !inside(&next), "copied");
+        assert_eq!((&small[..], &next[..]), (&[1; 64][..], &[3; 32][..]));
+        assert_eq!(next.as_ptr(), small.as_ptr_range().end.wrapping_add(1), "together");
         assert!(inside(&large), "a slice, not a copy");
+    }
+
+    #[test]
+    fn a_chunk_is_let_go_when_its_frames_are_taken() {
+        struct Owner(Bytes, #[expect(dead_code, reason = "held")] Arc<()>);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let alive = Arc::new(());
+        let mut decoder = FrameDecoder::new(4000);
+        let frames = encode(&[vec![1; 64], vec![2; 100]]);
+        // The second frame comes in two pieces.
+        for piece in [frames.slice(..80), frames.slice(80..)] {
+            decoder.push(Bytes::from_owner(Owner(piece, alive.clone())));
+            let taken = std::iter::from_fn(|| decoder.next().expect("fits")).count();
+            assert_eq!((taken, Arc::strong_count(&alive)), (1, 1));
+        }
     }
 }

@@ -19,8 +19,8 @@ const MAX_PACKETS: u32 = 900;
 const PACKET: usize = 1100;
 /// The most bytes that may have been written and not be reported read.
 pub(crate) const MAX_KEPT: usize = MAX_PACKETS as usize * PACKET;
-const REPORT_MESSAGES: u32 = 250;
-const REPORT_BYTES: u64 = 64 * 1024;
+const REPORT_MESSAGES: u32 = 350;
+const REPORT_BYTES: u64 = 128 * 1024;
 
 /// The sender's count.
 #[derive(Debug, Default)]

@@ -112,11 +112,6 @@ impl RecvLane {
         self.queue.is_empty()
     }
 
-    /// Whether no stream has ever carried the lane.
-    pub(crate) const fn is_unused(&self) -> bool {
-        !self.used
-    }
-
     /// The program takes the next message.
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
         let message = self.queue.pop_front()?;
@@ -149,7 +144,8 @@ impl RecvLane {
     /// What to report about a lane in use, due or not: how far any stream was read, and how much the
     /// program has taken.
     pub(crate) fn report_all(&mut self) -> Option<(u64, u64)> {
-        if self.is_unused() {
+        // No stream has ever carried it.
+        if !self.used {
             return None;
         }
         Some((self.read_now().max(self.end), self.credit.report_now()))

@@ -20,8 +20,10 @@ use crate::stream::SendStream;
 /// Up to this size a message is copied behind its header, to be one piece; larger ones go
 /// uncopied, as a piece of their own.
 const COPY_UP_TO: usize = 4 * 1024;
-/// Headers and small messages are laid out in blocks of this size.
-const BLOCK: usize = 16 * 1024;
+/// Headers and small messages that collect are laid out in blocks, which grow with what has collected,
+/// from this size to that.
+const MIN_BLOCK: usize = 1024;
+const MAX_BLOCK: usize = 16 * 1024;
 
 /// The sending end of a lane.
 #[derive(Debug)]
@@ -161,21 +163,31 @@ impl SendLane {
     fn append(&mut self, message: &Bytes) {
         let packed = self.packer.as_mut().and_then(|packer| packer.pack(message));
         let payload = packed.as_ref().unwrap_or(message);
-        if self.block.capacity() - self.block.len() < frame::MAX_HEADER + COPY_UP_TO {
-            self.cut();
-            self.block.reserve(BLOCK);
-        }
-        let before = self.block.len();
         let length = payload.len();
         let length = if self.marked { length << 1 | usize::from(packed.is_some()) } else { length };
-        frame::put_length(&mut self.block, length);
-        let size = self.block.len() - before + payload.len();
-        if payload.len() <= COPY_UP_TO {
-            self.block.extend_from_slice(payload);
+        let copied = if payload.len() <= COPY_UP_TO { &payload[..] } else { &[] };
+        let header = if self.queued == 0 && self.kept.is_none() {
+            // It is going to be written at once and forgotten: no block is begun for those that follow.
+            let mut alone = Vec::with_capacity(frame::header_of(length) + copied.len());
+            let header = frame::put_length(&mut alone, length);
+            alone.extend_from_slice(copied);
+            self.queue.push_back(alone.into());
+            header
         } else {
+            let need = frame::MAX_HEADER + copied.len();
+            if self.block.capacity() - self.block.len() < need {
+                self.cut();
+                self.block.reserve(self.queued.clamp(MIN_BLOCK, MAX_BLOCK).max(need));
+            }
+            let header = frame::put_length(&mut self.block, length);
+            self.block.extend_from_slice(copied);
+            header
+        };
+        if payload.len() > COPY_UP_TO {
             self.cut();
             self.queue.push_back(payload.clone());
         }
+        let size = header + payload.len();
         self.queued += size;
         self.end += size as u64;
         self.messages += 1;
@@ -200,6 +212,13 @@ impl SendLane {
         loop {
             if self.queue.is_empty() {
                 self.cut();
+                if self.queue.is_empty() {
+                    // An idle lane holds no large block.
+                    if self.block.capacity() > MIN_BLOCK {
+                        self.block = BytesMut::new();
+                    }
+                    return Ok(());
+                }
             }
             let room = self.packets.room();
             let Some(piece) = self.queue.front_mut().filter(|_| room > 0) else { return Ok(()) };

@@ -38,10 +38,10 @@ impl<C: P2PConnection> LimitedConnection<C> {
 
     /// Takes what a message or datagram costs, unless it is refused below anyway; says which.
     fn take(&self, bytes: usize, max: usize) -> Result<bool> {
-        if bytes > max || !self.inner.is_connected() {
+        let Place { shared, peer } = &*self.place;
+        if !shared.counted.is(Way::Sent) || bytes > max || !self.inner.is_connected() {
             return Ok(false);
         }
-        let Place { shared, peer } = &*self.place;
         shared.ledger().send(*peer, bytes as u64, shared.now())?;
         Ok(true)
     }
@@ -49,7 +49,7 @@ impl<C: P2PConnection> LimitedConnection<C> {
     /// Waits until there is room to receive something, or the connection has ended.
     async fn room(&self) {
         let Place { shared, peer } = &*self.place;
-        loop {
+        while shared.counted.is(Way::Received) {
             // Before looking, so that no change is missed in between.
             let mut changed = pin!(shared.changed.notified());
             changed.as_mut().enable();
@@ -66,6 +66,9 @@ impl<C: P2PConnection> LimitedConnection<C> {
 
     fn received(&self, bytes: &Bytes) {
         let Place { shared, peer } = &*self.place;
+        if !shared.counted.is(Way::Received) {
+            return;
+        }
         shared.ledger().charge(*peer, Way::Received, 1, bytes.len() as u64, shared.now());
     }
 
@@ -98,9 +101,10 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
 
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
         let bytes = message.len();
-        self.take(bytes, self.peer().max_message_size)?;
+        let paid = self.take(bytes, self.peer().max_message_size)?;
         let sent = self.inner.try_send(priority, message);
-        if let Err(P2PError::LimitExceeded { limit: Limit::SendQueue, .. }) = sent {
+        if let (true, Err(P2PError::LimitExceeded { limit: Limit::SendQueue, .. })) = (paid, &sent)
+        {
             let Place { shared, peer } = &*self.place;
             shared.ledger().unsend(*peer, 1, bytes as u64, shared.now());
         }

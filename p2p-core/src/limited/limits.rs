@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Way;
 use crate::error::ConfigError;
 use crate::token_bucket::RateLimit;
 
@@ -50,6 +51,17 @@ impl Limits {
     pub const fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = wait;
         self
+    }
+
+    /// Whether messages or bytes are limited that go this way.
+    pub(super) fn limit_traffic(&self, way: Way) -> bool {
+        [&self.total, &self.per_peer].into_iter().any(|scope| {
+            let traffic = match way {
+                Way::Received => &scope.received,
+                Way::Sent => &scope.sent,
+            };
+            traffic.messages.is_some() || traffic.bytes.is_some()
+        })
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

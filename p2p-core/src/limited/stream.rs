@@ -108,7 +108,7 @@ impl Gate {
 
     /// How many of `wanted` bytes may go, when some may.
     fn poll_portion(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<usize> {
-        loop {
+        while self.waiting.is_some() || self.shared.counted.is(self.way) {
             if let Some(waiting) = &mut self.waiting {
                 ready!(waiting.as_mut().poll(cx));
                 self.waiting = None;
@@ -125,10 +125,14 @@ impl Gate {
                 first(changed, tokio::time::sleep(wait)).await;
             }));
         }
+        Poll::Ready(wanted)
     }
 
     fn charge(&self, bytes: usize) {
         let Self { shared, peer, way, .. } = self;
+        if !shared.counted.is(*way) {
+            return;
+        }
         shared.ledger().charge(*peer, *way, 0, bytes as u64, shared.now());
     }
 }
