@@ -134,7 +134,9 @@ fn recv_lane() {
         let Some((&first, rest)) = bytes.split_first() else { return };
         let (cut, marked) = (usize::from(first >> 2) * 8 + 1, first & 1 == 1);
         let mut lane = RecvLane::new(1 << 14, 1000, 0);
-        let Ok(mut carried) = lane.carry(Way::Main, 0, marked) else { panic!("the start is no gap") };
+        let Ok(mut carried) = lane.carry(Way::Main, 0, marked) else {
+            panic!("the start is no gap")
+        };
         let mut waiting = RecvCredit::new(1 << 14);
         for chunk in rest.chunks(cut) {
             let taken = lane.take_in(&mut carried, Bytes::copy_from_slice(chunk));
