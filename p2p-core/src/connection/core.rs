@@ -123,7 +123,7 @@ impl<L: Link> Core<L> {
         let judge = match config.failover {
             _ if reconnect.is_none() || !both(Capabilities::PROBES) => Judge::Nobody,
             FailoverPolicy::Off => Judge::Nobody,
-            FailoverPolicy::Redial { after } => Judge::Liveness(Liveness::new(after)),
+            FailoverPolicy::Redial { after } => Judge::Liveness(Box::new(Liveness::new(after))),
             FailoverPolicy::Standby(options) if keeps_standby => {
                 Judge::Standby(Box::new(Standby::new(Terms {
                     hedge_after: options.hedge_after,
@@ -133,7 +133,7 @@ impl<L: Link> Core<L> {
                 })))
             }
             FailoverPolicy::Standby(options) => {
-                Judge::Liveness(Liveness::new(options.redial_after))
+                Judge::Liveness(Box::new(Liveness::new(options.redial_after)))
             }
         };
         if asked && !keeps_standby {

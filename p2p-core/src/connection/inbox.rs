@@ -412,10 +412,10 @@ impl<R> Readers<R> {
     fn take_over(&mut self, state: &mut State<R>) {
         if self.links != state.links {
             for place in self.reading.iter() {
-                let gone = |source: &Box<Source<R>>| {
+                let gone = |source: &Source<R>| {
                     self.links[source.way as usize] != state.links[source.way as usize]
                 };
-                if self.lanes[place].as_ref().is_some_and(gone) {
+                if self.lanes[place].as_deref().is_some_and(gone) {
                     self.end(place);
                 }
             }

@@ -48,7 +48,7 @@ pub(super) enum Judge {
     #[default]
     Nobody,
     /// Of one link at a time.
-    Liveness(Liveness),
+    Liveness(Box<Liveness>),
     /// Of two.
     Standby(Box<Standby>),
 }

@@ -404,10 +404,9 @@ impl Standby {
             (self.reliance, self.returns) = (Reliance::Switched, 0);
             return Step::Wait(Some(now));
         }
-        if switched && self.main.there && self.terms.redials && alive {
-            if silence >= self.terms.heal_after {
-                return self.redial(silence);
-            }
+        let may_heal = switched && self.main.there && self.terms.redials && alive;
+        if may_heal && silence >= self.terms.heal_after {
+            return self.redial(silence);
         }
         let every = match (silence >= DOUBT && !alive, switched) {
             (true, _) => ASK_IN_THE_DARK,

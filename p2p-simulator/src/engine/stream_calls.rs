@@ -199,6 +199,7 @@ impl Engine {
 
     /// The next chunk, or `None` at the end. Those behind it go to `ready`, as many as it may hold;
     /// the reader takes them from there, and says with the next call how many bytes it has `taken`.
+    #[allow(clippy::box_collection)] // As readers have it, of whom there may be very many.
     pub(crate) fn poll_read(
         &mut self,
         now: Nanos,
