@@ -118,21 +118,21 @@ pub(crate) const DIRECT: &str = "the path is direct, and only relays are allowed
 
 /// The changes of a connection's path: first the path as it is, then one item for each change of
 /// way; it ends with the connection. Slow readers miss intermediate paths, never the last one.
-pub struct PathEvents(Pin<Box<dyn Stream<Item = PathInfo> + Send>>);
+pub struct PathEvents(Option<Pin<Box<dyn Stream<Item = PathInfo> + Send>>>);
 
 impl PathEvents {
     /// Wraps what a backend has.
     pub fn new(stream: impl Stream<Item = PathInfo> + Send + 'static) -> Self {
-        Self(Box::pin(stream))
+        Self(Some(Box::pin(stream)))
     }
 
-    /// The next path, or `None` when the connection has ended.
+    /// The next path, or `None` when the connection has ended, however often it is asked.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<PathInfo> {
-        std::future::poll_fn(|cx| self.0.as_mut().poll_next(cx)).await
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
@@ -140,7 +140,13 @@ impl Stream for PathEvents {
     type Item = PathInfo;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PathInfo>> {
-        self.0.as_mut().poll_next(cx)
+        let Some(stream) = &mut self.0 else { return Poll::Ready(None) };
+        let polled = stream.as_mut().poll_next(cx);
+        if let Poll::Ready(None) = polled {
+            // Not every stream may be asked again after its end.
+            self.0 = None;
+        }
+        polled
     }
 }
 

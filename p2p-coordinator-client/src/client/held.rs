@@ -90,21 +90,22 @@ impl Held {
         }
     }
 
+    /// The tokens, if this is the access token among them.
+    fn tokens_with(&mut self, token: &str) -> Option<&mut Tokens> {
+        self.tokens.as_mut().filter(|tokens| tokens.reply.access_token == token)
+    }
+
     /// The coordinator says that this access token is about to end.
     #[cfg(feature = "signaling")]
     pub(super) fn due(&mut self, token: &str, now: Instant) {
-        if let Some(tokens) = &mut self.tokens
-            && tokens.reply.access_token == token
-        {
+        if let Some(tokens) = self.tokens_with(token) {
             tokens.renew_at = tokens.renew_at.min(now);
         }
     }
 
     /// The coordinator did not take this access token.
     pub(super) fn refused(&mut self, token: &str, now: Instant) {
-        if let Some(tokens) = &mut self.tokens
-            && tokens.reply.access_token == token
-        {
+        if let Some(tokens) = self.tokens_with(token) {
             (tokens.renew_at, tokens.ends) = (now, now);
         }
     }

@@ -403,6 +403,19 @@ impl<S: SendStream> Outbox<S> {
         .await
     }
 
+    /// Waits until the lanes go over other streams, if one of theirs has failed.
+    pub(super) async fn fresh_streams(&self, way: Way) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if state.failed.is_none() {
+                return Poll::Ready(());
+            }
+            state.writers[way as usize] = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// The peer's program has taken this much.
     pub(super) fn on_taken(&self, lane: Priority, total: u64) -> Result<(), CreditError> {
         let (result, sender) = {

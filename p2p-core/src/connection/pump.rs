@@ -384,8 +384,10 @@ pub(super) async fn transmit<L: Link>(core: &Core<L>, way: Way) -> PumpError {
                 core.outbox.set_delivered();
                 return std::future::pending().await;
             }
-            // The lanes have gone on over other streams meanwhile, and the peer needs these no more.
-            Err(StreamError::Stopped { .. }) if core.spare.is_some() => {}
+            // The lanes have gone on over other streams, or will, and the peer needs these no more.
+            Err(StreamError::Stopped { .. }) if core.spare.is_some() => {
+                core.outbox.fresh_streams(way).await;
+            }
             Err(error) => return error.into(),
         }
     }

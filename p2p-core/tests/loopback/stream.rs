@@ -51,11 +51,12 @@ impl SendHalf {
     /// Why nothing can be written, if so.
     fn ended(&self, state: &State) -> Option<StreamError> {
         let pipe = &state.pipes[self.0.pipe];
-        match (pipe.finished || pipe.reset.is_some(), pipe.stopped) {
-            (true, _) => Some(StreamError::Finished),
-            (_, Some(code)) => Some(StreamError::Stopped { code }),
-            _ => state.closed[self.0.end].clone().map(StreamError::from),
+        if pipe.finished || pipe.reset.is_some() {
+            return Some(StreamError::Finished);
         }
+        // Nothing is said about a stream once its link has ended.
+        let closed = state.closed[self.0.end].clone().map(StreamError::from);
+        closed.or(pipe.stopped.map(|code| StreamError::Stopped { code }))
     }
 }
 
