@@ -99,6 +99,14 @@ impl Shared {
         }
     }
 
+    /// Lets go of something, unless the run is over: then nobody is there to hear of it, and to tell
+    /// them all would be much of a large network's end.
+    pub(crate) fn release(&self, f: impl FnOnce(&mut Engine, Nanos)) {
+        if !self.ended.load(Ordering::Relaxed) {
+            self.with(f);
+        }
+    }
+
     /// Does something with the engine, then wakes whom it concerns.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Engine, Nanos) -> R) -> R {
         self.with_wakes(f).0

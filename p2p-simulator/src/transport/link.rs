@@ -171,7 +171,8 @@ impl Link for SimLink {
 
 impl Drop for SimLink {
     fn drop(&mut self) {
-        self.with(|engine, now, conn, side| engine.release(now, conn, side));
+        let (conn, side) = (self.conn, self.side);
+        self.shared.release(|engine, now| engine.release(now, conn, side));
     }
 }
 

@@ -79,7 +79,7 @@ impl SendStream for SimSendStream {
 impl Drop for SimSendStream {
     fn drop(&mut self) {
         let Place { shared, at, .. } = &self.0;
-        shared.with(|engine, now| engine.release_send(now, *at));
+        shared.release(|engine, now| engine.release_send(now, *at));
     }
 }
 
@@ -122,6 +122,6 @@ impl RecvStream for SimRecvStream {
 impl Drop for SimRecvStream {
     fn drop(&mut self) {
         let Place { shared, at, .. } = &self.place;
-        shared.with(|engine, now| engine.release_recv(now, *at));
+        shared.release(|engine, now| engine.release_recv(now, *at));
     }
 }
