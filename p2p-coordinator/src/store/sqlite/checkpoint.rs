@@ -14,8 +14,8 @@ use rusqlite::Connection;
 
 /// After so many groups of commits there is a checkpoint: not after each, because a page that is
 /// written often is brought in once, and not after many more, because what then waits for the disk
-/// holds up whoever writes (with one in half a second, the 99th percentile of new sessions was ten times
-/// as long).
+/// holds up whoever writes: with one in half a second, the slowest of new sessions took several times as
+/// long.
 const GROUPS: u32 = 32;
 
 /// The most pages in the journal until the worker lends a hand: 64 MiB.
