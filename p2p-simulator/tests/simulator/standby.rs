@@ -211,7 +211,9 @@ impl BadLine {
 
 /// Echoes at ten a second on a bad line for so long.
 fn bad_line(seed: u64, hours: u64) -> BadLine {
-    let simulation = Simulation::new(seed).with_real_time_limit(Duration::from_secs(7200));
+    let simulation = Simulation::new(seed)
+        .with_time_limit(Duration::from_secs(48 * 3600))
+        .with_real_time_limit(Duration::from_secs(7200));
     let run = simulation.run(async move |network| {
         let ends = ends(bad_world(&network), FailoverPolicy::STANDBY).await;
         let Ends { dialled, accepted, .. } = &ends;
