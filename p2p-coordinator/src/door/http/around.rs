@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use super::cors;
 use super::gate::Gate;
 use super::monitoring::Watch;
+use super::repeat::Repeated;
 use crate::service::Coordinator;
 use crate::store::Store;
 
@@ -37,8 +38,14 @@ pub(super) async fn around<S: Store>(
         };
         let mut response = match around.gate.pass(&mut request) {
             Ok(passed) => {
-                let repeated = &around.gate.repeated;
-                let mut response = repeated.run(&around.coordinator, request, next).await;
+                let mut response = match Repeated::concerns(&request) {
+                    // In a box: few have a key, and it would be a part of every request's future.
+                    true => {
+                        let repeated = &around.gate.repeated;
+                        Box::pin(repeated.run(&around.coordinator, request, next)).await
+                    }
+                    false => next.run(request).await,
+                };
                 around.gate.tell(passed, &mut response);
                 response
             }

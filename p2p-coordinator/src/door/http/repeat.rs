@@ -56,6 +56,11 @@ impl Repeated {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a request has a key that counts.
+    pub(super) fn concerns(request: &Request) -> bool {
+        request.headers().contains_key(IDEMPOTENCY_HEADER) && !is_safe(request.method())
+    }
+
     /// Lets a request through, or answers it as before.
     pub(super) async fn run<S: Store>(
         &self,
