@@ -1,12 +1,12 @@
 //! Log events: their names, fields, and order.
 
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use p2p_core::{P2PConnection, P2PProvider, Priority};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use crate::observed::{Ends, ends};
 use crate::{ms, simulate};
@@ -56,8 +56,15 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
+/// A second subscriber, which nothing is written to.
+///
+/// With a single one `tracing` asks the thread that reaches a place first whether anybody listens
+/// there, and keeps the answer for all threads: that of another test's thread would be "nobody".
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Lines::default()));
+
 /// What is written while a connection changes its link, loses it for good, and what then comes.
 fn story() -> Vec<String> {
+    LazyLock::force(&ANOTHER);
     let lines = Lines::default();
     let written = lines.clone();
     simulate(async move |network| {
