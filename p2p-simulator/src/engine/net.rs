@@ -88,6 +88,13 @@ impl Net {
         self.profile(route.link).mtu
     }
 
+    /// Fetches what a packet on this link will need, all at the same time. In a large network nothing
+    /// of it is in a cache, and to find out one after the other where it is costs the time of each.
+    pub(super) fn fetch(&self, link: u32) {
+        std::hint::black_box(self.links.get(link as usize).map(|link| link.profile));
+        self.randoms.fetch(link);
+    }
+
     #[inline]
     pub(super) fn send(&mut self, now: Nanos, route: Route, packet: Packet) {
         self.sent += 1;

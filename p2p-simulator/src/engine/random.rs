@@ -3,7 +3,7 @@
 //!
 //! Sampling is in whole numbers: no logarithm, no sine, nothing that differs between platforms.
 
-use std::num::NonZeroU64;
+use std::borrow::BorrowMut;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -27,52 +27,54 @@ pub(crate) enum Purpose {
     Program = 7,
 }
 
-/// One stream of randomness: ChaCha12, of which the present block is kept. A cipher that is ready to go
-/// on has four times the size, and there is one of these for each purpose on each link.
+/// One stream of randomness, ChaCha12, and how far it has been drawn from, which may lie elsewhere.
 #[derive(Clone, Debug)]
-pub(crate) struct Random {
+pub(crate) struct Random<D = Drawn> {
     seed: u64,
-    /// Never 0, as no purpose is.
-    stream: NonZeroU64,
-    /// Words drawn so far.
-    drawn: u64,
-    block: [u32; WORDS],
+    stream: u64,
+    drawn: D,
 }
 
-/// Words in a block of ChaCha.
-const WORDS: usize = 16;
+/// How far a stream of randomness has been drawn from, with the words that come next. One line of a
+/// cache: there is one of these for each purpose on each link, and a cipher that is ready to go on has
+/// four times the size.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Drawn {
+    words: u64,
+    next: [u32; KEPT],
+}
+
+/// Words that are made at once.
+const KEPT: usize = 14;
 
 impl Random {
     /// The stream for `purpose` between or at these places (24 bits each are used).
-    pub(crate) const fn new(seed: u64, purpose: Purpose, from: u32, to: u32) -> Self {
+    pub(crate) fn new(seed: u64, purpose: Purpose, from: u32, to: u32) -> Self {
+        Self::from(seed, purpose, [from, to], Drawn::default())
+    }
+}
+
+impl<D: BorrowMut<Drawn>> Random<D> {
+    /// The same, drawn from so far already.
+    const fn from(seed: u64, purpose: Purpose, [from, to]: [u32; 2], drawn: D) -> Self {
         let place = ((from & 0xff_ffff) as u64) << 24 | (to & 0xff_ffff) as u64;
-        let stream = match NonZeroU64::new((purpose as u64) << 48 | place) {
-            Some(stream) => stream,
-            None => NonZeroU64::MIN,
-        };
-        Self { seed, stream, drawn: 0, block: [0; WORDS] }
+        Self { seed, stream: (purpose as u64) << 48 | place, drawn }
     }
 
     fn next_u32(&mut self) -> u32 {
-        let place = (self.drawn % WORDS as u64) as usize;
+        let drawn = self.drawn.borrow_mut();
+        let place = (drawn.words % KEPT as u64) as usize;
         if place == 0 {
-            self.turn_block();
+            drawn.make_words(self.seed, self.stream);
         }
-        self.drawn += 1;
-        self.block[place]
+        drawn.words += 1;
+        drawn.next[place]
     }
 
     fn next_u64(&mut self) -> u64 {
         let low = self.next_u32();
         u64::from(self.next_u32()) << 32 | u64::from(low)
-    }
-
-    #[cold]
-    fn turn_block(&mut self) {
-        let mut cipher = ChaCha12Rng::seed_from_u64(self.seed);
-        cipher.set_stream(self.stream.get());
-        cipher.set_word_pos(u128::from(self.drawn));
-        self.block.fill_with(|| cipher.next_u32());
     }
 
     pub(crate) fn bytes(&mut self) -> [u8; 32] {
@@ -112,10 +114,20 @@ impl Random {
     }
 }
 
+impl Drawn {
+    #[cold]
+    fn make_words(&mut self, seed: u64, stream: u64) {
+        let mut cipher = ChaCha12Rng::seed_from_u64(seed);
+        cipher.set_stream(stream);
+        cipher.set_word_pos(self.words.into());
+        self.next.fill_with(|| cipher.next_u32());
+    }
+}
+
 /// The randomness of all links: for each purpose, by the number of the link. So it can be fetched at the
 /// same time as the link, and costs nothing where a link leaves nothing to chance.
 #[derive(Debug, Default)]
-pub(crate) struct LinkRandoms(Vec<(Purpose, Chunks<Option<Random>>)>);
+pub(crate) struct LinkRandoms(Vec<(Purpose, Chunks<Drawn>)>);
 
 impl LinkRandoms {
     #[cfg(test)]
@@ -123,13 +135,20 @@ impl LinkRandoms {
         self.0.is_empty()
     }
 
-    fn get(&mut self, purpose: Purpose, link: u32) -> &mut Option<Random> {
+    /// Fetches all that a link draws from.
+    pub(super) fn fetch(&self, link: u32) {
+        for (_, links) in &self.0 {
+            std::hint::black_box(links.get(link as usize).map(|drawn| drawn.words));
+        }
+    }
+
+    fn get(&mut self, purpose: Purpose, link: u32) -> &mut Drawn {
         let known = self.0.iter().position(|(known, _)| *known == purpose);
         let index = known.unwrap_or_else(|| {
             self.0.push((purpose, Chunks::default()));
             self.0.len() - 1
         });
-        self.0[index].1.get_or_make(link as usize, || None)
+        self.0[index].1.get_or_make(link as usize, Drawn::default)
     }
 }
 
@@ -145,11 +164,9 @@ pub(crate) struct Draws<'a> {
 }
 
 impl Draws<'_> {
-    /// The link's stream for a purpose, made when first drawn from.
-    pub(crate) fn of(&mut self, purpose: Purpose) -> &mut Random {
-        let Self { seed, link, places: [from, to], .. } = *self;
-        let random = self.randoms.get(purpose, link);
-        random.get_or_insert_with(|| Random::new(seed, purpose, from, to))
+    /// The link's stream for a purpose.
+    pub(crate) fn of(&mut self, purpose: Purpose) -> Random<&mut Drawn> {
+        Random::from(self.seed, purpose, self.places, self.randoms.get(purpose, self.link))
     }
 
     /// Whether something of this probability happens. No draw where there is no question.
@@ -201,6 +218,11 @@ mod tests {
             assert_eq!(random.next_u64(), cipher.next_u64());
             assert_eq!(random.next_u32(), cipher.next_u32());
         }
+    }
+
+    #[test]
+    fn what_is_kept_takes_a_line_of_a_cache() {
+        assert_eq!((size_of::<Drawn>(), align_of::<Drawn>()), (64, 64));
     }
 
     #[test]
