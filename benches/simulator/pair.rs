@@ -27,11 +27,11 @@ pub(crate) fn messages<W: Wire>(plan: Plan, size: usize) -> Result<Vec<f64>> {
         let sending = tokio::spawn({
             let room = room.clone();
             async move {
-                let message = vec![7; size];
+                let framed = W::Sender::frame(&vec![7; size])?;
                 while let Ok(permits) = room.acquire_many(IN_FLIGHT).await {
                     permits.forget();
                     for _ in 0..IN_FLIGHT {
-                        sender.send(&message).await?;
+                        sender.send_framed(framed.clone()).await?;
                     }
                 }
                 Ok::<_, Error>(())

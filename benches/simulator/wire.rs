@@ -52,7 +52,15 @@ pub(crate) trait Wire: 'static {
 }
 
 pub(crate) trait Sender: Send + 'static {
-    fn send(&mut self, message: &[u8]) -> impl Future<Output = Result<()>> + Send;
+    /// A message as it is sent. One that is sent again and again is made once, as by the peers.
+    fn frame(message: &[u8]) -> Result<Bytes>;
+
+    fn send_framed(&mut self, framed: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    fn send(&mut self, message: &[u8]) -> impl Future<Output = Result<()>> + Send {
+        let framed = Self::frame(message);
+        async { self.send_framed(framed?).await }
+    }
 }
 
 pub(crate) trait Receiver: Send + 'static {
@@ -113,15 +121,19 @@ impl Wire for Raw {
 }
 
 impl Sender for RawSender {
-    async fn send(&mut self, message: &[u8]) -> Result<()> {
+    fn frame(message: &[u8]) -> Result<Bytes> {
         let mut framed = Vec::with_capacity(4 + message.len());
         framed.extend_from_slice(&u32::try_from(message.len())?.to_be_bytes());
         framed.extend_from_slice(message);
+        Ok(framed.into())
+    }
+
+    async fn send_framed(&mut self, framed: Bytes) -> Result<()> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(self.link.open_uni().await.map_err(|closed| closed.to_string())?),
         };
-        Ok(stream.write_all(framed.into()).await?)
+        Ok(stream.write_all(framed).await?)
     }
 }
 
@@ -250,8 +262,12 @@ impl Wire for Featured {
 }
 
 impl<C: P2PConnection> Sender for C {
-    async fn send(&mut self, message: &[u8]) -> Result<()> {
-        Ok(P2PConnection::send(self, Bytes::copy_from_slice(message)).await?)
+    fn frame(message: &[u8]) -> Result<Bytes> {
+        Ok(Bytes::copy_from_slice(message))
+    }
+
+    async fn send_framed(&mut self, message: Bytes) -> Result<()> {
+        Ok(P2PConnection::send(self, message).await?)
     }
 }
 

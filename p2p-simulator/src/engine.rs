@@ -31,7 +31,7 @@ use endpoint::{Endpoint, Host};
 use fault::{Effect, FaultId};
 use link::{Held, Met};
 pub(crate) use net::{Net, Route};
-pub(crate) use packet::{Direction, Packet, StreamId};
+pub(crate) use packet::{Direction, Flight, Packet, StreamId};
 use paths::PathEvent;
 use recovery::Lost;
 pub(crate) use streams::StreamAt;
@@ -99,13 +99,7 @@ impl Side {
 /// What is going to happen.
 #[derive(Debug)]
 enum Event {
-    Deliver {
-        route: Route,
-        order: u64,
-        /// When it set out.
-        sent_at: Nanos,
-        packet: Packet,
-    },
+    Deliver(Flight),
     /// Time to look whether this end has heard nothing for too long.
     CheckSilence {
         conn: ConnId,
@@ -204,9 +198,7 @@ impl Engine {
             }
             let Some((at, event)) = self.net.queue.pop_due(now) else { return };
             match event {
-                Event::Deliver { route, order, sent_at, packet } => {
-                    self.arrive(at, route, order, sent_at, packet);
-                }
+                Event::Deliver(flight) => self.arrive(at, flight),
                 Event::CheckSilence { conn, side } => self.check_silence(at, conn, side),
                 Event::Recover(lost) => self.on_recover(at, lost),
                 Event::FailDial { conn } => {
@@ -221,21 +213,21 @@ impl Engine {
         }
     }
 
-    fn arrive(&mut self, now: Nanos, route: Route, order: u64, sent_at: Nanos, packet: Packet) {
+    fn arrive(&mut self, now: Nanos, flight: Flight) {
+        let route = flight.route;
         if self.net.is_blocked(route) {
-            let held = Held { route, order, sent_at, packet, met: Met::HeldAtEnd };
-            self.net.meet_block(now, held);
+            self.net.meet_block(now, Held { flight, met: Met::HeldAtEnd });
             return;
         }
         if self.hosts_down > 0 && self.hosts[route.to_host as usize].down_since.is_some() {
-            self.net.trace(now, TraceKind::Lost, route, order, &packet);
+            self.net.trace(now, TraceKind::Lost, &flight);
             self.net.faults.hit_host(route.to_host, 1, |effect| matches!(effect, Effect::Crash));
             self.mark_gone(now, route.conn, route.to);
             return;
         }
-        self.net.trace(now, TraceKind::Arrived, route, order, &packet);
+        self.net.trace(now, TraceKind::Arrived, &flight);
         let (conn, side) = (route.conn, route.to);
-        match packet {
+        match flight.packet {
             Packet::Dial => self.on_dial(now, conn),
             Packet::Answer => self.on_answer(now, conn),
             Packet::Confirm => self.on_established(conn, Side::Acceptor),

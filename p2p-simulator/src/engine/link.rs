@@ -10,7 +10,7 @@
 //! What a loss means is not decided here: see `recovery`.
 
 use super::random::{Draws, Probability, Purpose};
-use super::{Nanos, Packet, Route, nanos};
+use super::{Flight, Nanos, nanos};
 use crate::profile::{Latency, LinkProfile, QueueLimit};
 
 /// Bytes on the wire besides the payload: IPv4, UDP and a short QUIC header with its tag.
@@ -41,12 +41,7 @@ pub(crate) struct Link {
 /// A packet that waits for a repair.
 #[derive(Debug)]
 pub(crate) struct Held {
-    pub(crate) route: Route,
-    /// When it was sent, counted over all packets.
-    pub(crate) order: u64,
-    /// When it set out, or would have.
-    pub(crate) sent_at: Nanos,
-    pub(crate) packet: Packet,
+    pub(crate) flight: Flight,
     pub(crate) met: Met,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fault::Faults;
 use super::link::{Compiled, Fate, Held, Link, Met};
-use super::packet::{Delivery, Packet};
+use super::packet::{Delivery, Flight, Packet};
 use super::paths::Paths;
 use super::queue::EventQueue;
 use super::random::{Draws, LinkRandoms, Probability, Purpose};
@@ -97,72 +97,58 @@ impl Net {
 
     #[inline]
     pub(super) fn send(&mut self, now: Nanos, route: Route, packet: Packet) {
-        self.sent += 1;
-        let order = self.sent;
-        self.trace(now, TraceKind::Sent, route, order, &packet);
-        self.put_on_link(now, route, order, packet, 0, Tries::first(now));
+        let flight = self.set_out(now, TraceKind::Sent, route, packet);
+        self.put_on_link(now, flight, 0, Tries::first(now));
     }
 
     /// Sends a packet that had to wait, to arrive no sooner than `not_before`.
-    pub(super) fn transmit(
-        &mut self,
-        now: Nanos,
-        route: Route,
-        order: u64,
-        packet: Packet,
-        not_before: Nanos,
-    ) {
-        self.put_on_link(now, route, order, packet, not_before, Tries::first(now));
+    pub(super) fn transmit(&mut self, now: Nanos, flight: Flight, not_before: Nanos) {
+        let flight = Flight { sent_at: now, ..flight };
+        self.put_on_link(now, flight, not_before, Tries::first(now));
     }
 
     /// Sends a packet that was lost again. For its sender it is a new one (RFC 9002, section 3).
     pub(super) fn resend(&mut self, now: Nanos, route: Route, packet: Packet, tries: Tries) {
-        self.sent += 1;
-        let order = self.sent;
-        self.trace(now, TraceKind::Resent, route, order, &packet);
-        self.put_on_link(now, route, order, packet, 0, tries);
+        let flight = self.set_out(now, TraceKind::Resent, route, packet);
+        self.put_on_link(now, flight, 0, tries);
     }
 
     #[inline]
-    fn put_on_link(
-        &mut self,
-        now: Nanos,
-        route: Route,
-        order: u64,
-        packet: Packet,
-        not_before: Nanos,
-        tries: Tries,
-    ) {
+    fn set_out(&mut self, now: Nanos, kind: TraceKind, route: Route, packet: Packet) -> Flight {
+        self.sent += 1;
+        let flight = Flight { route, order: self.sent, sent_at: now, packet };
+        self.trace(now, kind, &flight);
+        flight
+    }
+
+    #[inline]
+    fn put_on_link(&mut self, now: Nanos, flight: Flight, not_before: Nanos, tries: Tries) {
+        let route = flight.route;
         if self.is_blocked(route) {
-            let met = Met::HeldAtStart;
-            self.meet_block(now, Held { route, order, sent_at: now, packet, met });
+            self.meet_block(now, Held { flight, met: Met::HeldAtStart });
             return;
         }
         self.faults.pass(route);
         let link = &mut self.links[route.link as usize];
         let (seed, places) = (self.seed, link.draw_places());
         let draws = &mut Draws { randoms: &mut self.randoms, seed, link: route.link, places };
-        let once = packet.delivery() == Delivery::Once;
+        let once = flight.packet.delivery() == Delivery::Once;
         let profile = &self.profiles[link.profile as usize];
-        match link.transmit(now, draws, packet.payload().len(), once, profile) {
+        match link.transmit(now, draws, flight.packet.payload().len(), once, profile) {
             Fate::Arrives(at) => {
-                self.note_passed(route, order);
-                let event = Event::Deliver { route, order, sent_at: now, packet };
-                self.queue.push(at.max(not_before), event);
+                self.note_passed(route, flight.order);
+                self.queue.push(at.max(not_before), Event::Deliver(flight));
             }
             Fate::Twice(at, again) => {
-                self.note_passed(route, order);
-                let (sent_at, copy) = (now, packet.clone());
-                self.queue.push(at, Event::Deliver { route, order, sent_at, packet });
-                self.queue.push(again, Event::Deliver { route, order, sent_at, packet: copy });
+                self.note_passed(route, flight.order);
+                self.queue.push(at, Event::Deliver(flight.clone()));
+                self.queue.push(again, Event::Deliver(flight));
             }
             Fate::Lost { .. } | Fate::Dropped { .. } if once => {
-                self.trace(now, TraceKind::Lost, route, order, &packet);
+                self.trace(now, TraceKind::Lost, &flight);
             }
-            Fate::Lost { waited } => self.recover(now, route, order, packet, tries, waited),
-            Fate::Dropped { ahead } => {
-                self.recover_from_overflow(now, route, order, packet, tries, ahead);
-            }
+            Fate::Lost { waited } => self.recover(now, flight, tries, waited),
+            Fate::Dropped { ahead } => self.recover_from_overflow(now, flight, tries, ahead),
         }
     }
 
@@ -181,14 +167,8 @@ impl Net {
         }
     }
 
-    pub(super) fn trace(
-        &mut self,
-        at: Nanos,
-        kind: TraceKind,
-        route: Route,
-        number: u64,
-        packet: &Packet,
-    ) {
+    pub(super) fn trace(&mut self, at: Nanos, kind: TraceKind, flight: &Flight) {
+        let Flight { route, packet, .. } = flight;
         self.trace.happened(&Happening {
             at,
             kind,
@@ -198,7 +178,7 @@ impl Net {
             connection: Some(route.conn.slot),
             stream: packet.stream().map(|stream| stream.0),
             value: packet.value(),
-            number,
+            number: flight.order,
             payload: packet.payload(),
         });
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Side;
+use super::{Nanos, Route, Side};
 
 /// Whether a stream goes one way or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,17 @@ pub(crate) enum Packet {
         code: u64,
         message: String,
     },
+}
+
+/// A packet on its way. It is moved as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Flight {
+    pub(crate) route: Route,
+    /// Which packet it is, counted over all that were sent.
+    pub(crate) order: u64,
+    /// When it set out, or would have.
+    pub(crate) sent_at: Nanos,
+    pub(crate) packet: Packet,
 }
 
 /// What a packet's loss means.

@@ -205,15 +205,15 @@ impl Engine {
         let route = conn.route(id, side);
         let held = &mut self.net.links[former as usize].held;
         let (mine, others): (Vec<Held>, Vec<Held>) =
-            std::mem::take(held).into_iter().partition(|held| held.route.conn == id);
+            std::mem::take(held).into_iter().partition(|held| held.flight.route.conn == id);
         *held = others;
-        for Held { route: was, order, packet, .. } in mine {
-            if packet.delivery() != Delivery::Reliable {
+        for Held { mut flight, .. } in mine {
+            if flight.packet.delivery() != Delivery::Reliable {
                 continue;
             }
             if let Some(at) = resend {
-                let route = Route { link: route.link, back: route.back, ..was };
-                self.net.transmit(now, route, order, packet, at);
+                flight.route = Route { link: route.link, back: route.back, ..flight.route };
+                self.net.transmit(now, flight, at);
             }
         }
     }

@@ -21,7 +21,7 @@
 
 use p2p_core::transport::LinkClosed;
 
-use super::packet::Delivery;
+use super::packet::{Delivery, Flight};
 use super::trace::TraceKind;
 use super::{Engine, Event, Nanos, Net, Packet, Route, Side};
 
@@ -81,15 +81,8 @@ impl RoundTrip {
 
 impl Net {
     /// A packet was lost on its way.
-    pub(super) fn recover(
-        &mut self,
-        now: Nanos,
-        route: Route,
-        order: u64,
-        packet: Packet,
-        tries: Tries,
-        waited: Nanos,
-    ) {
+    pub(super) fn recover(&mut self, now: Nanos, flight: Flight, tries: Tries, waited: Nanos) {
+        let Flight { route, order, packet, .. } = flight;
         let rtt = self.round_trip_estimate(route).after_waiting(waited);
         let at = now.saturating_add(rtt.time_threshold().min(rtt.probe_timeout(tries.probes)));
         let lost = Lost { route, order, packet, tries, sent: now, rtt, noticed: false };
@@ -101,12 +94,11 @@ impl Net {
     pub(super) fn recover_from_overflow(
         &mut self,
         now: Nanos,
-        route: Route,
-        order: u64,
-        packet: Packet,
+        flight: Flight,
         tries: Tries,
         ahead: Nanos,
     ) {
+        let Flight { route, order, packet, .. } = flight;
         let rtt = self.round_trip_estimate(route);
         let at = now.saturating_add(ahead).saturating_add(rtt.mean.max(GRANULARITY));
         let lost = Lost { route, order, packet, tries, sent: now, rtt, noticed: true };

@@ -3,7 +3,7 @@
 
 use super::super::link::{Held, Met};
 use super::super::nanos;
-use super::super::packet::{Delivery, Packet};
+use super::super::packet::{Delivery, Flight};
 use super::super::trace::TraceKind;
 use super::super::{Engine, Event, Nanos, Net, Route};
 use super::table::Effect;
@@ -104,21 +104,20 @@ impl Engine {
         }
         let mut held = std::mem::take(&mut self.net.links[link].held);
         // A packet that was on its way met the cut later than one that was sent into it.
-        held.sort_by_key(|held| held.order);
-        for Held { route, order, sent_at, packet, met } in held {
-            if self.conns.get(route.conn).is_none() {
+        held.sort_by_key(|held| held.flight.order);
+        for Held { flight, met } in held {
+            if self.conns.get(flight.route.conn).is_none() {
                 continue;
             }
             let not_before = match met {
-                Met::Cut => now + nanos(self.net.round_trip(route)),
+                Met::Cut => now + nanos(self.net.round_trip(flight.route)),
                 Met::HeldAtStart => now,
                 Met::HeldAtEnd => {
-                    let event = Event::Deliver { route, order, sent_at, packet };
-                    self.net.queue.push(now, event);
+                    self.net.queue.push(now, Event::Deliver(flight));
                     continue;
                 }
             };
-            self.net.transmit(now, route, order, packet, not_before);
+            self.net.transmit(now, flight, not_before);
         }
     }
 }
@@ -132,7 +131,7 @@ impl Net {
 
     /// A packet meets a closed way, at its start or at its end.
     pub(crate) fn meet_block(&mut self, now: Nanos, held: Held) {
-        let route = held.route;
+        let route = held.flight.route;
         let pair = (route.from_host, route.to_host);
         let cut = |effect: &Effect| matches!(effect, Effect::Cut | Effect::CutDirect);
         let is_cut = self.faults.cut_by_hand.contains(&pair)
@@ -148,12 +147,12 @@ impl Net {
         }
         let met = if is_cut { Met::Cut } else { held.met };
         let waiting = &mut self.links[route.link as usize].held;
-        let waits = match held.packet.delivery() {
+        let waits = match held.flight.packet.delivery() {
             Delivery::Reliable => true,
             Delivery::Farewell | Delivery::Once => !is_cut && waiting.len() < MAX_HELD,
         };
         let kind = if waits { TraceKind::Held } else { TraceKind::Lost };
-        self.trace(now, kind, route, held.order, &held.packet);
+        self.trace(now, kind, &held.flight);
         if waits {
             self.links[route.link as usize].held.push(Held { met, ..held });
         }
@@ -192,26 +191,21 @@ impl Engine {
     pub(crate) fn in_flight(&self) -> Vec<Flying> {
         let mut found = Vec::new();
         for (at, event) in self.net.queue.iter() {
-            if let Event::Deliver { route, order, sent_at, packet } = event {
-                found.push(flying(*route, *order, *sent_at, packet, Some(at)));
+            if let Event::Deliver(flight) = event {
+                found.push(flying(flight, Some(at)));
             }
         }
         for held in self.net.links.iter().flat_map(|link| &link.held) {
-            found.push(flying(held.route, held.order, held.sent_at, &held.packet, None));
+            found.push(flying(&held.flight, None));
         }
         found.sort_by_key(|flying| (flying.order, flying.arrives_at));
         found
     }
 }
 
-fn flying(
-    route: Route,
-    order: u64,
-    sent_at: Nanos,
-    packet: &Packet,
-    arrives_at: Option<Nanos>,
-) -> Flying {
-    let (from, to) = (route.from_host, route.to_host);
+fn flying(flight: &Flight, arrives_at: Option<Nanos>) -> Flying {
+    let Flight { route, order, sent_at, packet } = flight;
+    let (from, to, order, sent_at) = (route.from_host, route.to_host, *order, *sent_at);
     let (kind, bytes) = (packet.kind(), packet.payload().len());
     Flying { order, from, to, kind, bytes, sent_at, arrives_at }
 }
