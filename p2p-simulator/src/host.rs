@@ -7,7 +7,7 @@ use p2p_core::{BoxError, ConnectionConfig, Node, P2PError, PeerId, SecretKey};
 
 use crate::SimulatorP2P;
 use crate::clock::HostClock;
-use crate::engine::endpoint::BindError;
+use crate::engine::endpoint::{BindError, EndpointLimits};
 use crate::shared::Shared;
 use crate::transport::SimTransport;
 
@@ -69,7 +69,8 @@ impl Host {
     ///
     /// As [`provider`](Host::provider).
     pub fn transport(&self, config: &ConnectionConfig) -> Result<SimTransport, P2PError> {
-        let bound = self.shared.with(|engine, now| engine.bind(now, self.number, config));
+        let limits = EndpointLimits::from(config);
+        let bound = self.shared.with(|engine, now| engine.bind(now, self.number, limits));
         let endpoint = bound.map_err(|error| {
             let why = match error {
                 BindError::HostDown => "has crashed: restart it first",
@@ -78,7 +79,7 @@ impl Host {
             let what = format!("simulated host '{}' {why}", self.name());
             P2PError::Network { what, source: None::<BoxError> }
         })?;
-        Ok(SimTransport::new(self.shared.clone(), endpoint, config.clone()))
+        Ok(SimTransport::new(self.shared.clone(), endpoint, limits))
     }
 
     /// Ends everything the host has on the network at once, without a word to anybody: its peers

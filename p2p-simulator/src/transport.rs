@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use p2p_core::transport::{EngineTask, Incoming, LinkClosed, StandbySupport, Transport};
-use p2p_core::{ConnectionConfig, P2PError, PeerAddr, PeerId};
+use p2p_core::{P2PError, PeerAddr, PeerId};
 
+use crate::engine::endpoint::EndpointLimits;
 use crate::engine::{ConnId, Direction, Engine, Nanos, Side};
 use crate::host::task::{OfHost, note_stray};
 use crate::shared::Shared;
@@ -28,17 +29,17 @@ pub struct SimTransport {
     peer: PeerId,
     /// Random numbers drawn so far.
     draws: AtomicU32,
-    config: ConnectionConfig,
+    limits: EndpointLimits,
     /// The endpoint of links that stand by, once there is one.
     standby: Mutex<Option<u32>>,
 }
 
 impl SimTransport {
-    pub(crate) fn new(shared: Arc<Shared>, endpoint: u32, config: ConnectionConfig) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, endpoint: u32, limits: EndpointLimits) -> Self {
         let (host, peer) =
             shared.with(|engine, _| (engine.host_of(endpoint), engine.peer_of(endpoint)));
         let (draws, standby) = (AtomicU32::new(0), Mutex::new(None));
-        Self { shared, endpoint, host, peer, draws, config, standby }
+        Self { shared, endpoint, host, peer, draws, limits, standby }
     }
 
     /// The endpoint of links that stand by, made at first use.
@@ -47,10 +48,10 @@ impl SimTransport {
         if let Some(endpoint) = *standby {
             return Ok(endpoint);
         }
-        let (host, config) = (self.host, &self.config);
+        let (host, limits) = (self.host, self.limits);
         let bound = self.shared.with(|engine, now| {
             // One that a former process of the host left is gone with it.
-            engine.bind_standby(now, host, config)
+            engine.bind_standby(now, host, limits)
         });
         let endpoint = bound.map_err(|error| P2PError::Network {
             what: format!("no second endpoint for standby links: {error:?}"),
@@ -61,10 +62,10 @@ impl SimTransport {
     }
 
     async fn dial_from(&self, endpoint: u32, peer: PeerId) -> Result<SimLink, P2PError> {
-        let conn = self.shared.with(|engine, now| engine.dial(now, endpoint, peer));
-        let conn = conn.ok_or(P2PError::PeerNotFound { peer })?;
+        let dialled = self.shared.with(|engine, now| engine.dial(now, endpoint, peer));
+        let (conn, to) = dialled.ok_or(P2PError::PeerNotFound { peer })?;
         // From here on dropping the future drops the link, which closes it.
-        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Dialler, peer);
+        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Dialler, to);
         link.established().await.map_err(|closed| P2PError::ConnectionFailed {
             peer,
             reason: closed.to_string(),
@@ -115,8 +116,8 @@ impl Transport for SimTransport {
 
     async fn accept(&self) -> Option<SimIncoming> {
         self.note_stray();
-        let (conn, peer) = AcceptIncoming { transport: self, ticket: None }.await?;
-        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Acceptor, peer);
+        let (conn, from) = AcceptIncoming { transport: self, ticket: None }.await?;
+        let link = SimLink::new(self.shared.clone(), self.host, conn, Side::Acceptor, from);
         Some(SimIncoming { link })
     }
 
@@ -168,7 +169,7 @@ struct AcceptIncoming<'a> {
 }
 
 impl Future for AcceptIncoming<'_> {
-    type Output = Option<(ConnId, PeerId)>;
+    type Output = Option<(ConnId, u32)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SimTransport { shared, endpoint, .. } = self.transport;

@@ -196,6 +196,11 @@ impl Engine {
         }
     }
 
+    /// The link from this end to the other.
+    pub(crate) fn link_from(&self, id: ConnId, side: Side) -> u32 {
+        self.conns.get(id).map_or(NOWHERE, |conn| conn.links[side as usize])
+    }
+
     /// The other end's address and the round trip to it.
     pub(crate) fn path(&self, id: ConnId, side: Side) -> Option<(SocketAddr, Duration)> {
         let route = self.conns.get(id)?.route(id, side);

@@ -55,8 +55,7 @@ pub(super) struct Endpoint {
     /// Whether it never takes a direct path.
     pub(super) relays_only: bool,
     pub(super) closed: bool,
-    pub(super) idle_timeout: Nanos,
-    pub(super) max_streams: u32,
+    pub(super) limits: EndpointLimits,
     incoming: VecDeque<ConnId>,
     accept: WakerSet,
     /// Its connections, in the order of dialling; some of them may be gone.
@@ -74,6 +73,19 @@ impl Endpoint {
     /// Whether somebody waits for inbound connections.
     pub(super) fn is_waited_at(&self) -> bool {
         !self.accept.is_empty()
+    }
+}
+
+/// What an endpoint goes by of its configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndpointLimits {
+    pub(super) idle_timeout: Nanos,
+    pub(super) max_streams: u32,
+}
+
+impl From<&ConnectionConfig> for EndpointLimits {
+    fn from(config: &ConnectionConfig) -> Self {
+        Self { idle_timeout: nanos(config.idle_timeout), max_streams: config.max_streams }
     }
 }
 
@@ -117,11 +129,11 @@ impl Engine {
         &mut self,
         now: Nanos,
         host: u32,
-        config: &ConnectionConfig,
+        limits: EndpointLimits,
     ) -> Result<u32, BindError> {
         let mut random = Random::new(self.net.seed, Purpose::Identity, host, 1);
         let peer = SecretKey::from_bytes(&random.bytes()).peer_id();
-        self.bind_as(now, host, peer, true, config)
+        self.bind_as(now, host, peer, true, limits)
     }
 
     /// Starts an endpoint with the host's identity.
@@ -129,10 +141,10 @@ impl Engine {
         &mut self,
         now: Nanos,
         host: u32,
-        config: &ConnectionConfig,
+        limits: EndpointLimits,
     ) -> Result<u32, BindError> {
         let peer = self.hosts[host as usize].peer;
-        self.bind_as(now, host, peer, false, config)
+        self.bind_as(now, host, peer, false, limits)
     }
 
     fn bind_as(
@@ -141,7 +153,7 @@ impl Engine {
         host: u32,
         peer: PeerId,
         relays_only: bool,
-        config: &ConnectionConfig,
+        limits: EndpointLimits,
     ) -> Result<u32, BindError> {
         if self.hosts[host as usize].down_since.is_some() {
             return Err(BindError::HostDown);
@@ -158,8 +170,7 @@ impl Engine {
             peer,
             relays_only,
             closed: false,
-            idle_timeout: nanos(config.idle_timeout),
-            max_streams: config.max_streams,
+            limits,
             incoming: VecDeque::new(),
             accept: WakerSet::default(),
             conns: Vec::new(),
@@ -226,13 +237,13 @@ impl Engine {
         endpoint.accept.wake_all(&mut self.wakers);
     }
 
-    /// The next inbound connection of an endpoint, and who dialled; `None` when it has closed.
+    /// The next inbound connection of an endpoint, and which endpoint dialled; `None` when it has closed.
     pub(crate) fn poll_incoming(
         &mut self,
         endpoint: u32,
         ticket: &mut Option<u64>,
         cx: &Context<'_>,
-    ) -> Poll<Option<(ConnId, PeerId)>> {
+    ) -> Poll<Option<(ConnId, u32)>> {
         while let Some(id) = self.endpoints[endpoint as usize].incoming.pop_front() {
             let incoming = &mut self.endpoints[endpoint as usize].incoming;
             if incoming.is_empty() {
@@ -242,7 +253,7 @@ impl Engine {
             if let Some(conn) = self.conns.get_mut(id) {
                 conn.ends[Side::Acceptor as usize].handles = 1;
                 let dialler = conn.ends[Side::Dialler as usize].endpoint;
-                return Poll::Ready(Some((id, self.peer_of(dialler))));
+                return Poll::Ready(Some((id, dialler)));
             }
         }
         let endpoint = &mut self.endpoints[endpoint as usize];

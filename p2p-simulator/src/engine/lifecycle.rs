@@ -11,10 +11,10 @@ use super::{ConnId, Engine, Event, Nanos, Packet, Side, nanos};
 
 impl Engine {
     /// Begins a connection. `None`: nobody of that name was ever here.
-    pub(crate) fn dial(&mut self, now: Nanos, from: u32, peer: PeerId) -> Option<ConnId> {
+    pub(crate) fn dial(&mut self, now: Nanos, from: u32, peer: PeerId) -> Option<(ConnId, u32)> {
         let &to = self.by_peer.get(&peer)?;
         let (dialler, acceptor) = (&self.endpoints[from as usize], &self.endpoints[to as usize]);
-        let idle = dialler.idle_timeout.min(acceptor.idle_timeout);
+        let idle = dialler.limits.idle_timeout.min(acceptor.limits.idle_timeout);
         let hosts = [dialler.host, acceptor.host];
         let direct = [(hosts[0], hosts[1]), (hosts[1], hosts[0])]
             .map(|(from, to)| self.net.link(from, to) as u32);
@@ -22,8 +22,8 @@ impl Engine {
         let (dialler, acceptor) = (&self.endpoints[from as usize], &self.endpoints[to as usize]);
         let id = self.conns.insert(Conn {
             ends: [
-                End::new(from, idle, acceptor.max_streams),
-                End::new(to, idle, dialler.max_streams),
+                End::new(from, idle, acceptor.limits.max_streams),
+                End::new(to, idle, dialler.limits.max_streams),
             ],
             hosts,
             links,
@@ -51,7 +51,7 @@ impl Engine {
             // Should no answer ever come, as from an endpoint that is gone.
             self.dials.insert((now.saturating_add(idle), id));
         }
-        Some(id)
+        Some((id, to))
     }
 
     /// The acceptor takes the connection up.

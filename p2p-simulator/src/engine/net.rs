@@ -90,7 +90,7 @@ impl Net {
 
     /// Fetches what a packet on this link will need, all at the same time. In a large network nothing
     /// of it is in a cache, and to find out one after the other where it is costs the time of each.
-    pub(super) fn fetch(&self, link: u32) {
+    pub(crate) fn fetch(&self, link: u32) {
         std::hint::black_box(self.links.get(link as usize).map(|link| link.profile));
         self.randoms.fetch(link);
     }

@@ -14,7 +14,7 @@ impl Engine {
         let silent_since = [
             self.net.links[route.back as usize].cut_since,
             self.hosts[route.to_host as usize].down_since,
-            self.hosts[route.to_host as usize].tasks.paused_since,
+            self.hosts[route.to_host as usize].tasks.paused_since(),
             conn.ends[side.other() as usize].gone_since,
         ];
         let end = &conn.ends[side as usize];

@@ -11,7 +11,7 @@ impl Engine {
     /// into being, with those before it, so that streams are accepted in the order of opening.
     fn arriving(&mut self, route: Route, stream: StreamId) -> Option<StreamAt> {
         let Route { conn: id, to: side, .. } = route;
-        let at = |slot| StreamAt { conn: id, side, stream, slot, link: route.back };
+        let at = |slot| StreamAt { conn: id, side, stream, slot };
         if let Some(known) = self.streams.get(at(route.stream_to)) {
             return (!known.closed).then_some(at(route.stream_to));
         }
@@ -33,8 +33,7 @@ impl Engine {
         let slot = self.streams.find(end.streams, stream)?;
         // From now on each of the two ends knows where the other is.
         self.streams.at_mut(slot)?.peer = route.stream_from;
-        let (slot_there, link) = (route.stream_from, route.link);
-        let peer = StreamAt { conn: id, side: side.other(), stream, slot: slot_there, link };
+        let peer = StreamAt { conn: id, side: side.other(), stream, slot: route.stream_from };
         if let Some(peer) = self.streams.get_mut(peer) {
             peer.peer = slot;
         }

@@ -41,7 +41,7 @@ impl Engine {
         let opened = Stream::opened(id, side, stream, links);
         let slot = self.streams.insert(&mut end.streams, opened);
         end.handles += 1 + u32::from(direction == Direction::Bi);
-        Poll::Ready(Ok(StreamAt { conn: id, side, stream, slot, link: links[0] }))
+        Poll::Ready(Ok(StreamAt { conn: id, side, stream, slot }))
     }
 
     /// The next stream that the other side opened.
@@ -53,14 +53,12 @@ impl Engine {
         ticket: &mut Option<u64>,
         cx: &Context<'_>,
     ) -> Poll<Result<StreamAt, LinkClosed>> {
-        let Some(conn) = self.conns.get_mut(id) else { return Poll::Ready(Err(forgotten())) };
-        let [link, _] = conn.links_from(side);
-        let end = &mut conn.ends[side as usize];
+        let Some(end) = self.end_mut(id, side) else { return Poll::Ready(Err(forgotten())) };
         if let Some(stream) = end.accept(side, direction) {
             end.handles += 1 + u32::from(direction == Direction::Bi);
             let first = end.streams;
             let slot = self.streams.find(first, stream).unwrap_or(NOWHERE);
-            return Poll::Ready(Ok(StreamAt { conn: id, side, stream, slot, link }));
+            return Poll::Ready(Ok(StreamAt { conn: id, side, stream, slot }));
         }
         if let Some(closed) = &end.closed {
             return Poll::Ready(Err(LinkClosed::clone(closed)));
@@ -115,7 +113,6 @@ impl Engine {
         data: &mut Bytes,
         cx: &Context<'_>,
     ) -> Poll<Result<(), StreamError>> {
-        self.net.fetch(at.link);
         let Some(stream) = self.streams.get_mut(at) else {
             return Poll::Ready(Err(StreamError::Finished));
         };

@@ -31,9 +31,6 @@ pub(crate) struct StreamAt {
     pub(crate) side: Side,
     pub(crate) stream: StreamId,
     pub(super) slot: u32,
-    /// The link that it sends over, or sent over when this was made: a hint, so that both can be
-    /// fetched at the same time.
-    pub(super) link: u32,
 }
 
 /// The ends of all streams, in reusable slots. Those of one end of a connection are a chain, the newest
@@ -326,7 +323,6 @@ mod tests {
             side: Side::Dialler,
             stream: StreamId::new(Side::Dialler, Direction::Uni, 0),
             slot: slots[0],
-            link: 0,
         };
         assert!(streams.get(gone).is_none(), "who knows an old place finds nothing there");
     }

@@ -282,10 +282,9 @@ impl Driver {
                 self.shared.with(|engine, now| engine.trace_mut().watched(now, TraceKind::Rested));
             }
             let (woke, next) = self.shared.advance();
-            // Even a wake that reaches nobody must not let the clock jump; hence the nudge.
             if woke {
                 self.root.active.store(true, Ordering::Relaxed);
-                return self.root.nudge();
+                return stay();
             }
             let check_at = match self.look(now) {
                 Ok(check_at) => check_at,
@@ -415,6 +414,14 @@ impl Driver {
         // Registers it, with nobody to wake: when it fires, tokio parks again, and we are called.
         timer.as_mut().reset(deadline);
     }
+}
+
+/// Keeps the clock from jumping before the next rest: even a wake that reaches nobody must not let it.
+fn stay() {
+    // The first poll leaves something to do to the runtime, which is nothing. To wake the future that
+    // it blocks on does as well, and costs far more.
+    let yielded = pin!(tokio::task::yield_now());
+    let _ = yielded.poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// Moves tokio's clock, here and now.

@@ -268,7 +268,7 @@ impl Machine {
     fn state(&self, shared: &Shared) -> (bool, bool) {
         shared.with(|engine, _| {
             let tasks = &engine.hosts[self.host as usize].tasks;
-            (tasks.life() == self.life, tasks.paused_since.is_some())
+            (tasks.life() == self.life, tasks.paused_since().is_some())
         })
     }
 

@@ -23,7 +23,8 @@ pub struct SimLink {
     host: u32,
     conn: ConnId,
     side: Side,
-    peer: PeerId,
+    /// The other end's endpoint.
+    peer: u32,
 }
 
 impl SimLink {
@@ -32,7 +33,7 @@ impl SimLink {
         host: u32,
         conn: ConnId,
         side: Side,
-        peer: PeerId,
+        peer: u32,
     ) -> Self {
         Self { shared, host, conn, side, peer }
     }
@@ -81,7 +82,8 @@ impl SimLink {
     }
 
     fn place(&self, at: StreamAt) -> Place {
-        Place { shared: self.shared.clone(), host: self.host, at }
+        let link = self.with(|engine, _, conn, side| engine.link_from(conn, side));
+        Place { shared: self.shared.clone(), host: self.host, link, at }
     }
 
     fn recv_stream(&self, at: StreamAt) -> SimRecvStream {
@@ -94,7 +96,7 @@ impl Link for SimLink {
     type RecvStream = SimRecvStream;
 
     fn peer_id(&self) -> PeerId {
-        self.peer
+        self.shared.with(|engine, _| engine.peer_of(self.peer))
     }
 
     async fn open_uni(&self) -> Result<SimSendStream, LinkClosed> {

@@ -17,6 +17,8 @@ use crate::shared::Shared;
 pub(super) struct Place {
     pub(super) shared: Arc<Shared>,
     pub(super) host: u32,
+    /// The link that it sends over, or did when this was made: a hint.
+    pub(super) link: u32,
     pub(super) at: StreamAt,
 }
 
@@ -56,7 +58,11 @@ impl SendStream for SimSendStream {
         cx: &mut Context<'_>,
         data: &mut Bytes,
     ) -> Poll<Result<(), StreamError>> {
-        self.0.with(|engine, now, at| engine.poll_write(now, at, data, cx))
+        let link = self.0.link;
+        self.0.with(|engine, now, at| {
+            engine.net.fetch(link);
+            engine.poll_write(now, at, data, cx)
+        })
     }
 
     fn finish(&mut self) -> Result<(), StreamError> {

@@ -9,20 +9,31 @@ use super::super::wakers::WakerSet;
 use super::super::{Engine, Nanos};
 use super::table::Effect;
 
-/// What a host's own tasks go by.
+/// What a host's own tasks go by. Of very many hosts, most have none, and are never paused.
 #[derive(Debug, Default)]
-pub(crate) struct HostTasks {
+pub(crate) struct HostTasks(Option<Box<Tasks>>);
+
+#[derive(Debug, Default)]
+struct Tasks {
     /// Counts crashes: a task belongs to the life in which it was spawned.
     life: u64,
-    pub(crate) paused_since: Option<Nanos>,
+    paused_since: Option<Nanos>,
     all: WakerSet,
     count: u64,
 }
 
 impl HostTasks {
     /// In which life the host is.
-    pub(crate) const fn life(&self) -> u64 {
-        self.life
+    pub(crate) fn life(&self) -> u64 {
+        self.0.as_ref().map_or(0, |tasks| tasks.life)
+    }
+
+    pub(crate) fn paused_since(&self) -> Option<Nanos> {
+        self.0.as_ref().and_then(|tasks| tasks.paused_since)
+    }
+
+    fn get(&mut self) -> &mut Tasks {
+        self.0.get_or_insert_default()
     }
 }
 
@@ -44,10 +55,10 @@ impl Engine {
         let place = &mut self.hosts[host as usize];
         place.down_since = Some(now);
         self.net.trace.mark(now, TraceKind::Crashed, host, host);
-        let mut hits = place.tasks.count;
-        place.tasks.life += 1;
-        place.tasks.count = 0;
-        place.tasks.all.wake_all(&mut self.wakers);
+        let tasks = place.tasks.get();
+        tasks.life += 1;
+        let mut hits = std::mem::take(&mut tasks.count);
+        tasks.all.wake_all(&mut self.wakers);
         self.close_endpoints(host);
         for (id, side) in self.ends_where(|_, end| end.closed.is_none()) {
             let Some(route) = self.conns.get(id).map(|conn| conn.route(id, side)) else { continue };
@@ -65,7 +76,7 @@ impl Engine {
     pub(crate) fn restart(&mut self, now: Nanos, host: u32) {
         let place = &mut self.hosts[host as usize];
         if place.down_since.take().is_some() {
-            place.tasks.all.wake_all(&mut self.wakers);
+            place.tasks.get().all.wake_all(&mut self.wakers);
             self.hosts_down -= 1;
             self.net.trace.mark(now, TraceKind::Restarted, host, host);
         }
@@ -73,7 +84,7 @@ impl Engine {
 
     /// Lets nothing on a host run, and nothing into it or out of it.
     pub(crate) fn pause(&mut self, now: Nanos, host: u32) {
-        let tasks = &mut self.hosts[host as usize].tasks;
+        let tasks = self.hosts[host as usize].tasks.get();
         if tasks.paused_since.is_some() {
             return;
         }
@@ -90,7 +101,7 @@ impl Engine {
 
     /// Lets it run again: what came in the meantime arrives now.
     pub(crate) fn resume(&mut self, now: Nanos, host: u32) {
-        let tasks = &mut self.hosts[host as usize].tasks;
+        let tasks = self.hosts[host as usize].tasks.get();
         if tasks.paused_since.take().is_none() {
             return;
         }
@@ -110,8 +121,9 @@ impl Engine {
         if host.down_since.is_some() {
             return None;
         }
-        host.tasks.count += 1;
-        Some(host.tasks.life)
+        let tasks = host.tasks.get();
+        tasks.count += 1;
+        Some(tasks.life)
     }
 
     /// Whether a task may run now. It is woken when that changes, on top of what it waits for.
@@ -122,7 +134,7 @@ impl Engine {
         ticket: &mut Option<u64>,
         cx: &Context<'_>,
     ) -> Poll<Gate> {
-        let tasks = &mut self.hosts[host as usize].tasks;
+        let tasks = self.hosts[host as usize].tasks.get();
         if tasks.life != life {
             return Poll::Ready(Gate::Ended);
         }
@@ -145,7 +157,7 @@ impl Engine {
         if place.down_since.is_none() {
             return Poll::Ready(());
         }
-        place.tasks.all.wait(ticket, cx);
+        place.tasks.get().all.wait(ticket, cx);
         Poll::Pending
     }
 
@@ -156,7 +168,7 @@ impl Engine {
 
     /// A task of a host is over, or dropped.
     pub(crate) fn leave_task(&mut self, host: u32, life: u64, ticket: Option<u64>) {
-        let tasks = &mut self.hosts[host as usize].tasks;
+        let tasks = self.hosts[host as usize].tasks.get();
         if let Some(ticket) = ticket {
             tasks.all.leave(ticket);
         }
