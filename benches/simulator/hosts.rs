@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use p2p_benches::{Error, Result};
 use p2p_simulator::{LinkProfile, Network, Simulation};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::meter::{Meter, Plan, peak_resident_kib};
 use crate::pair::YEAR;
 use crate::wire::{Receiver, Sender, Wire};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// More than it takes to connect two of them.
+const CONNECTING: Duration = SECOND;
 
 /// 40 to 60 ms.
 pub(crate) fn far() -> LinkProfile {
@@ -23,13 +25,14 @@ pub(crate) fn far() -> LinkProfile {
 /// Virtual seconds per second of CPU time, and the most memory in MiB.
 pub(crate) fn virtual_seconds<W: Wire>(plan: Plan, hosts: usize) -> Result<Vec<f64>> {
     let run = Simulation::new(1).with_link(far()).with_time_limit(YEAR).run(async |network| {
-        let Ring { ways, rest, endpoints } = Ring::<W>::start(&network, hosts).await?;
+        // A time of which all know already when they are made, one by one: so nobody is kept twice.
+        let begin = Instant::now() + CONNECTING * u32::try_from(hosts)?;
         let arrived = Arc::new(AtomicU64::new(0));
         let mut random = Random::new(1);
-        for (mut sender, mut receiver) in ways {
+        let ring = Ring::<W>::start(&network, hosts, |mut sender, mut receiver| {
             let offset = Duration::from_millis(random.below(1000) as u64);
             tokio::spawn(async move {
-                sleep(offset).await;
+                sleep_until(begin + offset).await;
                 while sender.send(&[7; 64]).await.is_ok() {
                     sleep(SECOND).await;
                 }
@@ -40,9 +43,10 @@ pub(crate) fn virtual_seconds<W: Wire>(plan: Plan, hosts: usize) -> Result<Vec<f
                     arrived.fetch_add(1, Ordering::Relaxed);
                 }
             });
-        }
+        });
+        let ring = ring.await?;
         // Past the first second of all, and what that needs for the first time.
-        sleep(2 * SECOND).await;
+        sleep_until(begin + 2 * SECOND).await;
         arrived.store(0, Ordering::Relaxed);
         let mut meter = Meter::start(plan, 1.0);
         let mut seconds = 0;
@@ -60,7 +64,7 @@ pub(crate) fn virtual_seconds<W: Wire>(plan: Plan, hosts: usize) -> Result<Vec<f
         }
         // This process ends next. To take the hosts down one by one is not what is measured, and may
         // take far longer.
-        std::mem::forget((rest, endpoints));
+        std::mem::forget(ring);
         Ok::<_, Error>(rate)
     })?;
     Ok(vec![run.output?, peak_resident_kib()? / 1024.0])
@@ -68,29 +72,33 @@ pub(crate) fn virtual_seconds<W: Wire>(plan: Plan, hosts: usize) -> Result<Vec<f
 
 /// Hosts in a circle of no order, each connected to the next.
 pub(crate) struct Ring<W: Wire> {
-    /// From each to the next: where the one sends, and where the other receives.
-    pub(crate) ways: Vec<(W::Sender, W::Receiver)>,
-    /// The other directions, and the endpoints: they must live on.
+    /// The directions from each to the one before, and the endpoints: they must live on.
     rest: Vec<(W::Receiver, W::Sender)>,
     endpoints: Vec<W::Endpoint>,
 }
 
 impl<W: Wire> Ring<W> {
-    pub(crate) async fn start(network: &Network, hosts: usize) -> Result<Self> {
+    /// Gives each direction from one to the next away as it is made: where the one sends, and where
+    /// the other receives.
+    pub(crate) async fn start(
+        network: &Network,
+        hosts: usize,
+        mut way: impl FnMut(W::Sender, W::Receiver),
+    ) -> Result<Self> {
         let mut endpoints = Vec::with_capacity(hosts);
         for number in 0..hosts {
             endpoints.push(W::endpoint(&network.host(&number.to_string())).await?);
         }
         let order = Random::new(2).order(hosts);
-        let (mut ways, mut rest) = (Vec::with_capacity(hosts), Vec::with_capacity(hosts));
+        let mut rest = Vec::with_capacity(hosts);
         for (place, &from) in order.iter().enumerate() {
             let to = order[(place + 1) % hosts];
             let (near, far) = W::connect(&endpoints[from], &endpoints[to]).await?;
             let ((sender, back), (replies, receiver)) = (W::split(near), W::split(far));
-            ways.push((sender, receiver));
+            way(sender, receiver);
             rest.push((back, replies));
         }
-        Ok(Self { ways, rest, endpoints })
+        Ok(Self { rest, endpoints })
     }
 }
 

@@ -31,10 +31,11 @@ pub(crate) fn rate<W: Wire>(plan: Plan) -> Result<Vec<f64>> {
 fn one<W: Wire>(seed: u64, link: LinkProfile) -> Result<TraceHash> {
     let run = Simulation::new(seed).with_link(link).run(async |network| {
         let mut random = Random::new(seed);
-        let ring = Ring::<W>::start(&network, HOSTS).await?;
+        let mut ways = Vec::with_capacity(HOSTS);
+        let _ring = Ring::<W>::start(&network, HOSTS, |from, to| ways.push((from, to))).await?;
         let mut receiving = Vec::new();
         let mut sending = Vec::new();
-        for (mut sender, mut receiver) in ring.ways {
+        for (mut sender, mut receiver) in ways {
             let offset = Duration::from_millis(random.below(1000) as u64);
             sending.push(tokio::spawn(async move {
                 sleep(offset).await;
