@@ -62,23 +62,28 @@ pub(crate) fn ping_pong<W: Wire>(plan: Plan) -> Result<Vec<f64>> {
         let (from, to) = W::connect(&ends.0, &ends.1).await?;
         let ((mut sender, mut receiver), (mut replies, mut requests)) =
             (W::split(from), W::split(to));
+        let framed = W::Sender::frame(&[7; 64])?;
+        let echo = framed.clone();
         let echoing = tokio::spawn(async move {
-            while let Ok(message) = requests.recv().await {
-                if replies.send(&message).await.is_err() {
+            while requests.recv().await.is_ok() {
+                if replies.send_framed(echo.clone()).await.is_err() {
                     break;
                 }
             }
         });
-        let mut meter = Meter::start(plan, LOOK_EVERY);
-        let rate = loop {
-            sender.send(&[7; 64]).await?;
-            receiver.recv().await?;
-            if let Some(rate) = meter.add(2.0) {
-                break rate;
+        let pinging = tokio::spawn(async move {
+            let mut meter = Meter::start(plan, LOOK_EVERY);
+            loop {
+                sender.send_framed(framed.clone()).await?;
+                receiver.recv().await?;
+                if let Some(rate) = meter.add(2.0) {
+                    return Ok::<_, Error>(rate);
+                }
             }
-        };
+        });
+        let rate = pinging.await?;
         echoing.abort();
-        Ok::<_, Error>(rate)
+        rate
     })?;
     run.output.map(|rate| vec![rate])
 }
