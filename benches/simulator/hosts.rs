@@ -73,8 +73,8 @@ pub(crate) fn virtual_seconds<W: Wire>(plan: Plan, hosts: usize) -> Result<Vec<f
 /// Hosts in a circle of no order, each connected to the next.
 pub(crate) struct Ring<W: Wire> {
     /// The directions from each to the one before, and the endpoints: they must live on.
-    rest: Vec<(W::Receiver, W::Sender)>,
-    endpoints: Vec<W::Endpoint>,
+    _rest: Vec<(W::Receiver, W::Sender)>,
+    _endpoints: Vec<W::Endpoint>,
 }
 
 impl<W: Wire> Ring<W> {
@@ -98,7 +98,7 @@ impl<W: Wire> Ring<W> {
             way(sender, receiver);
             rest.push((back, replies));
         }
-        Ok(Self { rest, endpoints })
+        Ok(Self { _rest: rest, _endpoints: endpoints })
     }
 }
 

@@ -80,8 +80,10 @@ impl ConnId {
     const NONE: Self = Self { slot: u32::MAX, generation: u32::MAX };
 }
 
-/// One of a connection's two ends.
+/// One of a connection's two ends. A whole word, so that what has one is moved in whole words: bytes
+/// that are read together with their neighbours right after they were written are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Side {
     Dialler = 0,
     Acceptor = 1,

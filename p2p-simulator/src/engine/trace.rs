@@ -261,6 +261,7 @@ impl<'a> Happening<'a> {
     /// Appends the event's canonical bytes: words, as many as its kind has, the kind and the time
     /// first. What has been sent has its number, counted over all, from its place in the order; what
     /// becomes of it later is told by that number. Of the payload, it has the length.
+    #[inline]
     fn canonical(&self, to: &mut Vec<u8>) {
         // Flags, so that "none" is not the same as 0.
         let flags = u64::from(self.connection.is_some()) | u64::from(self.stream.is_some()) << 1;
@@ -344,6 +345,7 @@ impl Trace {
         self.watch.take().map(|watch| *watch)
     }
 
+    #[inline]
     pub(crate) fn happened(&mut self, what: &Happening<'_>) {
         if self.fresh.len() + BYTES + MAX_PLAIN > FRESH {
             self.hash.update(&self.fresh);
