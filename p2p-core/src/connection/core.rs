@@ -52,7 +52,7 @@ pub(crate) struct Core<L: Link> {
     pub(super) handover: Handover<L>,
     pub(super) watch: Arc<Watch>,
     /// Where both sides may keep a second link.
-    pub(super) spare: Option<Spare<L>>,
+    pub(super) spare: Option<Box<Spare<L>>>,
     /// This side asked for one.
     wants_standby: bool,
     /// Control frames that have come.
@@ -156,7 +156,7 @@ impl<L: Link> Core<L> {
             state: StateCell::new(subject),
             handover: Handover::default(),
             watch,
-            spare: keeps_standby.then(|| Spare::new(registry, number)),
+            spare: keeps_standby.then(|| Box::new(Spare::new(registry, number))),
             wants_standby: asked,
             control_heard: AtomicU64::new(0),
             lost_datagrams: AtomicU64::new(0),
@@ -168,7 +168,11 @@ impl<L: Link> Core<L> {
 
     /// The peer has come back: its link goes to the connection's task, unless that is over, or a
     /// later attempt came before: then the link comes back.
-    pub(crate) fn hand_over(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+    pub(crate) fn hand_over(
+        &self,
+        attempt: u32,
+        next: Box<Relinked<L>>,
+    ) -> Option<Box<Relinked<L>>> {
         if self.state.end().is_some() {
             return Some(next);
         }
@@ -345,7 +349,7 @@ impl<L: Link> Core<L> {
     pub(super) fn heard(&self, way: Way) -> u64 {
         let control = match way {
             Way::Main => self.control_heard.load(Ordering::Relaxed),
-            Way::Standby => self.spare.as_ref().map_or(0, Spare::heard),
+            Way::Standby => self.spare.as_ref().map_or(0, |spare| spare.heard()),
         };
         control + self.inbox.heard(way)
     }
@@ -363,7 +367,11 @@ impl<L: Link> Core<L> {
     }
 
     /// A peer has come with a link that stands by: it goes to the connection's task, or comes back.
-    pub(crate) fn hand_over_standby(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+    pub(crate) fn hand_over_standby(
+        &self,
+        attempt: u32,
+        next: Box<Relinked<L>>,
+    ) -> Option<Box<Relinked<L>>> {
         match &self.spare {
             Some(spare) if self.state.end().is_none() => spare.hand_over(attempt, next),
             _ => Some(next),
@@ -405,7 +413,7 @@ impl<L: Link> Core<L> {
 
     /// The standby, if it stands for the other link.
     pub(super) fn standby_in_charge(&self) -> Option<Arc<L>> {
-        self.spare.as_ref().and_then(Spare::in_charge)
+        self.spare.as_ref().and_then(|spare| spare.in_charge())
     }
 
     /// The number of the next attempt to come back: always greater than the last.

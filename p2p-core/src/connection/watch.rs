@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Core;
 use super::pump::PumpError;
-use super::standby::Spare;
 use crate::close::CloseCause;
 use crate::engine::StreamKind;
 use crate::engine::control::ControlFrame;
@@ -330,7 +329,7 @@ pub(super) async fn watch_both<L: Link>(core: &Core<L>) {
                 core.link().close(CloseCause::LinkReplaced.to_wire(), "silent");
             }
             Step::Wait(until) => {
-                let relied_on = core.spare.as_ref().and_then(Spare::reliance);
+                let relied_on = core.spare.as_ref().and_then(|spare| spare.reliance());
                 if until.is_none() || relied_on > Some(Reliance::None) {
                     core.outbox.watch();
                     core.inbox.watch();

@@ -195,9 +195,9 @@ impl<L: Link> Resumed<L> {
     /// Hands the link to its connection.
     fn connect(self, link: L, control_out: L::SendStream) {
         let Self { core, attempt, control_in, standing } = self;
-        let control = (control_out, control_in);
+        let control = Box::new((control_out, control_in));
         let next = Relinked { link, control, standing: Some(standing) };
-        if let Some(late) = core.hand_over(attempt, next) {
+        if let Some(late) = core.hand_over(attempt, Box::new(next)) {
             refuse(&late.link, CloseCause::NotResumable, "");
         }
     }
@@ -207,8 +207,8 @@ impl<L: Link> Resumed<L> {
     /// Hands the link to its connection, to stand by for the one it has.
     fn stand_by(self, link: L, control_out: L::SendStream) {
         let Self { core, attempt, control_in, .. } = self;
-        let next = Relinked { link, control: (control_out, control_in), standing: None };
-        if let Some(late) = core.hand_over_standby(attempt, next) {
+        let next = Relinked { link, control: Box::new((control_out, control_in)), standing: None };
+        if let Some(late) = core.hand_over_standby(attempt, Box::new(next)) {
             refuse(&late.link, CloseCause::NotResumable, "");
         }
     }
@@ -231,7 +231,11 @@ impl<L: Link> Judged<L> {
         let claim = resumes.then_some((id, claim));
         let connection = shared.remember(claim, |number| {
             Connection::new(Parts {
-                linked: Relinked { link, control: (control_out, control_in), standing: None },
+                linked: Relinked {
+                    link,
+                    control: Box::new((control_out, control_in)),
+                    standing: None,
+                },
                 peer,
                 agreement,
                 config,

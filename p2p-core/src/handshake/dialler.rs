@@ -60,7 +60,11 @@ pub(crate) async fn outbound<T: Transport>(
             });
             shared.remember(None, |number| {
                 Connection::new(Parts {
-                    linked: Relinked { link, control: (control_out, control_in), standing: None },
+                    linked: Relinked {
+                        link,
+                        control: Box::new((control_out, control_in)),
+                        standing: None,
+                    },
                     peer: peer_info(id, protocol, agreement, Bytes::new()),
                     agreement,
                     config: &config,

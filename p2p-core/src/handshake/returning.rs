@@ -120,7 +120,7 @@ impl<T: Transport> Redialler<T> {
         };
         match greeted.map_err(too_late)? {
             Ok((control_out, control_in, _)) => {
-                Ok(Relinked { link, control: (control_out, control_in), standing: None })
+                Ok(Relinked { link, control: Box::new((control_out, control_in)), standing: None })
             }
             Err(error) => {
                 let (cause, message) = error.refusal();
