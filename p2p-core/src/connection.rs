@@ -117,7 +117,7 @@ impl<L: Link> Connection<L> {
             counters: counters.clone(),
         };
         let core = Arc::new(Core::new(link, peer, terms, subject));
-        let pump = Box::pin(pump::run(core.clone(), control, redial));
+        let pump = pump::task(core.clone(), control, redial);
         let pump = tokio::spawn(core.link().task(pump));
         Self {
             inner: Arc::new(Inner {

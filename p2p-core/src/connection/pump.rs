@@ -30,7 +30,7 @@ use crate::handshake::{ControlReader, HandshakeError};
 use crate::priority::Priority;
 use crate::reconnect::{Backoff, ConnectionState, LostReason};
 use crate::stream::SendStream;
-use crate::transport::{Link, LinkClosed};
+use crate::transport::{EngineTask, Link, LinkClosed};
 
 /// Why the peer's streams cannot be read any further.
 pub(super) enum PumpError {
@@ -71,17 +71,17 @@ impl From<HandshakeError> for PumpError {
     }
 }
 
-/// Runs until the connection has ended.
-pub(super) async fn run<L: Link>(
+/// What runs until the connection has ended.
+pub(super) fn task<L: Link>(
     core: Arc<Core<L>>,
     control: Control<L>,
     redial: Option<Arc<dyn Redial<L>>>,
-) {
+) -> EngineTask {
+    // Apart: most connections keep no standby, and need no room for it.
     if core.spare.is_some() {
-        // In a box: most connections keep no standby, and need no room for it.
-        Box::pin(run_with_standby(core, control, redial)).await;
+        Box::pin(run_with_standby(core, control, redial))
     } else {
-        run_main(core, control, redial).await;
+        Box::pin(run_main(core, control, redial))
     }
 }
 

@@ -224,6 +224,11 @@ pub(super) async fn watch<L: Link>(core: &Core<L>, link: &L, redials: bool) -> P
     if matches!(core.watch.state().judge, Judge::Nobody) {
         return PumpError::Closed;
     }
+    // In a box: most connections have nobody who watches, and need no room for it.
+    Box::pin(watch_link(core, link, redials)).await
+}
+
+async fn watch_link<L: Link>(core: &Core<L>, link: &L, redials: bool) -> PumpError {
     let mut paths = link.path_events();
     let mut following = pin!(async {
         // The first is the path as it is.
