@@ -241,6 +241,11 @@ impl<L: Link> Core<L> {
     /// After something failed with a link, of which there were so many before: waits for the next
     /// link, or returns how the connection has ended.
     pub(super) async fn next_link(&self, lost_before: u64) -> Result<(), CloseReason> {
+        // In a box: each receive would have room for it, and be moved with it.
+        Box::pin(self.wait_for_link(lost_before)).await
+    }
+
+    async fn wait_for_link(&self, lost_before: u64) -> Result<(), CloseReason> {
         if self.reconnect.is_none() {
             return Err(self.link().closed().await.into());
         }
@@ -270,6 +275,14 @@ impl<L: Link> Core<L> {
             return ProtocolError::Violation { detail: detail.clone() }.into();
         }
         P2PError::from_refusal(self.peer.id, &self.peer.protocol, reason.into())
+    }
+
+    /// Why a message was not taken, once it is known how the connection ended.
+    pub(super) async fn refused(&self, error: PushError) -> P2PError {
+        match error {
+            PushError::Closing(reason) => self.ended(reason),
+            PushError::Ended => self.ended(self.closed().await),
+        }
     }
 
     /// Why a message was not taken, for those who do not wait to hear how the connection ended.

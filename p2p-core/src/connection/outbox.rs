@@ -144,16 +144,20 @@ impl<S: SendStream> Outbox<S> {
 
     /// Takes a message, when there is credit and room for it. If the future is dropped before, the
     /// message is not sent; after, it is.
-    pub(super) async fn push(&self, priority: Priority, message: Bytes) -> Result<(), PushError> {
+    pub(super) async fn push(&self, priority: Priority, message: &Bytes) -> Result<(), PushError> {
         let lane = self.lane_of(priority);
-        let turns = &self.turns[lane];
-        if turns.is_free() {
-            if let Poll::Ready(result) = self.poll_push(lane, None, &message) {
+        if self.turns[lane].is_free() {
+            if let Poll::Ready(result) = self.poll_push(lane, None, message) {
                 return result;
             }
         }
-        let _turn = turns.take().await;
-        poll_fn(|cx| self.poll_push(lane, Some(cx.waker()), &message)).await
+        // In a box: most sends need not wait, and would be moved with the room for it.
+        Box::pin(self.push_in_turn(lane, message)).await
+    }
+
+    async fn push_in_turn(&self, lane: usize, message: &Bytes) -> Result<(), PushError> {
+        let _turn = self.turns[lane].take().await;
+        poll_fn(|cx| self.poll_push(lane, Some(cx.waker()), message)).await
     }
 
     /// Takes a message if there is credit and room for it at once, and nobody waits; `false` if not.

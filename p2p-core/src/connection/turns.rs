@@ -59,14 +59,19 @@ impl<T> Turns<T> {
         let first = self.callers.fetch_add(1, Ordering::SeqCst) == 0;
         let caller = Caller(&self.callers);
         if !(first && self.try_take()) {
-            let line = self.line();
-            let _first = line.first.lock().await;
-            while !self.try_take() {
-                // A turn that ends before this line waits leaves a permit.
-                line.ended.notified().await;
-            }
+            // In a box: each send and receive would have room for it, and be moved with it.
+            Box::pin(self.wait()).await;
         }
         Turn { turns: self, _caller: caller }
+    }
+
+    async fn wait(&self) {
+        let line = self.line();
+        let _first = line.first.lock().await;
+        while !self.try_take() {
+            // A turn that ends before this line waits leaves a permit.
+            line.ended.notified().await;
+        }
     }
 
     fn line(&self) -> &Line {
