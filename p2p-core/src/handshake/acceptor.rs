@@ -16,6 +16,7 @@ use crate::connection::relink::Relinked;
 use crate::connection::{Connection, Core, Parts};
 use crate::engine::control::ControlFrame;
 use crate::engine::hello::{Agreement, Hello};
+use crate::error::StreamError;
 use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
 use crate::observe::Direction;
@@ -37,7 +38,7 @@ pub(crate) async fn inbound<T: Transport>(
     let deadline = began + config.handshake_timeout;
     let proven = shared.unless_shut_down(timeout_at(deadline, prove(shared, &config, incoming)));
     // Too slow or too late to prove who it is: the future is dropped, and the link with it.
-    let (link, ours, mut control_out) = match proven.await {
+    let (link, ours, said) = match proven.await {
         Some(Ok(Some(proven))) => proven,
         Some(Ok(None)) => return shared.monitor.refused(None, CloseCause::Transport, ""),
         Some(Err(_)) => return shared.monitor.refused(None, CloseCause::TimedOut, ""),
@@ -48,6 +49,10 @@ pub(crate) async fn inbound<T: Transport>(
     let _counted = match shared.unfinished.count(Whose::Of(link.peer_id()), max) {
         Ok(counted) => counted,
         Err(full) => return turn_away(shared, &link, CloseCause::Busy, full.to_string()),
+    };
+    let mut control_out = match said {
+        Ok(control_out) => control_out,
+        Err(error) => return turn_away_for(shared, &link, &error.into()),
     };
     let judged = judge(shared, &link, &ours, &mut control_out);
     match shared.unless_shut_down(timeout_at(deadline, judged)).await {
@@ -65,18 +70,18 @@ pub(crate) async fn inbound<T: Transport>(
     }
 }
 
-/// Says hello, and waits for the peer to prove who it is.
+/// Says hello, unless the peer does not want to hear it, and waits for the peer to prove who it is.
 async fn prove<T: Transport>(
     shared: &Shared<T>,
     config: &ConnectionConfig,
     mut incoming: T::Incoming,
-) -> Option<(T::Link, Hello, <T::Link as Link>::SendStream)> {
+) -> Option<(T::Link, Hello, Result<<T::Link as Link>::SendStream, StreamError>)> {
     let ours = Hello::new(config, shared.protocols(), Bytes::new());
     let mut control_out = incoming.open_early().await.ok()?;
     control_out.set_priority(CONTROL_PRIORITY);
-    control_out.write_all(ours.encode()).await.ok()?;
+    let said = control_out.write_all(ours.encode()).await;
     let link = incoming.authenticated().await.ok()?;
-    Some((link, ours, control_out))
+    Some((link, ours, said.map(|()| control_out)))
 }
 
 /// What becomes of an applicant who is not refused.
@@ -117,8 +122,7 @@ async fn judge<T: Transport>(
     let (control_in, theirs, agreement) = match listen_to(link, ours).await {
         Ok(heard) => heard,
         Err(error) => {
-            let (cause, message) = error.refusal();
-            turn_away(shared, link, cause, message);
+            turn_away_for(shared, link, &error);
             return None;
         }
     };
@@ -180,9 +184,7 @@ async fn judge<T: Transport>(
     }
     let Applicant { protocol, credential, .. } = applicant;
     if let Err(error) = control_out.write_all(ControlFrame::Admitted.encode()).await {
-        // Who does not want to hear it hears of that.
-        let (cause, message) = HandshakeError::from(error).refusal();
-        turn_away(shared, link, cause, message);
+        turn_away_for(shared, link, &error.into());
         return None;
     }
     let peer = peer_info(id, protocol, agreement, credential);
@@ -266,6 +268,12 @@ async fn listen_to<L: Link>(link: &L, ours: &Hello) -> Result<Heard<L>, Handshak
     let theirs = Hello::decode(&control_in.next().await?)?;
     let agreement = ours.agree(&theirs)?;
     Ok((control_in, theirs, agreement))
+}
+
+/// Refuses an applicant with whom the handshake has failed: who does not want to hear of it hears why.
+fn turn_away_for<T: Transport>(shared: &Shared<T>, link: &T::Link, error: &HandshakeError) {
+    let (cause, message) = error.refusal();
+    turn_away(shared, link, cause, message);
 }
 
 /// Refuses an applicant.
