@@ -355,6 +355,7 @@ suite! { $ conformance_suite World (conformance)
     }
     standby {
         messages_survive_the_loss_of_links_beside_a_standby,
+        messages_go_over_the_standby_while_there_is_no_other_link,
         a_standby_is_no_connection_of_its_own,
     }
     paths {
