@@ -263,6 +263,12 @@ impl<L: Link> Core<L> {
         self.end().is_some()
     }
 
+    /// Whether the connection is over and the peer never had it: it gave up dialling before it heard
+    /// that it was let in.
+    pub(crate) fn was_given_up(&self) -> bool {
+        self.is_over() && self.inbox.is_untouched()
+    }
+
     pub(super) fn lost_links(&self) -> u64 {
         self.lost_links.load(Ordering::Acquire)
     }

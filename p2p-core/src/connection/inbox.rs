@@ -179,6 +179,11 @@ impl<R: RecvStream> Inbox<R> {
         Ok(())
     }
 
+    /// Whether no lane has come: a peer that has a connection opens one at once.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.state().used.is_empty()
+    }
+
     /// No further streams come: those that are there are all.
     pub(super) fn complete(&self) {
         let receiver = {

@@ -160,8 +160,7 @@ async fn judge<T: Transport>(
         turn_away(shared, link, CloseCause::PathPolicy, words);
         return None;
     }
-    let place = slot.places.clone().try_acquire_owned();
-    let (Ok(place), Some(entry)) = (place, slot.backlog.try_reserve()) else {
+    let Some((place, entry)) = slot.place() else {
         turn_away(shared, link, CloseCause::Busy, "");
         return None;
     };
