@@ -220,6 +220,7 @@ suite! { $ conformance_suite World (conformance)
         a_close_ends_what_nobody_accepted,
         a_full_backlog_is_busy,
         connections_are_bounded_and_places_come_back,
+        a_dialler_that_gave_up_stands_in_nobodys_way,
     }
     admission {
         the_judge_sees_who_and_the_credential,
@@ -355,6 +356,7 @@ suite! { $ conformance_suite World (conformance)
     }
     standby {
         messages_survive_the_loss_of_links_beside_a_standby,
+        messages_go_over_the_standby_while_there_is_no_other_link,
         a_standby_is_no_connection_of_its_own,
     }
     paths {

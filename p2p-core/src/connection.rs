@@ -50,7 +50,6 @@ pub(crate) use core::Core;
 use core::{CoreTerms, Side};
 pub(crate) use counters::Counters;
 use counters::add;
-use outbox::PushError;
 use place::Place;
 pub use program_stream::{ProgramRecvStream, ProgramSendStream};
 use pump::PumpError;
@@ -117,7 +116,7 @@ impl<L: Link> Connection<L> {
             counters: counters.clone(),
         };
         let core = Arc::new(Core::new(link, peer, terms, subject));
-        let pump = Box::pin(pump::run(core.clone(), control, redial));
+        let pump = pump::task(core.clone(), control, redial);
         let pump = tokio::spawn(core.link().task(pump));
         Self {
             inner: Arc::new(Inner {
@@ -165,13 +164,13 @@ impl<L: Link> P2PConnection for Connection<L> {
     async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
         let core = &self.inner.core;
         let size = self.check_size(&message)?;
-        match core.outbox.push(priority, message).await {
-            Ok(()) => {}
-            Err(PushError::Closing(reason)) => return Err(core.ended(reason)),
-            Err(PushError::Ended) => return Err(core.ended(core.closed().await)),
+        match core.outbox.push(priority, &message).await {
+            Ok(()) => {
+                self.inner.counters.on_sent(priority, size);
+                Ok(())
+            }
+            Err(error) => Err(Box::pin(core.refused(error)).await),
         }
-        self.inner.counters.on_sent(priority, size);
-        Ok(())
     }
 
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
@@ -194,10 +193,8 @@ impl<L: Link> P2PConnection for Connection<L> {
     async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
         let core = &self.inner.core;
         self.check_length(size)?;
-        match core.outbox.reserve(priority, size).await {
-            Ok(()) => {}
-            Err(PushError::Closing(reason)) => return Err(core.ended(reason)),
-            Err(PushError::Ended) => return Err(core.ended(core.closed().await)),
+        if let Err(error) = core.outbox.reserve(priority, size).await {
+            return Err(core.refused(error).await);
         }
         let connection = self.clone();
         Ok(SendPermit::new(Place { connection, priority, size, used: false }))

@@ -16,9 +16,11 @@ use crate::options::{ConnectOptions, ListenOptions};
 use crate::provider::P2PProvider;
 
 mod connection;
+
 mod ledger;
 mod limits;
 mod listener;
+mod perhaps;
 mod place;
 mod stream;
 

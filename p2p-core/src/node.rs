@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::handshake;
 use crate::handshake::unfinished::{Unfinished, Whose};
 use crate::identity::PeerId;
 use crate::listener::Listener;
-use crate::listener::backlog::Backlog;
+use crate::listener::backlog::{Backlog, Entry};
 use crate::observe::{Direction, Health, Monitor, Survey};
 use crate::options::{Admission, ConnectOptions, ListenOptions};
 use crate::path::PathPolicy;
@@ -93,6 +93,21 @@ pub(crate) struct Slot<L: Link> {
     /// For connections that live.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) path_policy: PathPolicy,
+}
+
+impl<L: Link> Slot<L> {
+    /// A place for a connection that lives, and one to wait in until it is accepted, if there are both.
+    /// Those who gave up before they heard that they were let in stand in nobody's way.
+    pub(crate) fn place(&self) -> Option<(OwnedSemaphorePermit, Entry<Connection<L>>)> {
+        let both = || {
+            let place = self.places.clone().try_acquire_owned().ok()?;
+            Some((place, self.backlog.try_reserve()?))
+        };
+        both().or_else(|| {
+            self.backlog.shed(|waiting| waiting.inner.core.was_given_up());
+            both()
+        })
+    }
 }
 
 impl<L: Link> Clone for Slot<L> {

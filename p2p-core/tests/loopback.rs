@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use loopback::transport::{Loopback, Network};
 use p2p_core::conformance::{Fixture, Outcome, World};
-use p2p_core::{ConnectionConfig, Node, PeerId, SecretKey};
+use p2p_core::transport::{Link, LinkClosed, Transport};
+use p2p_core::{CloseCause, ConnectionConfig, Node, P2PProvider, PeerId, RecvStream, SecretKey};
 
 /// Peers get their keys by number.
 #[derive(Default)]
@@ -54,3 +55,21 @@ impl Fixture for InMemory {
 }
 
 p2p_core::conformance_suite!(InMemory);
+
+#[test]
+fn who_does_not_want_to_hear_the_hello_is_told_why() {
+    let outcome = InMemory.run(async |peers| {
+        let node = peers.provider(ConnectionConfig::default()).await;
+        let id = SecretKey::from_bytes(&[200; 32]).peer_id();
+        let stranger = peers.network.join(id, &ConnectionConfig::default());
+        let link = stranger.dial(&node.local_addr()).await.expect("a link");
+        link.accept_uni().await.expect("the node's control stream").stop(3);
+        let LinkClosed::Peer { code, message } = link.closed().await else {
+            panic!("the node did not close it");
+        };
+        assert_eq!(CloseCause::from_wire(code), CloseCause::ProtocolViolation);
+        assert!(message.contains("stopped"), "{message}");
+        Ok(())
+    });
+    outcome.expect("told");
+}

@@ -116,7 +116,8 @@ pub struct IrohRecvStream {
     stream: QuicRecv,
     ending: Arc<Ending>,
     /// How reading failed for good. QUIC's handle tells it once and then reports a clean end.
-    failed: Option<StreamError>,
+    /// In a box: few streams fail, and each has room for it.
+    failed: Option<Box<StreamError>>,
 }
 
 impl IrohRecvStream {
@@ -132,7 +133,7 @@ impl RecvStream for IrohRecvStream {
         max: usize,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
         if let Some(error) = &self.failed {
-            return Poll::Ready(Err(error.clone()));
+            return Poll::Ready(Err((**error).clone()));
         }
         // As with writing: the future has no state of its own.
         let error = match ready!(pin!(self.stream.read_chunk(max.max(1))).poll(cx)) {
@@ -142,14 +143,14 @@ impl RecvStream for IrohRecvStream {
             // 0-RTT from the dialling side is never used.
             Err(ReadError::ClosedStream | ReadError::ZeroRttRejected) => StreamError::Finished,
         };
-        self.failed = Some(error.clone());
+        self.failed = Some(Box::new(error.clone()));
         Poll::Ready(Err(error))
     }
 
     fn stop(&mut self, code: u64) {
         // It fails if there is nothing left to stop: then what is left to say stays the same.
         if self.stream.stop(code_from(code)).is_ok() {
-            self.failed.get_or_insert(StreamError::Finished);
+            self.failed.get_or_insert_with(|| Box::new(StreamError::Finished));
         }
     }
 }

@@ -25,11 +25,14 @@ struct Hosts {
     network: Network,
     hosts: Mutex<BTreeMap<PeerId, Host>>,
     strangers: Mutex<BTreeMap<u32, Arc<SimTransport>>>,
+    /// Hosts reach each other over a relay too.
+    relayed: bool,
 }
 
 impl Hosts {
     fn on(network: Network) -> Self {
-        Self { network, hosts: Mutex::default(), strangers: Mutex::default() }
+        let (hosts, strangers) = (Mutex::default(), Mutex::default());
+        Self { network, hosts, strangers, relayed: false }
     }
 
     fn stranger(&self, number: u32) -> Arc<SimTransport> {
@@ -48,6 +51,10 @@ impl World for Hosts {
     async fn provider(&self, config: ConnectionConfig) -> SimulatorP2P {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let host = self.network.host(&format!("host {}", hosts.len()));
+        for other in hosts.values().filter(|_| self.relayed) {
+            let relay = LinkProfile::new().with_latency(Duration::from_millis(3));
+            self.network.set_relayed_link(&host, other, &relay).expect("a link");
+        }
         hosts.insert(host.peer_id(), host.clone());
         host.provider(config).expect("a new host has no endpoint yet")
     }
@@ -91,6 +98,27 @@ fn simulated() -> Simulated {
     Simulated(Simulation::new(7))
 }
 
+/// The same with a relay, so that there are standbys.
+#[derive(Clone, Debug)]
+struct BesideARelay(Simulation);
+
+impl Fixture for BesideARelay {
+    type World = Hosts;
+
+    fn run<F>(&self, check: impl FnOnce(Hosts) -> F + Send + 'static) -> Outcome
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let relayed = |network| Hosts { relayed: true, ..Hosts::on(network) };
+        let run = self.0.run(move |network| check(relayed(network)));
+        run.map_err(|error| Failure::new(error.to_string()))?.output
+    }
+}
+
+fn relayed() -> BesideARelay {
+    BesideARelay(Simulation::new(7))
+}
+
 p2p_core::conformance_suite!(simulated());
 
 /// What peers that mean harm come to.
@@ -113,6 +141,13 @@ mod over_bad_links {
     }
 
     p2p_core::conformance_suite!(bad_links());
+}
+
+/// Where connections have two ways to go, the same promises hold.
+mod beside_a_relay {
+    use super::relayed;
+
+    p2p_core::conformance_suite!(relayed());
 }
 
 /// A backend chosen at run time keeps them as well.

@@ -1,11 +1,13 @@
 //! `listen`, `accept` and the end of a listener.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::resuming::lasting;
 use super::step::{
-    Pair, both, dialling, done, ensure, ensure_matches, fails, give_up_after, meet, protocol,
+    Pair, STEP, both, dialling, done, ensure, ensure_matches, fails, give_up_after, meet, protocol,
     serving, spawn, speech, step, talk,
 };
 use super::{Outcome, World};
@@ -267,4 +269,43 @@ pub(super) async fn connections_are_bounded_and_places_come_back<W: World>(world
     )
     .await?;
     pair.talk("in another protocol").await
+}
+
+pub(super) async fn a_dialler_that_gave_up_stands_in_nobodys_way<W: World>(world: &W) -> Outcome {
+    let lasts = lasting(world);
+    for config in [world.timers(), lasts] {
+        let pair = Pair::with(world, config.clone(), config).await?;
+        let name = "conformance/given-up";
+        let options = ListenOptions::new(protocol(name)?).with_max_connections(1).with_backlog(1);
+        let listener = step("to listen", pair.bob.listen(options)).await?;
+        let addr = listener.local_addr();
+        let options = ConnectOptions::new(protocol(name)?).with_ready(ConnectReady::Admitted);
+        for polls in 1..20 {
+            // Some of these are let in, and nobody has accepted them when they are gone.
+            if give_up_after(polls, pair.alice.connect(&addr, options.clone())).await.is_some() {
+                break;
+            }
+            let next = done("a place", async {
+                loop {
+                    match pair.alice.connect(&addr, options.clone()).await {
+                        Err(P2PError::Closed(end)) if end.cause == CloseCause::Busy => {
+                            tokio::time::sleep(Duration::from_millis(5)).await;
+                        }
+                        other => break other,
+                    }
+                }
+            });
+            let next = step("to connect", async { next.await.map_err(|_| full())? }).await?;
+            let accepted = step("to accept", listener.accept()).await?;
+            talk(&next, &accepted, "after one was given up").await?;
+            drop(accepted);
+            done("to see the drop", next.closed()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What has no place for so long never will.
+fn full() -> P2PError {
+    P2PError::Timeout { what: "a place".into(), after: STEP }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::resuming::{lasting, receive_all, send_all};
-use super::step::{Pair, both, done, ensure, step};
+use super::step::{Pair, both, done, ensure, number_of, numbered, step};
 use super::{Outcome, World};
 use crate::config::ConnectionConfig;
 use crate::options::{ConnectOptions, ListenOptions};
@@ -47,6 +47,40 @@ pub(super) async fn messages_survive_the_loss_of_links_beside_a_standby<W: World
         let end = done("Bob to see the end", pair.to_alice.closed()).await?;
         ensure!(end.cause == crate::CloseCause::Application(5), "it ended so: {end}");
     }
+    Ok(())
+}
+
+pub(super) async fn messages_go_over_the_standby_while_there_is_no_other_link<W: World>(
+    world: &W,
+) -> Outcome {
+    const MESSAGES: u32 = 200;
+    let pair = Pair::with(world, with_standby(world), with_standby(world)).await?;
+    if !ready(&pair).await? {
+        return Ok(());
+    }
+    let (bob, alice) = (&pair.to_bob, &pair.to_alice);
+    let sending = async {
+        for number in 0..MESSAGES {
+            if number % 50 == 10 {
+                bob.renew_link();
+            }
+            step("to send", bob.send(numbered(0, number))).await?;
+            // Where the next link takes a round trip of more, some of them are sent meanwhile.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    };
+    let receiving = async {
+        for number in 0..MESSAGES {
+            let (_, got) = number_of(&step("to receive", alice.recv()).await?)?;
+            ensure!(got == number, "{got} came, not {number}");
+        }
+        Ok(())
+    };
+    both(sending, receiving).await?;
+    let stats = bob.stats();
+    let over = stats.messages_hedged + stats.messages_on_standby;
+    ensure!(over > 0, "none went over the standby: {stats:?}");
     Ok(())
 }
 

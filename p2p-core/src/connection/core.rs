@@ -52,7 +52,7 @@ pub(crate) struct Core<L: Link> {
     pub(super) handover: Handover<L>,
     pub(super) watch: Arc<Watch>,
     /// Where both sides may keep a second link.
-    pub(super) spare: Option<Spare<L>>,
+    pub(super) spare: Option<Box<Spare<L>>>,
     /// This side asked for one.
     wants_standby: bool,
     /// Control frames that have come.
@@ -156,7 +156,7 @@ impl<L: Link> Core<L> {
             state: StateCell::new(subject),
             handover: Handover::default(),
             watch,
-            spare: keeps_standby.then(|| Spare::new(registry, number)),
+            spare: keeps_standby.then(|| Box::new(Spare::new(registry, number))),
             wants_standby: asked,
             control_heard: AtomicU64::new(0),
             lost_datagrams: AtomicU64::new(0),
@@ -168,7 +168,11 @@ impl<L: Link> Core<L> {
 
     /// The peer has come back: its link goes to the connection's task, unless that is over, or a
     /// later attempt came before: then the link comes back.
-    pub(crate) fn hand_over(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+    pub(crate) fn hand_over(
+        &self,
+        attempt: u32,
+        next: Box<Relinked<L>>,
+    ) -> Option<Box<Relinked<L>>> {
         if self.state.end().is_some() {
             return Some(next);
         }
@@ -237,6 +241,11 @@ impl<L: Link> Core<L> {
     /// After something failed with a link, of which there were so many before: waits for the next
     /// link, or returns how the connection has ended.
     pub(super) async fn next_link(&self, lost_before: u64) -> Result<(), CloseReason> {
+        // In a box: each receive would have room for it, and be moved with it.
+        Box::pin(self.wait_for_link(lost_before)).await
+    }
+
+    async fn wait_for_link(&self, lost_before: u64) -> Result<(), CloseReason> {
         if self.reconnect.is_none() {
             return Err(self.link().closed().await.into());
         }
@@ -254,6 +263,12 @@ impl<L: Link> Core<L> {
         self.end().is_some()
     }
 
+    /// Whether the connection is over and the peer never had it: it gave up dialling before it heard
+    /// that it was let in.
+    pub(crate) fn was_given_up(&self) -> bool {
+        self.is_over() && self.inbox.is_untouched()
+    }
+
     pub(super) fn lost_links(&self) -> u64 {
         self.lost_links.load(Ordering::Acquire)
     }
@@ -266,6 +281,14 @@ impl<L: Link> Core<L> {
             return ProtocolError::Violation { detail: detail.clone() }.into();
         }
         P2PError::from_refusal(self.peer.id, &self.peer.protocol, reason.into())
+    }
+
+    /// Why a message was not taken, once it is known how the connection ended.
+    pub(super) async fn refused(&self, error: PushError) -> P2PError {
+        match error {
+            PushError::Closing(reason) => self.ended(reason),
+            PushError::Ended => self.ended(self.closed().await),
+        }
     }
 
     /// Why a message was not taken, for those who do not wait to hear how the connection ended.
@@ -345,7 +368,7 @@ impl<L: Link> Core<L> {
     pub(super) fn heard(&self, way: Way) -> u64 {
         let control = match way {
             Way::Main => self.control_heard.load(Ordering::Relaxed),
-            Way::Standby => self.spare.as_ref().map_or(0, Spare::heard),
+            Way::Standby => self.spare.as_ref().map_or(0, |spare| spare.heard()),
         };
         control + self.inbox.heard(way)
     }
@@ -363,7 +386,11 @@ impl<L: Link> Core<L> {
     }
 
     /// A peer has come with a link that stands by: it goes to the connection's task, or comes back.
-    pub(crate) fn hand_over_standby(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+    pub(crate) fn hand_over_standby(
+        &self,
+        attempt: u32,
+        next: Box<Relinked<L>>,
+    ) -> Option<Box<Relinked<L>>> {
         match &self.spare {
             Some(spare) if self.state.end().is_none() => spare.hand_over(attempt, next),
             _ => Some(next),
@@ -405,7 +432,7 @@ impl<L: Link> Core<L> {
 
     /// The standby, if it stands for the other link.
     pub(super) fn standby_in_charge(&self) -> Option<Arc<L>> {
-        self.spare.as_ref().and_then(Spare::in_charge)
+        self.spare.as_ref().and_then(|spare| spare.in_charge())
     }
 
     /// The number of the next attempt to come back: always greater than the last.

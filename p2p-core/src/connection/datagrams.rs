@@ -228,7 +228,8 @@ pub(super) async fn collect<L: Link>(core: &Core<L>, link: &L) {
                 return;
             }
         }
-        datagrams.nobody_receives().await;
+        // In a box: it is not asked for often, and its timer is large.
+        Box::pin(datagrams.nobody_receives()).await;
     }
 }
 

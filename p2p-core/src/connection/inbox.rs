@@ -45,7 +45,9 @@ pub(super) struct Inbox<R> {
 
 #[derive(Debug)]
 struct State<R> {
-    lanes: [RecvLane; LANES],
+    /// Made when the first stream of each comes: most connections use one.
+    lanes: [Option<Box<RecvLane>>; LANES],
+    new_lane: NewLane,
     /// Lanes that have a message; those that a stream has ever carried; and places for which a stream
     /// has arrived: so that a look at all of them is one at none of them.
     waiting: PlaceSet,
@@ -75,6 +77,14 @@ struct State<R> {
     heard: [u64; 2],
     /// Somebody wants to know when more come.
     watched: bool,
+}
+
+/// What a lane begins with.
+#[derive(Clone, Copy, Debug)]
+struct NewLane {
+    window: u64,
+    max_message_size: usize,
+    origin: u64,
 }
 
 /// The streams that are read, by [`Priority::index`].
@@ -109,7 +119,8 @@ impl<R: RecvStream> Inbox<R> {
         watch: Arc<Watch>,
     ) -> Self {
         let state = State {
-            lanes: std::array::from_fn(|_| RecvLane::new(window, max_message_size, origin)),
+            lanes: [const { None }; LANES],
+            new_lane: NewLane { window, max_message_size, origin },
             waiting: PlaceSet::default(),
             used: PlaceSet::default(),
             new: PlaceSet::default(),
@@ -155,7 +166,7 @@ impl<R: RecvStream> Inbox<R> {
             if again && !self.replaceable {
                 return Err(LaneError::Again { lane });
             }
-            let carried = state.lanes[lane.index()].carry(way, offset, self.marked)?;
+            let carried = state.lane(lane.index()).carry(way, offset, self.marked)?;
             // Without a byte, it would only keep a receive buffer alive.
             let first = (!first.is_empty()).then_some(first);
             let place = way as usize * LANES + lane.index();
@@ -166,6 +177,11 @@ impl<R: RecvStream> Inbox<R> {
         };
         receiver.into_iter().for_each(Waker::wake);
         Ok(())
+    }
+
+    /// Whether no lane has come: a peer that has a connection opens one at once.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.state().used.is_empty()
     }
 
     /// No further streams come: those that are there are all.
@@ -221,7 +237,8 @@ impl<R: RecvStream> Inbox<R> {
             state.report_on = way;
             state.reports.clear();
             for priority in Priority::ALL {
-                if let Some((read, taken)) = state.lanes[priority.index()].report_all() {
+                if let Some(lane) = &mut state.lanes[priority.index()] {
+                    let (read, taken) = lane.report_all();
                     state.reports.push_back(ControlFrame::Read(priority, read));
                     state.reports.push_back(ControlFrame::Taken(priority, taken));
                 }
@@ -234,7 +251,11 @@ impl<R: RecvStream> Inbox<R> {
     /// Where the lanes stand, for the peer to go on from.
     pub(super) fn standing(&self) -> [(u64, u64); LANES] {
         let mut state = self.state();
-        std::array::from_fn(|lane| state.lanes[lane].standing())
+        let origin = state.new_lane.origin;
+        let standing = |lane: &mut Option<Box<RecvLane>>| {
+            lane.as_mut().map_or((origin, 0), |lane| lane.standing())
+        };
+        state.lanes.each_mut().map(standing)
     }
 
     /// The next message of the highest priority, or `None` after the last. After a violation, the
@@ -314,8 +335,9 @@ impl<R: RecvStream> Inbox<R> {
                 // What a former link brings now was counted as not arrived.
                 // So was what a stream brings that another has replaced.
                 if state.links[way] == readers.links[way] && state.arrived[place].is_none() {
-                    let taken = state.lanes[lane].take_in(&mut source.carried, chunk);
-                    if !state.lanes[lane].is_empty() {
+                    let to = state.lane(lane);
+                    let taken = to.take_in(&mut source.carried, chunk);
+                    if !to.is_empty() {
                         state.waiting.insert(lane);
                     }
                     state.wake_reporter_when_due(lane);
@@ -391,7 +413,7 @@ impl<R: RecvStream> Inbox<R> {
             }
             let at_once = state.report_at_once;
             for priority in Priority::ALL {
-                let lane = &mut state.lanes[priority.index()];
+                let Some(lane) = &mut state.lanes[priority.index()] else { continue };
                 if let Some(offset) = lane.read_report(at_once) {
                     return Poll::Ready(ControlFrame::Read(priority, offset));
                 }
@@ -473,6 +495,13 @@ impl PlaceSet {
 }
 
 impl<R> State<R> {
+    /// The lane, which is made if it was not there.
+    fn lane(&mut self, lane: usize) -> &mut RecvLane {
+        let NewLane { window, max_message_size, origin } = self.new_lane;
+        let new = || Box::new(RecvLane::new(window, max_message_size, origin));
+        self.lanes[lane].get_or_insert_with(new)
+    }
+
     /// Takes the streams away that came on this link and that nobody reads yet.
     fn forsake(&mut self, way: Way) -> [Option<Box<Source<R>>>; LANES] {
         std::array::from_fn(|lane| {
@@ -499,8 +528,9 @@ impl<R> State<R> {
     }
 
     fn pop_from(&mut self, lane: usize) -> Option<Message> {
-        let payload = self.lanes[lane].pop()?;
-        if self.lanes[lane].is_empty() {
+        let from = self.lanes[lane].as_mut()?;
+        let payload = from.pop()?;
+        if from.is_empty() {
             self.waiting.remove(lane);
         }
         self.wake_reporter_when_due(lane);
@@ -508,7 +538,7 @@ impl<R> State<R> {
     }
 
     fn wake_reporter_when_due(&mut self, lane: usize) {
-        if self.lanes[lane].is_due() {
+        if self.lanes[lane].as_ref().is_some_and(|lane| lane.is_due()) {
             self.take_reporter().into_iter().for_each(Waker::wake);
         }
     }

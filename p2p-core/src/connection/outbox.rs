@@ -46,7 +46,9 @@ pub(super) struct Outbox<S> {
 
 #[derive(Debug)]
 struct State<S> {
-    lanes: [Lane<S>; Priority::COUNT],
+    /// Made when they are first wanted: most connections use one.
+    lanes: [Option<Box<Lane<S>>>; Priority::COUNT],
+    terms: LaneTerms,
     /// Messages given.
     given: u64,
     /// Somebody wants to know when more are given.
@@ -101,18 +103,9 @@ impl<S: SendStream> Outbox<S> {
         watch: Arc<Watch>,
         counters: Arc<Counters>,
     ) -> Self {
-        let lane = |_| Lane {
-            out: SendLane::new(terms),
-            stream: None,
-            former: None,
-            wanted: false,
-            sender: None,
-        };
-        let mut lanes: [Lane<S>; Priority::COUNT] = std::array::from_fn(lane);
-        // Most connections need it, so it is opened before it is wanted.
-        lanes[Priority::Normal.index()].wanted = true;
-        let state = State {
-            lanes,
+        let mut state = State {
+            lanes: [const { None }; Priority::COUNT],
+            terms,
             given: 0,
             watched: false,
             way: Way::Main,
@@ -129,6 +122,8 @@ impl<S: SendStream> Outbox<S> {
             own_bytes: 0,
             openers: [None, None],
         };
+        // Most connections need it, so it is opened before it is wanted.
+        state.lane(Priority::Normal.index()).wanted = true;
         Self {
             state: Mutex::new(state),
             turns: Default::default(),
@@ -149,16 +144,20 @@ impl<S: SendStream> Outbox<S> {
 
     /// Takes a message, when there is credit and room for it. If the future is dropped before, the
     /// message is not sent; after, it is.
-    pub(super) async fn push(&self, priority: Priority, message: Bytes) -> Result<(), PushError> {
+    pub(super) async fn push(&self, priority: Priority, message: &Bytes) -> Result<(), PushError> {
         let lane = self.lane_of(priority);
-        let turns = &self.turns[lane];
-        if turns.is_free() {
-            if let Poll::Ready(result) = self.poll_push(lane, None, &message) {
+        if self.turns[lane].is_free() {
+            if let Poll::Ready(result) = self.poll_push(lane, None, message) {
                 return result;
             }
         }
-        let _turn = turns.take().await;
-        poll_fn(|cx| self.poll_push(lane, Some(cx.waker()), &message)).await
+        // In a box: most sends need not wait, and would be moved with the room for it.
+        Box::pin(self.push_in_turn(lane, message)).await
+    }
+
+    async fn push_in_turn(&self, lane: usize, message: &Bytes) -> Result<(), PushError> {
+        let _turn = self.turns[lane].take().await;
+        poll_fn(|cx| self.poll_push(lane, Some(cx.waker()), message)).await
     }
 
     /// Takes a message if there is credit and room for it at once, and nobody waits; `false` if not.
@@ -183,9 +182,10 @@ impl<S: SendStream> Outbox<S> {
         if let Some(error) = state.takes_no_more() {
             return Poll::Ready(Err(error));
         }
-        if !state.lanes[lane].out.try_push(message) {
+        let to = state.lane(lane);
+        if !to.out.try_push(message) {
             if let Some(waker) = waker {
-                state.lanes[lane].sender = Some(waker.clone());
+                to.sender = Some(waker.clone());
             }
             return Poll::Pending;
         }
@@ -236,11 +236,12 @@ impl<S: SendStream> Outbox<S> {
         if let Some(error) = state.takes_no_more() {
             return Poll::Ready(Err(error));
         }
-        if state.lanes[lane].out.try_reserve(size) {
+        let to = state.lane(lane);
+        if to.out.try_reserve(size) {
             return Poll::Ready(Ok(()));
         }
         if let Some(waker) = waker {
-            state.lanes[lane].sender = Some(waker.clone());
+            to.sender = Some(waker.clone());
         }
         Poll::Pending
     }
@@ -257,9 +258,10 @@ impl<S: SendStream> Outbox<S> {
         if let Some(error) = state.takes_no_more() {
             return Err(error);
         }
-        state.lanes[lane].out.push_reserved(size, message);
+        let to = state.lane(lane);
+        to.out.push_reserved(size, message);
         // It may need less than was kept.
-        let sender = state.lanes[lane].sender.take();
+        let sender = to.sender.take();
         self.pushed(state, lane);
         sender.into_iter().for_each(Waker::wake);
         Ok(())
@@ -269,7 +271,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn give_back(&self, priority: Priority, size: usize) {
         let sender = {
             let mut state = self.state();
-            let lane = &mut state.lanes[self.lane_of(priority)];
+            let lane = state.lane(self.lane_of(priority));
             lane.out.give_back(size);
             lane.sender.take()
         };
@@ -293,13 +295,16 @@ impl<S: SendStream> Outbox<S> {
 
     /// Bytes of this priority that no stream has carried yet.
     pub(super) fn queued(&self, priority: Priority) -> usize {
-        self.state().lanes[self.lane_of(priority)].out.queued()
+        self.state().lanes[self.lane_of(priority)].as_ref().map_or(0, |lane| lane.out.queued())
     }
 
     /// How far the messages of each priority came.
     pub(super) fn progress(&self) -> [Progress; Priority::COUNT] {
         let state = self.state();
-        std::array::from_fn(|lane| state.lanes[lane].out.progress())
+        let progress = |lane: &Option<Box<Lane<S>>>| {
+            lane.as_ref().map_or_else(Progress::default, |lane| lane.out.progress())
+        };
+        state.lanes.each_ref().map(progress)
     }
 
     /// The lanes go over this link from now on; what the peer is not known to have goes once more.
@@ -311,7 +316,7 @@ impl<S: SendStream> Outbox<S> {
                 return;
             }
             if way == Way::Standby {
-                let late = state.lanes.iter().map(|lane| lane.out.unacknowledged()).sum();
+                let late = state.made().map(|lane| lane.out.unacknowledged()).sum();
                 add(&self.counters.messages_hedged, late);
             }
             state.turn_to(way)
@@ -325,8 +330,8 @@ impl<S: SendStream> Outbox<S> {
         poll_fn(|cx| {
             let mut state = self.state();
             let wanting = |lane: &&Priority| {
-                let lane = &state.lanes[lane.index()];
-                lane.wanted && lane.stream.is_none()
+                let lane = state.lanes[lane.index()].as_ref();
+                lane.is_some_and(|lane| lane.wanted && lane.stream.is_none())
             };
             if state.way == way {
                 if let Some(&priority) = Priority::ALL.iter().find(wanting) {
@@ -350,11 +355,11 @@ impl<S: SendStream> Outbox<S> {
         stream.set_priority(priority.of_stream());
         // Nobody else writes this lane while it has no stream.
         let (turn, offset) = {
-            let state = self.state();
+            let mut state = self.state();
             if state.way != way {
                 return Ok(());
             }
-            (state.turn, state.lanes[priority.index()].out.next_offset())
+            (state.turn, state.lane(priority.index()).out.next_offset())
         };
         stream.write_all(preamble(offset)).await?;
         let writer = {
@@ -363,7 +368,7 @@ impl<S: SendStream> Outbox<S> {
                 // The lane goes another way by now.
                 return Ok(());
             }
-            state.lanes[priority.index()].stream = Some(stream);
+            state.lane(priority.index()).stream = Some(stream);
             state.writers[way as usize].take()
         };
         writer.into_iter().for_each(Waker::wake);
@@ -381,7 +386,7 @@ impl<S: SendStream> Outbox<S> {
             }
             let written = state.write(cx);
             let mut wake: [Option<Waker>; Priority::COUNT] = [const { None }; Priority::COUNT];
-            for (lane, wake) in state.lanes.iter_mut().zip(&mut wake) {
+            for (lane, wake) in state.made_mut().zip(&mut wake) {
                 if lane.out.has_room() {
                     *wake = lane.sender.take();
                 }
@@ -389,7 +394,7 @@ impl<S: SendStream> Outbox<S> {
             let result = match written {
                 Err(error) => Poll::Ready(Err(error)),
                 Ok(()) if state.closing.is_some() && state.is_written() => {
-                    let streams = state.lanes.iter_mut().filter_map(|lane| lane.stream.take());
+                    let streams = state.made_mut().filter_map(|lane| lane.stream.take());
                     Poll::Ready(Ok(streams.collect()))
                 }
                 Ok(()) => Poll::Pending,
@@ -420,7 +425,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn on_taken(&self, lane: Priority, total: u64) -> Result<(), CreditError> {
         let (result, sender) = {
             let mut state = self.state();
-            let lane = &mut state.lanes[lane.index()];
+            let lane = state.lane(lane.index());
             (lane.out.on_taken(total), lane.sender.take())
         };
         sender.into_iter().for_each(Waker::wake);
@@ -431,7 +436,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn on_read(&self, lane: Priority, offset: u64) -> Result<(), CreditError> {
         let (result, writer) = {
             let mut state = self.state();
-            (state.lanes[lane.index()].out.on_read(offset), state.take_writer())
+            (state.lane(lane.index()).out.on_read(offset), state.take_writer())
         };
         writer.into_iter().for_each(Waker::wake);
         result
@@ -447,9 +452,9 @@ impl<S: SendStream> Outbox<S> {
                 state.attached = false;
                 state.failed = None;
                 state.turn += 1;
-                state.lanes.iter_mut().filter_map(|lane| lane.stream.take()).collect()
+                state.made_mut().filter_map(|lane| lane.stream.take()).collect()
             } else {
-                state.lanes.iter_mut().filter_map(|lane| lane.former.take()).collect()
+                state.made_mut().filter_map(|lane| lane.former.take()).collect()
             }
         };
         drop(streams);
@@ -515,6 +520,24 @@ impl<S: SendStream> Outbox<S> {
 }
 
 impl<S: SendStream> State<S> {
+    /// The lane, which is made if it was not there.
+    fn lane(&mut self, lane: usize) -> &mut Lane<S> {
+        let terms = self.terms;
+        self.lanes[lane].get_or_insert_with(|| {
+            let out = SendLane::new(terms);
+            Box::new(Lane { out, stream: None, former: None, wanted: false, sender: None })
+        })
+    }
+
+    /// The lanes that were made, the most urgent first.
+    fn made(&self) -> impl Iterator<Item = &Lane<S>> {
+        self.lanes.iter().flatten().map(Box::as_ref)
+    }
+
+    fn made_mut(&mut self) -> impl Iterator<Item = &mut Lane<S>> {
+        self.lanes.iter_mut().flatten().map(Box::as_mut)
+    }
+
     fn take_writer(&mut self) -> Option<Waker> {
         self.writers[self.way as usize].take()
     }
@@ -527,7 +550,7 @@ impl<S: SendStream> State<S> {
         self.attached = true;
         self.failed = None;
         let mut gone = Vec::new();
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut().flatten() {
             gone.extend(std::mem::replace(&mut lane.former, lane.stream.take()));
             lane.out.rewind();
             lane.wanted |= lane.out.queued() > 0;
@@ -544,13 +567,13 @@ impl<S: SendStream> State<S> {
     }
 
     fn take_senders(&mut self) -> Vec<Waker> {
-        self.lanes.iter_mut().filter_map(|lane| lane.sender.take()).collect()
+        self.made_mut().filter_map(|lane| lane.sender.take()).collect()
     }
 
     /// Writes at once if the lane is not under load; otherwise returns the task to wake for it. A
     /// task that does not wait will look by itself.
     fn write_soon(&mut self, lane: usize) -> Option<Waker> {
-        let Lane { out, stream, wanted, .. } = &mut self.lanes[lane];
+        let Lane { out, stream, wanted, .. } = self.lanes[lane].as_deref_mut()?;
         let Some(stream) = stream else {
             *wanted = true;
             return if self.attached { self.openers[self.way as usize].take() } else { None };
@@ -577,7 +600,7 @@ impl<S: SendStream> State<S> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        for Lane { out, stream, .. } in &mut self.lanes {
+        for Lane { out, stream, .. } in self.lanes.iter_mut().flatten().map(Box::as_mut) {
             let Some(stream) = stream else { continue };
             if let Err(error) = out.write(stream, cx) {
                 self.failed = Some(error.clone());
@@ -588,6 +611,6 @@ impl<S: SendStream> State<S> {
     }
 
     fn is_written(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.out.queued() == 0)
+        self.made().all(|lane| lane.out.queued() == 0)
     }
 }

@@ -38,17 +38,15 @@ impl Wake for PartWaker {
 #[derive(Debug)]
 pub(super) struct Parts<const N: usize> {
     woken: Arc<Woken>,
-    wakers: [Waker; N],
+    /// Of the parts that were polled and are not done.
+    wakers: [Option<Waker>; N],
     going: [bool; N],
 }
 
 impl<const N: usize> Parts<N> {
     pub(super) fn new() -> Self {
         let woken = Arc::new(Woken { parts: AtomicU16::new(u16::MAX), task: Mutex::new(None) });
-        let wakers = std::array::from_fn(|part| {
-            Waker::from(Arc::new(PartWaker { woken: woken.clone(), bit: 1 << part }))
-        });
-        Self { woken, wakers, going: [true; N] }
+        Self { woken, wakers: [const { None }; N], going: [true; N] }
     }
 
     /// To be called first at each poll of the task: wakes go to it from now on.
@@ -72,8 +70,14 @@ impl<const N: usize> Parts<N> {
         if !woken || !self.going[part] {
             return Poll::Pending;
         }
-        let result = future.poll(&mut Context::from_waker(&self.wakers[part]));
-        self.going[part] = result.is_pending();
+        let waker = self.wakers[part].get_or_insert_with(|| {
+            Waker::from(Arc::new(PartWaker { woken: self.woken.clone(), bit }))
+        });
+        let result = future.poll(&mut Context::from_waker(waker));
+        if result.is_ready() {
+            self.going[part] = false;
+            self.wakers[part] = None;
+        }
         result
     }
 }
@@ -106,7 +110,7 @@ mod tests {
             let _ = parts.poll(0, a.as_mut());
             let _ = parts.poll(1, b.as_mut());
             let waker = parts.wakers[0].clone();
-            waker.wake();
+            waker.into_iter().for_each(Waker::wake);
         };
         (0..5).for_each(|_| poll_all());
         assert_eq!(looks, [2, 1]);

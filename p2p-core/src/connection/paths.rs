@@ -13,6 +13,11 @@ pub(super) async fn judge<L: Link>(core: &Core<L>, link: &L) {
     if core.path_policy == PathPolicy::PreferDirect {
         return;
     }
+    // In a box: most connections take any path, and need no room for it.
+    Box::pin(keep_to_rule(core, link)).await;
+}
+
+async fn keep_to_rule<L: Link>(core: &Core<L>, link: &L) {
     let mut rule = PathRule::new(core.path_policy, Instant::now());
     let mut events = link.path_events();
     // Before time counts: the path as it is.

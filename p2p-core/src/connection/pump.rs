@@ -15,7 +15,7 @@ use super::Core;
 use super::arrivals;
 use super::parts::Parts;
 use super::paths;
-use super::relink::{Redial, RedialError, Relinked};
+use super::relink::{Control, Redial, RedialError, Relinked};
 use super::standby;
 use super::watch;
 use super::{datagram_streams, datagrams};
@@ -30,7 +30,7 @@ use crate::handshake::{ControlReader, HandshakeError};
 use crate::priority::Priority;
 use crate::reconnect::{Backoff, ConnectionState, LostReason};
 use crate::stream::SendStream;
-use crate::transport::{Link, LinkClosed};
+use crate::transport::{EngineTask, Link, LinkClosed};
 
 /// Why the peer's streams cannot be read any further.
 pub(super) enum PumpError {
@@ -71,19 +71,17 @@ impl From<HandshakeError> for PumpError {
     }
 }
 
-type Control<L> = (<L as Link>::SendStream, ControlReader<<L as Link>::RecvStream>);
-
-/// Runs until the connection has ended.
-pub(super) async fn run<L: Link>(
+/// What runs until the connection has ended.
+pub(super) fn task<L: Link>(
     core: Arc<Core<L>>,
     control: Control<L>,
     redial: Option<Arc<dyn Redial<L>>>,
-) {
+) -> EngineTask {
+    // Apart: most connections keep no standby, and need no room for it.
     if core.spare.is_some() {
-        // In a box: most connections keep no standby, and need no room for it.
-        Box::pin(run_with_standby(core, control, redial)).await;
+        Box::pin(run_with_standby(core, control, redial))
     } else {
-        run_main(core, control, redial).await;
+        Box::pin(run_main(core, control, redial))
     }
 }
 
@@ -138,7 +136,8 @@ async fn run_main<L: Link>(
             None => seeker.seek(&core, &backoff).await,
         };
         match next {
-            Ok(Relinked { link, control: next, standing }) => {
+            Ok(next) => {
+                let Relinked { link, control: next, standing } = *next;
                 if let Err(PumpError::Violation(detail)) = core.attach(link, standing) {
                     core.violate(detail);
                 }
@@ -189,7 +188,11 @@ struct Seeker<L: Link> {
 }
 
 impl<L: Link> Seeker<L> {
-    async fn seek(&mut self, core: &Core<L>, backoff: &Backoff) -> Result<Relinked<L>, LostReason> {
+    async fn seek(
+        &mut self,
+        core: &Core<L>,
+        backoff: &Backoff,
+    ) -> Result<Box<Relinked<L>>, LostReason> {
         loop {
             let since = self.since.unwrap_or_else(Instant::now);
             let left = backoff.give_up.saturating_sub(since.elapsed());
@@ -213,7 +216,7 @@ impl<L: Link> Seeker<L> {
         &mut self,
         core: &Core<L>,
         backoff: &Backoff,
-    ) -> Result<Relinked<L>, LostReason> {
+    ) -> Result<Box<Relinked<L>>, LostReason> {
         let Some(redial) = &self.redial else {
             let next = backoff.give_up;
             core.state.set(ConnectionState::Reconnecting { attempt: 0, next });
@@ -227,7 +230,7 @@ impl<L: Link> Seeker<L> {
             let number = core.next_attempt();
             let (standing, or_new) = (core.inbox.standing(), !core.was_admitted());
             match redial.redial(number, standing, or_new, backoff.attempt).await {
-                Ok(next) => return Ok(next),
+                Ok(next) => return Ok(Box::new(next)),
                 Err(RedialError::Never(reason)) => return Err(reason),
                 Err(RedialError::Later(words)) => self.last = words,
             }
@@ -252,12 +255,12 @@ async fn first_of<A, B>(
 enum Ended<L: Link> {
     Closed(LinkClosed),
     /// The peer has come back on another before this side missed it.
-    Replaced(Relinked<L>),
+    Replaced(Box<Relinked<L>>),
 }
 
 /// Runs until the link has ended.
-async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: bool) -> Ended<L> {
-    let (control_out, control_in) = control;
+async fn on_link<L: Link>(core: &Core<L>, mut control: Control<L>, redials: bool) -> Ended<L> {
+    let (control_out, control_in) = &mut *control;
     let link = core.link();
     let violated = |error| match error {
         PumpError::Closed => {}
@@ -312,7 +315,7 @@ async fn on_link<L: Link>(core: &Arc<Core<L>>, control: Control<L>, redials: boo
 }
 
 /// Hears what the peer's engine says.
-async fn listen<L: Link>(core: &Core<L>, mut control: ControlReader<L::RecvStream>) -> PumpError {
+async fn listen<L: Link>(core: &Core<L>, control: &mut ControlReader<L::RecvStream>) -> PumpError {
     loop {
         let frame = match control.next().await {
             Ok(payload) => ControlFrame::decode(&payload),
@@ -396,11 +399,11 @@ pub(super) async fn transmit<L: Link>(core: &Core<L>, way: Way) -> PumpError {
 /// Tells the peer's engine how much was read and taken.
 pub(super) async fn report<L: Link>(
     core: &Core<L>,
-    mut control: L::SendStream,
+    control: &mut L::SendStream,
     way: Way,
 ) -> PumpError {
     if way == Way::Main && core.lost_links() > 0 {
-        if let Err(error) = Box::pin(announce(core, &mut control)).await {
+        if let Err(error) = Box::pin(announce(core, control)).await {
             return error.into();
         }
     }

@@ -14,10 +14,14 @@ use crate::priority::Priority;
 use crate::reconnect::LostReason;
 use crate::transport::Link;
 
+/// A link's control streams, this side's and the peer's. In a box: they pass through many hands, and
+/// each would have room for them in its future.
+pub(crate) type Control<L> = Box<(<L as Link>::SendStream, ControlReader<<L as Link>::RecvStream>)>;
+
 /// A link whose handshake is done.
 pub(crate) struct Relinked<L: Link> {
     pub(crate) link: L,
-    pub(crate) control: (L::SendStream, ControlReader<L::RecvStream>),
+    pub(crate) control: Control<L>,
     /// Where the peer's receiving lanes stand, from a peer that said so.
     pub(crate) standing: Option<[(u64, u64); Priority::COUNT]>,
 }
@@ -61,7 +65,8 @@ pub(crate) trait Redial<L: Link>: Send + Sync {
 pub(crate) struct Handover<L: Link>(Mutex<State<L>>);
 
 struct State<L: Link> {
-    next: Option<Relinked<L>>,
+    /// In a box: it is seldom there.
+    next: Option<Box<Relinked<L>>>,
     /// The newest attempt that came through: an older one that comes later is void.
     attempt: u32,
     /// The connection has ended.
@@ -82,7 +87,7 @@ impl<L: Link> Handover<L> {
 
     /// Leaves the link of an attempt, unless a newer one has come through or the connection has
     /// ended: then the link comes back.
-    pub(crate) fn put(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+    pub(crate) fn put(&self, attempt: u32, next: Box<Relinked<L>>) -> Option<Box<Relinked<L>>> {
         let (older, waker) = {
             let mut state = self.state();
             if state.over || attempt <= state.attempt {
@@ -97,14 +102,14 @@ impl<L: Link> Handover<L> {
     }
 
     /// The connection has ended: a link that came too late comes back.
-    pub(crate) fn end(&self) -> Option<Relinked<L>> {
+    pub(crate) fn end(&self) -> Option<Box<Relinked<L>>> {
         let mut state = self.state();
         state.over = true;
         state.next.take()
     }
 
     /// Waits for a link. Cancel safe.
-    pub(crate) async fn take(&self) -> Relinked<L> {
+    pub(crate) async fn take(&self) -> Box<Relinked<L>> {
         poll_fn(|cx| {
             let mut state = self.state();
             if let Some(next) = state.next.take() {

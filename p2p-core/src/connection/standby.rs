@@ -142,7 +142,11 @@ impl<L: Link> Spare<L> {
     }
 
     /// Leaves a link for the connection's task, as [`Core::hand_over`].
-    pub(crate) fn hand_over(&self, attempt: u32, next: Relinked<L>) -> Option<Relinked<L>> {
+    pub(crate) fn hand_over(
+        &self,
+        attempt: u32,
+        next: Box<Relinked<L>>,
+    ) -> Option<Box<Relinked<L>>> {
         self.handover.put(attempt, next)
     }
 
@@ -331,7 +335,7 @@ async fn keep_dialled<L: Link>(core: &Arc<Core<L>>, spare: &Spare<L>, redial: &d
         match redial.stand_by(attempt, AGAIN.attempt).await {
             Ok(next) => {
                 let began = Instant::now();
-                on_standby(core, spare, next, true).await;
+                on_standby(core, spare, Box::new(next), true).await;
                 if began.elapsed() > SETTLED {
                     tries = 0;
                 }
@@ -347,10 +351,11 @@ async fn keep_dialled<L: Link>(core: &Arc<Core<L>>, spare: &Spare<L>, redial: &d
 async fn on_standby<L: Link>(
     core: &Arc<Core<L>>,
     spare: &Spare<L>,
-    next: Relinked<L>,
+    next: Box<Relinked<L>>,
     dialled: bool,
-) -> Option<Relinked<L>> {
-    let Relinked { link, control: (control_out, control_in), standing: _ } = next;
+) -> Option<Box<Relinked<L>>> {
+    let Relinked { link, mut control, standing: _ } = *next;
+    let (control_out, control_in) = &mut *control;
     let link = Arc::new(link);
     core.set_standby(Some(link.clone()));
     if !dialled {
@@ -440,7 +445,7 @@ async fn listen<L: Link>(
     core: &Core<L>,
     spare: &Spare<L>,
     link: &L,
-    mut control: ControlReader<L::RecvStream>,
+    control: &mut ControlReader<L::RecvStream>,
 ) -> PumpError {
     loop {
         let frame = match control.next().await {

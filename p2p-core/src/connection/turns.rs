@@ -1,7 +1,7 @@
 //! Turns among callers that may have to wait.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -15,11 +15,18 @@ pub(super) struct Turns<T> {
     /// Who has a turn, or waits for one.
     callers: AtomicUsize,
     taken: AtomicBool,
-    /// Those who wait line up here; the first of them holds it, and hears when the turn ends.
-    line: tokio::sync::Mutex<()>,
-    ended: Notify,
+    /// Made when somebody waits for the first time: most connections have one sender and one receiver.
+    line: OnceLock<Box<Line>>,
     /// What belongs to whoever has a turn, so that it is never waited for.
     value: Mutex<T>,
+}
+
+/// Those who wait.
+#[derive(Debug, Default)]
+struct Line {
+    /// The first of them holds it, and hears when the turn ends.
+    first: tokio::sync::Mutex<()>,
+    ended: Notify,
 }
 
 /// A turn. It ends when this is dropped.
@@ -37,8 +44,7 @@ impl<T> Turns<T> {
         Self {
             callers: AtomicUsize::new(0),
             taken: AtomicBool::new(false),
-            line: tokio::sync::Mutex::default(),
-            ended: Notify::new(),
+            line: OnceLock::new(),
             value: Mutex::new(value),
         }
     }
@@ -53,13 +59,23 @@ impl<T> Turns<T> {
         let first = self.callers.fetch_add(1, Ordering::SeqCst) == 0;
         let caller = Caller(&self.callers);
         if !(first && self.try_take()) {
-            let _line = self.line.lock().await;
-            while !self.try_take() {
-                // A turn that ends before this line waits leaves a permit.
-                self.ended.notified().await;
-            }
+            // In a box: each send and receive would have room for it, and be moved with it.
+            Box::pin(self.wait()).await;
         }
         Turn { turns: self, _caller: caller }
+    }
+
+    async fn wait(&self) {
+        let line = self.line();
+        let _first = line.first.lock().await;
+        while !self.try_take() {
+            // A turn that ends before this line waits leaves a permit.
+            line.ended.notified().await;
+        }
+    }
+
+    fn line(&self) -> &Line {
+        self.line.get_or_init(Box::default)
     }
 
     fn try_take(&self) -> bool {
@@ -79,7 +95,7 @@ impl<T> Drop for Turn<'_, T> {
         // In this order: a caller who comes in between finds the turn free, or is seen here.
         self.turns.taken.swap(false, Ordering::SeqCst);
         if self.turns.callers.load(Ordering::SeqCst) > 1 {
-            self.turns.ended.notify_one();
+            self.turns.line().ended.notify_one();
         }
     }
 }

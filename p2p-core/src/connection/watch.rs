@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Core;
 use super::pump::PumpError;
-use super::standby::Spare;
 use crate::close::CloseCause;
 use crate::engine::StreamKind;
 use crate::engine::control::ControlFrame;
@@ -225,6 +224,11 @@ pub(super) async fn watch<L: Link>(core: &Core<L>, link: &L, redials: bool) -> P
     if matches!(core.watch.state().judge, Judge::Nobody) {
         return PumpError::Closed;
     }
+    // In a box: most connections have nobody who watches, and need no room for it.
+    Box::pin(watch_link(core, link, redials)).await
+}
+
+async fn watch_link<L: Link>(core: &Core<L>, link: &L, redials: bool) -> PumpError {
     let mut paths = link.path_events();
     let mut following = pin!(async {
         // The first is the path as it is.
@@ -330,7 +334,7 @@ pub(super) async fn watch_both<L: Link>(core: &Core<L>) {
                 core.link().close(CloseCause::LinkReplaced.to_wire(), "silent");
             }
             Step::Wait(until) => {
-                let relied_on = core.spare.as_ref().and_then(Spare::reliance);
+                let relied_on = core.spare.as_ref().and_then(|spare| spare.reliance());
                 if until.is_none() || relied_on > Some(Reliance::None) {
                     core.outbox.watch();
                     core.inbox.watch();

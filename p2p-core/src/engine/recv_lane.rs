@@ -22,7 +22,6 @@ pub(crate) struct RecvLane {
     credit: RecvCredit,
     /// Of the last stream on each link.
     meters: [ReadMeter; 2],
-    used: bool,
 }
 
 /// A stream's part of a lane, from some frame on.
@@ -65,7 +64,6 @@ impl RecvLane {
             max_message_size,
             credit: RecvCredit::new(window),
             meters: [ReadMeter::starting_at(origin), ReadMeter::starting_at(origin)],
-            used: false,
         }
     }
 
@@ -80,7 +78,6 @@ impl RecvLane {
             return Err(LaneError::Gap { begins: offset, end: self.end });
         }
         self.meters[way as usize] = ReadMeter::starting_at(offset);
-        self.used = true;
         let decoder = FrameDecoder::marked(self.max_message_size, marked, offset);
         Ok(Carried { decoder, way })
     }
@@ -141,14 +138,9 @@ impl RecvLane {
         self.credit.report()
     }
 
-    /// What to report about a lane in use, due or not: how far any stream was read, and how much the
-    /// program has taken.
-    pub(crate) fn report_all(&mut self) -> Option<(u64, u64)> {
-        // No stream has ever carried it.
-        if !self.used {
-            return None;
-        }
-        Some((self.read_now().max(self.end), self.credit.report_now()))
+    /// What to report, due or not: how far any stream was read, and how much the program has taken.
+    pub(crate) fn report_all(&mut self) -> (u64, u64) {
+        (self.read_now().max(self.end), self.credit.report_now())
     }
 
     /// For a peer that has a new link: up to where frames have come, and how much the program has

@@ -1,10 +1,12 @@
 //! What goes over a connection.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::perhaps::Perhaps;
 use super::place::{LimitedPlace, Paid};
 use super::stream::{LimitedRecvStream, LimitedSendStream};
 use super::{Place, Way};
@@ -46,6 +48,10 @@ impl<C: P2PConnection> LimitedConnection<C> {
         Ok(true)
     }
 
+    fn is_counted(&self, way: Way) -> bool {
+        self.place.shared.counted.is(way)
+    }
+
     /// Waits until there is room to receive something, or the connection has ended.
     async fn room(&self) {
         let Place { shared, peer } = &*self.place;
@@ -64,7 +70,8 @@ impl<C: P2PConnection> LimitedConnection<C> {
         }
     }
 
-    fn received(&self, bytes: &Bytes) {
+    /// Something was received.
+    fn charge(&self, bytes: &Bytes) {
         let Place { shared, peer } = &*self.place;
         if !shared.counted.is(Way::Received) {
             return;
@@ -94,9 +101,18 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         self.inner.peer()
     }
 
-    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
-        self.take(message.len(), self.peer().max_message_size)?;
-        self.inner.send_with(priority, message).await
+    fn send_with(
+        &self,
+        priority: Priority,
+        message: Bytes,
+    ) -> impl Future<Output = Result<()>> + Send {
+        if !self.is_counted(Way::Sent) {
+            return Perhaps::Free { future: self.inner.send_with(priority, message) };
+        }
+        Perhaps::limited(async move {
+            self.take(message.len(), self.peer().max_message_size)?;
+            self.inner.send_with(priority, message).await
+        })
     }
 
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()> {
@@ -124,11 +140,16 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         self.inner.queue_depth(priority)
     }
 
-    async fn recv_message(&self) -> Result<Message> {
-        self.room().await;
-        let message = self.inner.recv_message().await?;
-        self.received(&message.payload);
-        Ok(message)
+    fn recv_message(&self) -> impl Future<Output = Result<Message>> + Send {
+        if !self.is_counted(Way::Received) {
+            return Perhaps::Free { future: self.inner.recv_message() };
+        }
+        Perhaps::limited(async move {
+            self.room().await;
+            let message = self.inner.recv_message().await?;
+            self.charge(&message.payload);
+            Ok(message)
+        })
     }
 
     fn send_datagram_with(&self, datagram: Bytes, options: DatagramOptions) -> Result<()> {
@@ -152,7 +173,7 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
     async fn recv_datagram(&self) -> Result<Bytes> {
         self.room().await;
         let datagram = self.inner.recv_datagram().await?;
-        self.received(&datagram);
+        self.charge(&datagram);
         Ok(datagram)
     }
 

@@ -46,6 +46,19 @@ impl<C> Backlog<C> {
         Some(Entry(Some(self.clone())))
     }
 
+    /// Drops those that wait and are `over`. An accept that waits is not concerned: it would have taken
+    /// them.
+    pub(crate) fn shed(&self, over: impl Fn(&C) -> bool) {
+        let shed: VecDeque<C> = {
+            let mut state = self.state();
+            let (shed, waiting) = std::mem::take(&mut state.waiting).into_iter().partition(over);
+            state.waiting = waiting;
+            shed
+        };
+        // Outside of the lock: the end of a connection has effects.
+        drop(shed);
+    }
+
     /// The next connection, or `None` once closed. Cancel safe: a wake-up that is not used goes to
     /// the next in line.
     pub(crate) async fn next(&self) -> Option<C> {

@@ -144,7 +144,10 @@ impl Incoming for End {
     type Link = Self;
 
     async fn open_early(&mut self) -> Result<SendHalf, LinkClosed> {
-        self.open_uni().await
+        let stream = self.open_uni().await;
+        // The peer may have a turn before anything is written.
+        tokio::task::yield_now().await;
+        stream
     }
 
     async fn authenticated(self) -> Result<Self, LinkClosed> {

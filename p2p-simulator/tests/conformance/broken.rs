@@ -10,10 +10,11 @@ use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
     CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, Health,
     ListenOptions, Message, P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo,
-    PeerAddr, PeerId, PeerInfo, Priority, ProtocolName, Result, SendPermit, StateEvents,
+    PeerAddr, PeerId, PeerInfo, Priority, ProtocolName, Result, SendPermit, StandbyState,
+    StateEvents,
 };
 
-use super::super::simulated;
+use super::super::{Hosts, relayed, simulated};
 
 /// The one promise that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,10 @@ enum Fault {
     Reorders,
     /// A send never waits.
     TakesEverything,
+    /// What is sent while the standby is relied on is lost.
+    StandbyDrops,
+    /// What comes while the standby is relied on comes twice.
+    StandbyDuplicates,
 }
 
 /// Every so many messages, something goes wrong.
@@ -140,6 +145,11 @@ impl<C: P2PConnection> BrokenConnection<C> {
         *counter % EVERY == 0
     }
 
+    /// Whether messages go over the standby now.
+    fn is_on_standby(&self) -> bool {
+        matches!(self.inner.stats().standby, StandbyState::Active | StandbyState::Hedging)
+    }
+
     /// The next message, if it is there already.
     fn recv_now(&self) -> Option<Message> {
         let mut next = Box::pin(self.inner.recv_message());
@@ -165,6 +175,7 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
     async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
         match self.fault {
             Fault::Drops if self.is_due(|state| &mut state.sent) => Ok(()),
+            Fault::StandbyDrops if self.is_on_standby() => Ok(()),
             Fault::TakesEverything if message.len() <= self.peer().max_message_size => {
                 let inner = self.inner.clone();
                 tokio::spawn(async move { inner.send_with(priority, message).await });
@@ -193,6 +204,9 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
         let message = self.inner.recv_message().await?;
         match self.fault {
             Fault::Duplicates if self.is_due(|state| &mut state.received) => {
+                self.state().held = Some(message.clone());
+            }
+            Fault::StandbyDuplicates if self.is_on_standby() => {
                 self.state().held = Some(message.clone());
             }
             Fault::Forgets => tokio::task::yield_now().await,
@@ -267,13 +281,22 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
 }
 
 fn with(fault: Fault) -> impl Fixture {
-    Wrapped::new(simulated(), move |inner| Broken { inner, fault })
+    wrapped(simulated(), fault)
+}
+
+fn wrapped(fixture: impl Fixture<World = Hosts>, fault: Fault) -> impl Fixture {
+    Wrapped::new(fixture, move |inner| Broken { inner, fault })
 }
 
 /// That these checks fail, which are about the promise that is broken.
 fn caught(fault: Fault, by: &[&str]) {
+    caught_on(simulated(), fault, by);
+}
+
+fn caught_on(fixture: impl Fixture<World = Hosts> + Clone, fault: Fault, by: &[&str]) {
     for name in by {
-        let failure = run_check(&with(fault), name).expect_err(name).to_string();
+        let failure =
+            run_check(&wrapped(fixture.clone(), fault), name).expect_err(name).to_string();
         // It says which check it was, in case nobody else does.
         assert!(failure.starts_with(name), "{failure}");
         println!("{fault:?} is caught by {failure}");
@@ -347,4 +370,25 @@ fn a_backend_that_takes_everything_is_caught() {
 #[test]
 fn a_backend_that_forgets_what_was_given_up_is_caught() {
     caught(Fault::Forgets, &["cancelled_transfers::recv_given_up_loses_nothing"]);
+}
+
+#[test]
+fn a_backend_whose_standby_loses_messages_is_caught() {
+    caught_on(
+        relayed(),
+        Fault::StandbyDrops,
+        &["standby::messages_go_over_the_standby_while_there_is_no_other_link"],
+    );
+}
+
+#[test]
+fn a_backend_whose_standby_doubles_messages_is_caught() {
+    caught_on(
+        relayed(),
+        Fault::StandbyDuplicates,
+        &[
+            "standby::messages_survive_the_loss_of_links_beside_a_standby",
+            "standby::messages_go_over_the_standby_while_there_is_no_other_link",
+        ],
+    );
 }
