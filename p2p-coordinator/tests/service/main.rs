@@ -12,6 +12,7 @@ mod openapi;
 mod peer_door;
 mod program;
 mod pulse;
+mod readiness;
 mod security;
 #[path = "../postgres/server.rs"]
 mod server;
