@@ -16,6 +16,7 @@ mod pages;
 mod pulse;
 mod readiness;
 mod repeats;
+mod routing;
 mod sessions;
 pub mod signaling;
 mod upkeep;

@@ -135,6 +135,14 @@ async fn story(network: Network) -> u32 {
     let rounds = plays_for(10 * MINUTE).await;
     assert_eq!(coordinator.sweep().await.expect("looked"), 0);
 
+    // Its zone closed, the host hears it from its next heartbeat, and that it is open again.
+    for (open, closed) in [(false, vec![session.session_id.clone()]), (true, Vec::new())] {
+        coordinator.open_zone_to_peers(&zone, open).await.expect("changed");
+        plays_for(MINUTE).await;
+        let state = agent.state();
+        assert_eq!((state.routing, &state.server_routed), (Routing::Peers, &closed));
+    }
+
     // Switched off, the host hears it from its next heartbeat; who plays is not cut off.
     let peer_play = PeerPlay { enabled: false, zones: None };
     coordinator.put_in_force(InForce { peer_play, ..InForce::default() });
