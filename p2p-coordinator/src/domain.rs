@@ -31,6 +31,8 @@ pub use zone::ZoneRecord;
 
 use std::time::Duration;
 
+use p2p_coordinator_api::Timestamp;
+
 /// The lengths of time that decisions depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,6 +51,16 @@ impl Terms {
     pub fn reservation(&self) -> Duration {
         self.token_lifetime + self.lease
     }
+}
+
+/// How far the clocks of coordinators on one store may differ, and one's over its restarts. What bears
+/// a later time than this allows was written by a clock that has been put back since: then it counts
+/// as of now, or it would be kept until that time comes.
+pub const SKEW: Duration = Duration::from_secs(300);
+
+/// Whether a moment that ought to be past is too far ahead for that.
+pub(crate) fn is_ahead(moment: Timestamp, now: Timestamp) -> bool {
+    moment > now.after(SKEW)
 }
 
 impl Default for Terms {

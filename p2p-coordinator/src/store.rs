@@ -219,6 +219,8 @@ pub struct HostQuery {
     pub available_at: Option<Timestamp>,
     /// Not offline, though their lease had ended at this moment.
     pub lost_at: Option<Timestamp>,
+    /// Not offline, with a lease that ends after this moment.
+    pub leased_beyond: Option<Timestamp>,
     /// How many are left out at the beginning.
     pub offset: u32,
     /// The most; [`MAX_LIST`] at most and if not given.
@@ -294,6 +296,8 @@ pub struct SessionQuery {
     pub status: &'static [SessionStatus],
     /// Not changed since this moment.
     pub idle_since: Option<Timestamp>,
+    /// Changed after this moment.
+    pub changed_after: Option<Timestamp>,
     /// How many are left out at the beginning.
     pub offset: u32,
     /// The most; [`MAX_LIST`] at most and if not given.

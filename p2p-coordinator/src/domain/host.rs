@@ -9,7 +9,7 @@ use p2p_core::{PeerAddr, PeerId};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, Row, Terms};
+use super::{Refusal, Row, Terms, is_ahead};
 
 /// A host as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,9 +175,9 @@ impl HostRecord {
     }
 
     /// Takes a sign of life that was kept for a while. Whether it was news: one that is older than the
-    /// last is none.
+    /// last is none, unless that is of a clock that has been put back since.
     pub fn hear(&mut self, beat: &Beat, terms: &Terms) -> bool {
-        let news = beat.heard >= self.last_heard;
+        let news = beat.heard >= self.last_heard || is_ahead(self.last_heard, beat.heard);
         if news {
             self.heartbeat(&beat.measured, terms, beat.heard);
         }
@@ -217,6 +217,16 @@ impl HostRecord {
             self.updated_at = now;
         }
         lost
+    }
+
+    /// If the lease is of a clock that has been put back since, it begins anew. Whether it is.
+    pub fn rein_in(&mut self, terms: &Terms, now: Timestamp) -> bool {
+        let until = now.after(self.lease(terms));
+        let ahead = is_ahead(self.lease_until, until);
+        if ahead {
+            (self.last_heard, self.lease_until, self.updated_at) = (now, until, now);
+        }
+        ahead
     }
 
     /// Whether it takes sessions and its lease holds.

@@ -110,6 +110,7 @@ impl<S: Store> Coordinator<S> {
                     server_routed.push(session.value.name.clone());
                 }
                 let before = session.value.clone();
+                session.value.rein_in(&self.settings().terms, now);
                 let freed = session.value.reconcile(&present, now);
                 seated.extend(session.value.nonces().copied());
                 note(&mut changes, &before, session, freed);
@@ -292,8 +293,8 @@ fn listed(views: Vec<HostView>, query: &HostQuery) -> Vec<Host> {
     hosts
 }
 
-/// Notes what a heartbeat changed in a session: its places one by one, and the rest if there is any.
-fn note(
+/// Notes what has changed in a session: its places one by one, and the rest if there is any.
+pub(super) fn note(
     changes: &mut Changes,
     before: &SessionRecord,
     session: Row<SessionRecord>,

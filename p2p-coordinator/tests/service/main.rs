@@ -1,6 +1,7 @@
 //! The service from outside: its contract over HTTP, joins, the door for peers, the program.
 
 mod ask;
+mod clock;
 mod contract;
 mod described;
 mod fixture;
