@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use p2p_coordinator_api::Timestamp;
 
-/// The lengths of time that decisions depend on.
+/// The lengths of time that decisions depend on, and what a host carries that says nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Terms {
@@ -43,6 +43,8 @@ pub struct Terms {
     pub host_timeout: Duration,
     /// How long a join token can be used. Default 30 s.
     pub token_lifetime: Duration,
+    /// The most players of a host that registers without a number of its own. Default 50.
+    pub max_players: u32,
 }
 
 impl Terms {
@@ -69,6 +71,7 @@ impl Default for Terms {
             lease: Duration::from_secs(15),
             host_timeout: Duration::from_secs(300),
             token_lifetime: Duration::from_secs(30),
+            max_players: 50,
         }
     }
 }

@@ -8,6 +8,7 @@ use p2p_coordinator_api::{
 use p2p_core::{PeerAddr, PeerId};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Refusal, Row, Terms, is_ahead};
 
@@ -34,6 +35,9 @@ pub struct HostRecord {
     pub memory_mb: u32,
     /// Its line, in Mbit/s.
     pub network_speed_mbps: u32,
+    /// Its ICE servers, as a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_servers: Option<String>,
     /// Where players connect to it as a peer; the peer id in it is proven.
     #[serde(with = "p2p_coordinator_api::text::optional")]
     pub peer: Option<PeerAddr>,
@@ -136,7 +140,7 @@ pub fn register(
         return Err(Refusal::HostTaken { host: request.host_id });
     }
     let (max_players, max_zones) =
-        known.map_or((50, 5), |known| (known.max_players, known.max_zones));
+        known.map_or((terms.max_players, 5), |known| (known.max_players, known.max_zones));
     // What a process that is no more had measured says nothing.
     let measured = known.filter(|_| !fresh);
     let mut host = HostRecord {
@@ -150,6 +154,7 @@ pub fn register(
         cpu_frequency_mhz: request.cpu_frequency_mhz,
         memory_mb: request.memory_mb,
         network_speed_mbps: request.network_speed_mbps,
+        ice_servers: request.ice_servers.map(|servers| Value::Object(servers).to_string()),
         peer,
         latency_ms: measured.map_or(0.0, |known| known.latency_ms),
         packet_loss_percent: measured.map_or(0.0, |known| known.packet_loss_percent),

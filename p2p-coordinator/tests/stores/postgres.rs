@@ -340,3 +340,17 @@ async fn looking_whether_there_is_room_takes_new_pages_and_gives_them_up() {
     assert!(most <= 1 << 20, "{most}");
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hosts_ice_servers_are_there_for_who_reads_the_tables() {
+    let url = Server::shared().fresh_database().await;
+    let store = open(&url).await;
+    let mut with = host("with");
+    with.ice_servers = Some(r#"{"urls":["stun:example.org"]}"#.into());
+    let hosts = [with, host("without")].map(Change::Insert).into();
+    store.commit(Changes { hosts, ..Changes::default() }).await.unwrap();
+    let said = "SELECT count(*) FROM hosts WHERE ice_servers->'urls'->>0 = 'stun:example.org'";
+    assert_eq!(count(&url, said).await, 1);
+    assert_eq!(count(&url, "SELECT count(*) FROM hosts WHERE ice_servers IS NULL").await, 1);
+    store.close().await;
+}
