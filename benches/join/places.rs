@@ -100,6 +100,7 @@ async fn register(client: &Client<IrohP2P>, host: HostId) -> Result<()> {
         cpu_frequency_mhz: 2400,
         memory_mb: 8192,
         network_speed_mbps: 1000,
+        ice_servers: None,
         max_players: Some(MANY),
         max_zones: Some(MANY),
         p2p: Some(proof),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use p2p_core::PeerId;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::auth::HostAccess;
 use crate::ids::{HostId, PlayerId, SessionName};
@@ -121,7 +122,12 @@ pub struct RegisterHost {
     pub memory_mb: u32,
     /// Its line, in Mbit/s; at least 1.
     pub network_speed_mbps: u32,
-    /// The most players it carries; 50 if not given.
+    /// The ICE servers it has for those who come to it, in whatever form its game uses: kept for who
+    /// reads the records. At most [`MAX_ICE_BYTES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_servers: Option<Map<String, Value>>,
+    /// The most players it carries; if not given, what the coordinator is configured with, 50 by
+    /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_players: Option<u32>,
     /// The most zones it serves; 5 if not given.
@@ -213,6 +219,9 @@ pub struct HostNews {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_routed: Vec<SessionName>,
 }
+
+/// The most bytes of a host's ICE servers, as JSON.
+pub const MAX_ICE_BYTES: usize = 4096;
 
 /// The most nonces in a heartbeat: no host may carry more players.
 pub const MAX_PRESENT: usize = 10_000;

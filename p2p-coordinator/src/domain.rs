@@ -31,7 +31,9 @@ pub use zone::ZoneRecord;
 
 use std::time::Duration;
 
-/// The lengths of time that decisions depend on.
+use p2p_coordinator_api::Timestamp;
+
+/// The lengths of time that decisions depend on, and what a host carries that says nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Terms {
@@ -41,6 +43,8 @@ pub struct Terms {
     pub host_timeout: Duration,
     /// How long a join token can be used. Default 30 s.
     pub token_lifetime: Duration,
+    /// The most players of a host that registers without a number of its own. Default 50.
+    pub max_players: u32,
 }
 
 impl Terms {
@@ -51,12 +55,23 @@ impl Terms {
     }
 }
 
+/// How far the clocks of coordinators on one store may differ, and one's over its restarts. What bears
+/// a later time than this allows was written by a clock that has been put back since: then it counts
+/// as of now, or it would be kept until that time comes.
+pub const SKEW: Duration = Duration::from_secs(300);
+
+/// Whether a moment that ought to be past is too far ahead for that.
+pub(crate) fn is_ahead(moment: Timestamp, now: Timestamp) -> bool {
+    moment > now.after(SKEW)
+}
+
 impl Default for Terms {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(15),
             host_timeout: Duration::from_secs(300),
             token_lifetime: Duration::from_secs(30),
+            max_players: 50,
         }
     }
 }

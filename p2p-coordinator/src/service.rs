@@ -14,7 +14,9 @@ pub mod monitoring;
 mod openings;
 mod pages;
 mod pulse;
+mod readiness;
 mod repeats;
+mod routing;
 mod sessions;
 pub mod signaling;
 mod upkeep;
@@ -25,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, RwLock};
 use std::time::Duration;
 
-use p2p_coordinator_api::service::{Health, Readiness, ServiceInfo};
+use p2p_coordinator_api::service::{Health, ServiceInfo};
 use p2p_coordinator_api::{Timestamp, TokenError, ZoneId};
 use p2p_core::{PeerId, SecretKey};
 use thiserror::Error;
@@ -44,6 +46,7 @@ pub use in_force::{InForce, PeerPlay};
 use openings::Openings;
 use pages::Pages;
 use pulse::{Pulse, touched};
+use readiness::Probe;
 
 /// How often a decision is made again because the records had changed.
 pub const ATTEMPTS: u32 = 64;
@@ -130,6 +133,7 @@ struct Inner<S> {
     claims: Claims,
     openings: Openings,
     draining: AtomicBool,
+    probe: Probe,
     signaling: signaling::Switch,
     tally: Tally,
     /// Held while the store counts.
@@ -227,6 +231,7 @@ impl<S: Store> Coordinator<S> {
                 claims: Claims::default(),
                 openings: Openings::default(),
                 draining: AtomicBool::new(false),
+                probe: Probe::default(),
                 tally: Tally::default(),
                 counting: Mutex::new(()),
             }),
@@ -278,29 +283,6 @@ impl<S: Store> Coordinator<S> {
             service: name.clone(),
             version: version.clone(),
             database: [(self.store().name().to_owned(), state.to_owned())].into(),
-        }
-    }
-
-    /// Whether it can do its work now: as a sentence for each thing that is needed.
-    pub async fn readiness(&self) -> Readiness {
-        let store = match self.store().check().await {
-            Ok(()) => "ok".to_owned(),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the store is not ready");
-                self.note(&error.into());
-                "unavailable".to_owned()
-            }
-        };
-        let status = if self.inner.draining.load(Ordering::Relaxed) {
-            "draining"
-        } else if store == "ok" {
-            "ready"
-        } else {
-            "unavailable"
-        };
-        Readiness {
-            status: status.into(),
-            checks: [(self.store().name().to_owned(), store)].into(),
         }
     }
 

@@ -146,7 +146,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         true
     }
 
-    /// Whether it can do its work now, writing included.
+    /// Whether it can do its work now, writing included: where records take room, it has kept
+    /// [`PROBE_BYTES`] more, and has given up those that it kept the last time. No record changes.
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Ends it, when all that was acknowledged is kept. Where anything is kept, further calls fail.
@@ -163,6 +164,10 @@ impl Stamp {
         Self(text.into())
     }
 }
+
+/// How much room a store asks for to say that it can do its work: more than nearly every commit
+/// takes, so that it does not say so while those fail.
+pub const PROBE_BYTES: u32 = 64 << 10;
 
 /// The most sessions that one placement looks at.
 pub const OPEN_SESSIONS: u32 = 16;
@@ -214,6 +219,8 @@ pub struct HostQuery {
     pub available_at: Option<Timestamp>,
     /// Not offline, though their lease had ended at this moment.
     pub lost_at: Option<Timestamp>,
+    /// Not offline, with a lease that ends after this moment.
+    pub leased_beyond: Option<Timestamp>,
     /// How many are left out at the beginning.
     pub offset: u32,
     /// The most; [`MAX_LIST`] at most and if not given.
@@ -289,6 +296,8 @@ pub struct SessionQuery {
     pub status: &'static [SessionStatus],
     /// Not changed since this moment.
     pub idle_since: Option<Timestamp>,
+    /// Changed after this moment.
+    pub changed_after: Option<Timestamp>,
     /// How many are left out at the beginning.
     pub offset: u32,
     /// The most; [`MAX_LIST`] at most and if not given.

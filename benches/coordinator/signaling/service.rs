@@ -81,6 +81,7 @@ fn registration(host: HostId) -> Result<RegisterHost> {
         cpu_frequency_mhz: 2400,
         memory_mb: 8192,
         network_speed_mbps: 1000,
+        ice_servers: None,
         max_players: None,
         max_zones: None,
         p2p: None,

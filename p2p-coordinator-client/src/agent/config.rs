@@ -179,6 +179,7 @@ impl HostConfig {
             cpu_frequency_mhz: self.cpu_frequency_mhz,
             memory_mb: self.memory_mb,
             network_speed_mbps: self.network_speed_mbps,
+            ice_servers: None,
             max_players: self.max_players,
             max_zones: self.max_zones,
             p2p: Some(proof),

@@ -8,8 +8,9 @@ use p2p_coordinator_api::{
 use p2p_core::{PeerAddr, PeerId};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Refusal, Row, Terms};
+use super::{Refusal, Row, Terms, is_ahead};
 
 /// A host as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct HostRecord {
     pub memory_mb: u32,
     /// Its line, in Mbit/s.
     pub network_speed_mbps: u32,
+    /// Its ICE servers, as a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_servers: Option<String>,
     /// Where players connect to it as a peer; the peer id in it is proven.
     #[serde(with = "p2p_coordinator_api::text::optional")]
     pub peer: Option<PeerAddr>,
@@ -136,7 +140,7 @@ pub fn register(
         return Err(Refusal::HostTaken { host: request.host_id });
     }
     let (max_players, max_zones) =
-        known.map_or((50, 5), |known| (known.max_players, known.max_zones));
+        known.map_or((terms.max_players, 5), |known| (known.max_players, known.max_zones));
     // What a process that is no more had measured says nothing.
     let measured = known.filter(|_| !fresh);
     let mut host = HostRecord {
@@ -150,6 +154,7 @@ pub fn register(
         cpu_frequency_mhz: request.cpu_frequency_mhz,
         memory_mb: request.memory_mb,
         network_speed_mbps: request.network_speed_mbps,
+        ice_servers: request.ice_servers.map(|servers| Value::Object(servers).to_string()),
         peer,
         latency_ms: measured.map_or(0.0, |known| known.latency_ms),
         packet_loss_percent: measured.map_or(0.0, |known| known.packet_loss_percent),
@@ -175,9 +180,9 @@ impl HostRecord {
     }
 
     /// Takes a sign of life that was kept for a while. Whether it was news: one that is older than the
-    /// last is none.
+    /// last is none, unless that is of a clock that has been put back since.
     pub fn hear(&mut self, beat: &Beat, terms: &Terms) -> bool {
-        let news = beat.heard >= self.last_heard;
+        let news = beat.heard >= self.last_heard || is_ahead(self.last_heard, beat.heard);
         if news {
             self.heartbeat(&beat.measured, terms, beat.heard);
         }
@@ -217,6 +222,16 @@ impl HostRecord {
             self.updated_at = now;
         }
         lost
+    }
+
+    /// If the lease is of a clock that has been put back since, it begins anew. Whether it is.
+    pub fn rein_in(&mut self, terms: &Terms, now: Timestamp) -> bool {
+        let until = now.after(self.lease(terms));
+        let ahead = is_ahead(self.lease_until, until);
+        if ahead {
+            (self.last_heard, self.lease_until, self.updated_at) = (now, until, now);
+        }
+        ahead
     }
 
     /// Whether it takes sessions and its lease holds.

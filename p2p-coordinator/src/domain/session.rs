@@ -18,7 +18,7 @@ use p2p_coordinator_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{HostRecord, Refusal, Row, RowId, ZoneRecord};
+use super::{HostRecord, Refusal, Row, RowId, Terms, ZoneRecord, is_ahead};
 
 /// A session as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -373,6 +373,22 @@ impl SessionRecord {
             self.end_if_deserted(now);
         }
         freed
+    }
+
+    /// What is of a clock that has been put back since counts as of now: its last change, and
+    /// reservations.
+    pub fn rein_in(&mut self, terms: &Terms, now: Timestamp) {
+        if is_ahead(self.updated_at, now) {
+            self.updated_at = now;
+        }
+        let reserved = now.after(terms.reservation());
+        for hold in self.seats.iter_mut().filter_map(|seat| seat.hold.as_mut()) {
+            hold.reserved_until =
+                hold.reserved_until.map(|until| match is_ahead(until, reserved) {
+                    true => reserved,
+                    false => until,
+                });
+        }
     }
 
     /// The tokens of all that have a place.

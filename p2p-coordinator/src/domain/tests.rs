@@ -44,6 +44,7 @@ fn host(id: RowId) -> Row<HostRecord> {
         cpu_frequency_mhz: 3000,
         memory_mb: 8192,
         network_speed_mbps: 100,
+        ice_servers: None,
         peer: None,
         latency_ms: 0.0,
         packet_loss_percent: 0.0,

@@ -52,7 +52,11 @@ impl FromStr for Origins {
             // A path would never match: browsers send none.
             let origin = origin.strip_suffix('/').unwrap_or(origin);
             let plain = origin.split_once("://").is_some_and(|(scheme, host)| {
-                !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '*'])
+                let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+                !scheme.is_empty()
+                    && scheme.bytes().all(is_name)
+                    && !host.is_empty()
+                    && !host.contains(['/', '?', '#', '*', '"', '\''])
             });
             if !plain || !origin.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(NotAnOrigin(origin.chars().take(64).collect()));
@@ -83,8 +87,17 @@ mod tests {
         let any: Origins = "https://play.example,*".parse().unwrap();
         assert_eq!(any.admit("https://elsewhere.example"), Some(Admittance::Anonymous));
         assert_eq!(" , ".parse(), Ok(Origins::Own));
-        for wrong in ["play.example", "https://", "https://a/b", "https://*.example", "https://é"]
-        {
+        let wrong = [
+            "play.example",
+            "https://",
+            "https://a/b",
+            "https://*.example",
+            "https://é",
+            // Lists of other programs.
+            r#"["https://play.example"]"#,
+            "'https://play.example'",
+        ];
+        for wrong in wrong {
             assert!(wrong.parse::<Origins>().is_err(), "{wrong}");
         }
     }

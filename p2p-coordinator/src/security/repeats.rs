@@ -5,7 +5,7 @@
 //! forgotten. It is this process's memory: what has to hold over its end as well, the service makes
 //! follow from the key itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use p2p_coordinator_api::Timestamp;
@@ -52,22 +52,22 @@ const MAX_RUNNING: usize = 1024;
 pub struct Repeats<A> {
     limits: RepeatLimits,
     entries: BTreeMap<Digest, Entry<A>>,
-    /// Those of `entries` that were answered, by when that was.
-    by_age: BTreeSet<(Timestamp, Digest)>,
+    /// Those of `entries` that were answered, in the order of their answers, whatever a clock says.
+    by_age: VecDeque<(Timestamp, Digest)>,
     bytes: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Entry<A> {
     request: Digest,
-    /// With the time and the bytes.
-    answer: Option<(Timestamp, usize, A)>,
+    /// With its bytes.
+    answer: Option<(usize, A)>,
 }
 
 impl<A: Clone> Repeats<A> {
     /// Nothing is known.
     pub const fn new(limits: RepeatLimits) -> Self {
-        Self { limits, entries: BTreeMap::new(), by_age: BTreeSet::new(), bytes: 0 }
+        Self { limits, entries: BTreeMap::new(), by_age: VecDeque::new(), bytes: 0 }
     }
 
     /// A request has come. If it is new, [`done`](Self::done) or [`abandoned`](Self::abandoned) has to
@@ -76,7 +76,7 @@ impl<A: Clone> Repeats<A> {
         self.expire(now);
         match self.entries.get(&key) {
             Some(entry) if entry.request != request => Known::Other,
-            Some(Entry { answer: Some((_, _, answer)), .. }) => Known::Answered(answer.clone()),
+            Some(Entry { answer: Some((_, answer)), .. }) => Known::Answered(answer.clone()),
             Some(_) => Known::Running,
             // Each ends soon, whoever waits for it: the next attempt finds room.
             None if self.entries.len() - self.by_age.len() >= MAX_RUNNING => Known::Running,
@@ -96,8 +96,8 @@ impl<A: Clone> Repeats<A> {
         if entry.answer.is_some() {
             return;
         }
-        entry.answer = Some((now, bytes, answer));
-        self.by_age.insert((now, key));
+        entry.answer = Some((bytes, answer));
+        self.by_age.push_back((now, key));
         self.bytes += bytes;
         while self.by_age.len() > self.limits.max_answers || self.bytes > self.limits.max_bytes {
             self.forget_eldest();
@@ -123,14 +123,14 @@ impl<A: Clone> Repeats<A> {
 
     fn expire(&mut self, now: Timestamp) {
         let before = now.before(self.limits.window);
-        while self.by_age.first().is_some_and(|(at, _)| *at <= before) {
+        while self.by_age.front().is_some_and(|(at, _)| *at <= before) {
             self.forget_eldest();
         }
     }
 
     fn forget_eldest(&mut self) {
-        let Some((_, key)) = self.by_age.pop_first() else { return };
-        if let Some(Entry { answer: Some((_, bytes, _)), .. }) = self.entries.remove(&key) {
+        let Some((_, key)) = self.by_age.pop_front() else { return };
+        if let Some(Entry { answer: Some((bytes, _)), .. }) = self.entries.remove(&key) {
             self.bytes -= bytes;
         }
     }
@@ -174,6 +174,21 @@ mod tests {
         repeats.done(START, OTHER, 8, 1001);
         assert_eq!(repeats.begin(START, OTHER, ONE), Known::New);
         assert_eq!(repeats.len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_makes_new_answers_no_older_than_old_ones() {
+        let mut repeats = repeats(2, 1000);
+        let hours = Duration::from_secs(5 * 3600);
+        for (number, now) in [(1, START), (2, START), (3, START.before(hours))] {
+            assert_eq!(repeats.begin(now, [number; 32], ONE), Known::New);
+            repeats.done(now, [number; 32], number.into(), 10);
+        }
+        let now = START.before(hours);
+        assert_eq!(repeats.begin(now, [3; 32], ONE), Known::Answered(3), "not pushed out by them");
+        assert_eq!(repeats.begin(now, [1; 32], ONE), Known::New, "the eldest was");
+        assert_eq!(repeats.begin(START.after(hours), [3; 32], ONE), Known::New);
+        assert!(repeats.is_empty());
     }
 
     #[test]

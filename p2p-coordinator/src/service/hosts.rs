@@ -85,8 +85,7 @@ impl<S: Store> Coordinator<S> {
     /// [`Refusal::UnknownHost`]; otherwise [`ServiceError`].
     pub async fn heartbeat(&self, id: &HostId, beat: &Heartbeat) -> Result<HeartbeatReply> {
         let now = self.now();
-        let peer_play = &self.in_force().peer_play;
-        let routing = peer_play.routing_at_all();
+        let routing = self.in_force().peer_play.routing_at_all();
         let measured = Heartbeat { present: None, ..beat.clone() };
         let view = self.keep(Beat { host: id.clone(), measured, heard: now }).await?;
         let Some(present) = &beat.present else {
@@ -98,7 +97,7 @@ impl<S: Store> Coordinator<S> {
         let mut present: Vec<Nonce> =
             present.iter().filter_map(|nonce| nonce.parse().ok()).collect();
         present.sort_unstable();
-        let mut held = None;
+        let (mut held, mut routes) = (None, self.routes());
         for attempt in 0..ATTEMPTS {
             self.alone(attempt, &mut held).await;
             // After the lease was renewed: from now on nobody takes the host for lost, and what was
@@ -107,10 +106,11 @@ impl<S: Store> Coordinator<S> {
             let mut changes = Changes::default();
             let (mut seated, mut server_routed) = (BTreeSet::new(), Vec::new());
             for mut session in self.live_sessions(&view).await? {
-                if !peer_play.routing(&session.value.zone_id).is_peers() {
+                if !routes.of(&session.value.zone_id).await?.is_peers() {
                     server_routed.push(session.value.name.clone());
                 }
                 let before = session.value.clone();
+                session.value.rein_in(&self.settings().terms, now);
                 let freed = session.value.reconcile(&present, now);
                 seated.extend(session.value.nonces().copied());
                 note(&mut changes, &before, session, freed);
@@ -293,8 +293,8 @@ fn listed(views: Vec<HostView>, query: &HostQuery) -> Vec<Host> {
     hosts
 }
 
-/// Notes what a heartbeat changed in a session: its places one by one, and the rest if there is any.
-fn note(
+/// Notes what has changed in a session: its places one by one, and the rest if there is any.
+pub(super) fn note(
     changes: &mut Changes,
     before: &SessionRecord,
     session: Row<SessionRecord>,

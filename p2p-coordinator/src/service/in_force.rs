@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use p2p_coordinator_api::{Routing, Session, Zone, ZoneId, ZoneStatus};
+use p2p_coordinator_api::{Routing, Zone, ZoneId, ZoneStatus};
 
 use super::{Coordinator, Result};
-use crate::domain::{Refusal, Row, SessionRecord};
+use crate::domain::Refusal;
 use crate::security::Rates;
 use crate::store::{MAX_LIST, Store, ZoneQuery};
 
@@ -42,12 +42,7 @@ impl PeerPlay {
         Err(Refusal::ZoneClosed { zone: zone.clone(), why })
     }
 
-    /// Over what players reach each other in this zone.
-    pub fn routing(&self, zone: &ZoneId) -> Routing {
-        if self.allows(zone).is_ok() { Routing::Peers } else { Routing::Server }
-    }
-
-    /// Over what they do where no zone is named.
+    /// Over what players reach each other where no zone is named.
     pub const fn routing_at_all(&self) -> Routing {
         if self.enabled { Routing::Peers } else { Routing::Server }
     }
@@ -63,15 +58,6 @@ pub struct InForce {
 }
 
 impl<S> Coordinator<S> {
-    /// A session as clients see it now.
-    pub(super) fn shown(&self, row: &Row<SessionRecord>) -> Session {
-        let mut session = row.to_api();
-        if row.value.status.is_live() {
-            session.routing = self.in_force().peer_play.routing(&row.value.zone_id);
-        }
-        session
-    }
-
     /// What counts now.
     pub fn in_force(&self) -> Arc<InForce> {
         self.inner.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -45,7 +45,7 @@ impl<S: Store> Coordinator<S> {
             let Some(committed) = self.commit(decided.changes).await? else { continue };
             let Some(session) = committed.sessions.first() else { continue };
             return Ok(JoinReply {
-                session: self.shown(session),
+                session: session.to_api(),
                 host_id: claims.host,
                 host_addr: host,
                 token,

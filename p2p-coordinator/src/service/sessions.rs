@@ -38,7 +38,7 @@ impl<S: Store> Coordinator<S> {
                 let SessionRecord { zone_id, host_id, .. } = &known.value;
                 let on_it = request.host_id.as_ref().is_none_or(|host| host == host_id);
                 return match on_it && *zone_id == request.zone_id {
-                    true => Ok(self.shown(&known)),
+                    true => self.routes().show(&known).await,
                     false => Err(ServiceError::KeyReused),
                 };
             }
@@ -67,7 +67,7 @@ impl<S: Store> Coordinator<S> {
             changes.held.push((host.row.id, host.row.version));
             let Some(committed) = self.commit(changes).await? else { continue };
             if let Some(row) = committed.sessions.get(made) {
-                return Ok(self.shown(row));
+                return Ok(row.to_api());
             }
         }
         Err(ServiceError::Contended)
@@ -97,7 +97,7 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`Refusal::UnknownSession`]; otherwise [`ServiceError`].
     pub async fn session(&self, key: &SessionKey) -> Result<Session> {
-        Ok(self.shown(&self.known_session(key).await?))
+        self.routes().show(&self.known_session(key).await?).await
     }
 
     /// Sessions, by number.
@@ -106,7 +106,12 @@ impl<S: Store> Coordinator<S> {
     ///
     /// [`ServiceError::Store`].
     pub async fn sessions(&self, query: &SessionQuery) -> Result<Vec<Session>> {
-        Ok(self.store().sessions(query).await?.iter().map(|row| self.shown(row)).collect())
+        let mut routes = self.routes();
+        let mut shown = Vec::new();
+        for row in self.store().sessions(query).await? {
+            shown.push(routes.show(&row).await?);
+        }
+        Ok(shown)
     }
 
     /// Begins a session, or goes on with it.
@@ -155,7 +160,7 @@ impl<S: Store> Coordinator<S> {
             if !session.value.add(player.clone(), now)? {
                 return Ok(());
             }
-            self.in_force().peer_play.allows(&session.value.zone_id)?;
+            self.may_meet(&session.value.zone_id).await?;
             let host = self.store().host(&session.value.host_id).await?;
             let mut changes = Changes::default();
             let mut former = Former::default();

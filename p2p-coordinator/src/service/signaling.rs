@@ -12,11 +12,14 @@ mod rest;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use p2p_coordinator_api::websocket::SERVICE_RESTART;
 use p2p_coordinator_api::{Nonce, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub use admission::{Caller, Identity};
 pub use line::Line;
@@ -94,7 +97,13 @@ pub enum ConnectError {
 
 /// The hub, and the queues of its connections.
 #[derive(Debug)]
-pub(super) struct Switch(Mutex<State>);
+pub(super) struct Switch {
+    state: Mutex<State>,
+    /// Somebody in a room is to be told something.
+    look: Notify,
+    /// Held while rooms are looked at: what was read before is not told after what was read later.
+    looking: AsyncMutex<()>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -106,16 +115,22 @@ struct State {
 
 impl Switch {
     pub(super) fn new(settings: &SignalingSettings) -> Self {
-        Self(Mutex::new(State {
+        let state = State {
             hub: Hub::new(settings.limits, settings.reach),
             outboxes: BTreeMap::new(),
             effects: Vec::new(),
             draining: false,
-        }))
+        };
+        Self { state: Mutex::new(state), look: Notify::new(), looking: AsyncMutex::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has rooms looked at before it is time.
+    pub(super) fn look_soon(&self) {
+        self.look.notify_one();
     }
 
     /// Tells all connections to come back, and ends them.
@@ -244,52 +259,92 @@ impl<S: Store> Coordinator<S> {
         self.inner.signaling.lock().decide(now, |hub, effects| hub.revoke(is_void, effects));
     }
 
-    /// Forgets peers who stayed away too long, and ends connections whose tokens have. To be called now and then; about every second.
+    /// Forgets peers who stayed away too long and ends connections whose tokens have, every second,
+    /// for as long as it is polled; [reviews the rooms](Self::review_rooms) every five, and as soon as a
+    /// zone was opened or closed here.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends it; nobody is told anything by half.
+    pub async fn tend_peers(&self) {
+        let mut clock = interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.inner.signaling.look.notified() => due = Instant::now(),
+                _ = clock.tick() => {}
+            }
+            self.expire_peers();
+            if Instant::now() < due {
+                continue;
+            }
+            due = Instant::now() + REVIEW;
+            if let Err(error) = self.review_rooms().await {
+                due = Instant::now();
+                self.note(&error);
+                tracing::error!(%error, "cannot look who is still in which session; trying again");
+            }
+        }
+    }
+
+    /// Forgets peers who stayed away too long, and ends connections whose tokens have.
     pub fn expire_peers(&self) {
         let now = self.now();
         self.inner.signaling.lock().decide(now, |_, _| ());
     }
 
     /// Sends out of the sessions' rooms who has no place in them any more, and tells all who are
-    /// connected if P2P was switched off or on for them. To be called now and then, and when what is in
-    /// force has changed.
+    /// connected if P2P was switched off or on for them, at all or in the session's zone.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Store`](super::ServiceError::Store).
     pub async fn review_rooms(&self) -> Result<()> {
-        let peer_play = &self.in_force().peer_play;
-        let at_all = peer_play.routing_at_all();
-        let now = self.now();
         let switch = &self.inner.signaling;
-        switch.lock().decide(now, |hub, effects| hub.route_others(at_all, effects));
+        let _alone = switch.looking.lock().await;
+        let at_all = self.in_force().peer_play.routing_at_all();
+        switch.lock().decide(self.now(), |hub, effects| hub.route_others(at_all, effects));
         let any_room = self.settings().signaling.reach == Reach::Anyone;
-        let mut last = String::new();
+        let (mut last, mut routes) = (String::new(), self.routes());
         loop {
-            let rooms = self.inner.signaling.lock().hub.rooms_after(&last, PAGE);
+            let rooms = switch.lock().hub.rooms_after(&last, PAGE);
             let Some(name) = rooms.last() else { return Ok(()) };
             last.clone_from(name);
             for room in rooms {
                 if any_room {
-                    // Which zone it is in, nobody has said.
-                    switch
-                        .lock()
-                        .decide(self.now(), |hub, effects| hub.route(&room, at_all, effects));
+                    let routing = match self.zone_of(&room).await? {
+                        Some(zone) => routes.of(&zone).await?,
+                        None => at_all,
+                    };
+                    switch.lock().decide(self.now(), |hub, effects| {
+                        hub.route(&room, routing, effects);
+                    });
                     continue;
                 }
                 let members = self.members(&room).await?;
+                let routing = match &members {
+                    Some(members) => Some(routes.of(members.zone()).await?),
+                    None => None,
+                };
                 let is_member = |peer: &str| members.as_ref().is_some_and(|all| all.has(peer));
-                let now = self.now();
-                self.inner.signaling.lock().decide(now, |hub, effects| {
+                switch.lock().decide(self.now(), |hub, effects| {
                     hub.keep(&room, is_member, effects);
-                    if let Some(members) = &members {
-                        hub.route(&room, peer_play.routing(members.zone()), effects);
+                    if let Some(routing) = routing {
+                        hub.route(&room, routing, effects);
                     }
                 });
             }
         }
     }
 }
+
+/// How often it is looked who stayed away too long.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long somebody who has lost the place in a session may stay in its room.
+const REVIEW: Duration = Duration::from_secs(5);
 
 /// How many rooms are looked at in one go.
 const PAGE: usize = 256;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::hosts::note;
 use super::{Coordinator, Result};
-use crate::domain::{Change, Changes};
-use crate::store::{SessionQuery, Store};
+use crate::domain::{Change, Changes, SKEW};
+use crate::store::{HostQuery, SessionQuery, Store};
 
 /// The most sessions that one round looks at, or forgets.
 const ROUND: u32 = 1000;
@@ -73,6 +74,7 @@ impl<S: Store> Coordinator<S> {
 
     async fn check_sessions(&self) -> Result<()> {
         let settings = self.settings();
+        self.rein_in().await?;
         // Nobody could reach it before.
         if self.now().since(self.inner.started) >= settings.session_timeout {
             self.clean_up(settings.session_timeout).await?;
@@ -81,6 +83,42 @@ impl<S: Store> Coordinator<S> {
         let forgotten = self.store().prune(before, settings.session_history_max, ROUND).await?;
         if forgotten > 0 {
             tracing::info!(sessions = forgotten, "forgot sessions that were over for long");
+        }
+        Ok(())
+    }
+
+    /// What was written by a clock that has been put back since counts as of now: hosts have their lease
+    /// from now on, and sessions have changed now. Otherwise dead ones would live until that time comes.
+    async fn rein_in(&self) -> Result<()> {
+        let (terms, now) = (self.settings().terms, self.now());
+        let latest = now.after(terms.lease.max(terms.host_timeout)).after(SKEW);
+        let (leased_beyond, limit) = (Some(latest), Some(ROUND));
+        let query = HostQuery { leased_beyond, limit, ..HostQuery::default() };
+        for mut view in self.store().hosts(&query).await? {
+            if view.row.value.rein_in(&terms, now) {
+                tracing::warn!(host = %view.row.value.host_id, "last heard at a time to come: counts as now");
+                // Whoever changed it meanwhile has heard it.
+                self.commit(Changes {
+                    hosts: vec![Change::Update(view.row)],
+                    ..Changes::default()
+                })
+                .await?;
+            }
+        }
+        let (changed_after, limit) = (Some(now.after(SKEW)), Some(ROUND));
+        let query = SessionQuery {
+            status: SessionQuery::LIVE,
+            changed_after,
+            limit,
+            ..SessionQuery::default()
+        };
+        for mut session in self.store().sessions(&query).await? {
+            let (before, mut changes) = (session.value.clone(), Changes::default());
+            session.value.rein_in(&terms, now);
+            tracing::warn!(session = %before.name, "last changed at a time to come: counts as now");
+            note(&mut changes, &before, session, Vec::new());
+            // Whoever changed it meanwhile did so now.
+            self.commit(changes).await?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use crate::domain::{Change, Changes, Refusal, ZoneRecord, zone};
 use crate::store::{Store, ZoneQuery};
 
 impl<S: Store> Coordinator<S> {
-    /// Makes a zone, or updates it and keeps its status.
+    /// Makes a zone, or updates it and keeps its status. If that opens or closes it to peers, it is as
+    /// with [`open_zone_to_peers`](Self::open_zone_to_peers).
     ///
     /// # Errors
     ///
@@ -25,6 +26,7 @@ impl<S: Store> Coordinator<S> {
                 Changes { zones: vec![Change::upsert(place, zone)], ..Changes::default() };
             let Some(committed) = self.commit(changes).await? else { continue };
             let Some(row) = committed.zones.into_iter().next() else { continue };
+            self.note_zone(record, &row.value);
             let counts = known.map(|(_, counts)| counts).unwrap_or_default();
             return Ok(row.to_api(counts));
         }
@@ -52,7 +54,9 @@ impl<S: Store> Coordinator<S> {
         Ok(rows.iter().map(|(row, counts)| row.to_api(*counts)).collect())
     }
 
-    /// Opens a zone to peers, or closes it to them. Sessions that there are go on.
+    /// Opens a zone to peers, or closes it to them. Sessions that there are go on, and show over what;
+    /// so do their hosts' heartbeats. Members who are connected for signaling are told
+    /// ([`tend_peers`](Self::tend_peers)).
     ///
     /// # Errors
     ///
@@ -61,7 +65,8 @@ impl<S: Store> Coordinator<S> {
         self.change_zone(id, |zone| zone.definition.p2p_enabled = open).await
     }
 
-    /// Enables a zone, or takes it out. Sessions that there are go on.
+    /// Enables a zone, or takes it out. Sessions that there are go on, as if it were
+    /// [closed to peers](Self::open_zone_to_peers).
     ///
     /// # Errors
     ///
@@ -77,11 +82,13 @@ impl<S: Store> Coordinator<S> {
             self.alone(attempt, &mut held).await;
             let found = self.store().zone(id).await?;
             let (mut row, counts) = found.ok_or_else(|| Refusal::UnknownZone(id.clone()))?;
+            let before = row.value.clone();
             change(&mut row.value);
             row.value.updated_at = self.now();
             let changes = Changes { zones: vec![Change::Update(row)], ..Changes::default() };
             let Some(committed) = self.commit(changes).await? else { continue };
             if let Some(row) = committed.zones.first() {
+                self.note_zone(Some(&before), &row.value);
                 return Ok(row.to_api(counts));
             }
         }

@@ -399,6 +399,9 @@ impl Store for MemoryStore {
                 && query
                     .lost_at
                     .is_none_or(|now| host.status != HostStatus::Offline && host.lease_until <= now)
+                && query.leased_beyond.is_none_or(|most| {
+                    host.status != HostStatus::Offline && host.lease_until > most
+                })
         });
         Ok(page(wanted, query.offset, query.limit))
     }
@@ -445,6 +448,7 @@ impl Store for MemoryStore {
                 && query.zone.is_none_or(|zone| row.value.zone == zone)
                 && (query.status.is_empty() || query.status.contains(&row.value.status))
                 && query.idle_since.is_none_or(|since| row.value.updated_at <= since)
+                && query.changed_after.is_none_or(|moment| row.value.updated_at > moment)
         });
         Ok(page(wanted.map(|row| state.seated(row)), query.offset, query.limit))
     }

@@ -71,6 +71,9 @@ impl PostgresConfig {
     /// of the URL. As with libpq, the first three do not look at the certificate, but `require` with an
     /// `sslrootcert` is `verify-ca`.
     ///
+    /// `sslcert` and `sslkey` name PEM files with a certificate of our own and its key, for servers
+    /// that ask for one. They are read here, once.
+    ///
     /// # Errors
     ///
     /// [`OpenError::Url`], [`OpenError::TlsSettings`].
@@ -253,7 +256,7 @@ pub enum OpenError {
     /// No TLS came about.
     #[error(
         "no TLS with the database: check that the server has it (ssl = on), its certificate, and \
-         sslmode and sslrootcert in the URL"
+         sslmode and sslrootcert in the URL; and sslcert and sslkey if it asks for a certificate"
     )]
     Tls {
         /// What happened.

@@ -338,14 +338,7 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.worker
-            .call(Kind::Write, |sql| {
-                // A write that changes nothing, so that a full disk is noticed.
-                sql.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
-                    .and_then(|version| sql.pragma_update(None, "user_version", version))
-                    .map_err(|error| failed("to write", error))
-            })
-            .await
+        self.worker.call(Kind::Write, write::probe).await
     }
 
     async fn close(&self) {

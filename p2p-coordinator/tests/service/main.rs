@@ -1,6 +1,7 @@
 //! The service from outside: its contract over HTTP, joins, the door for peers, the program.
 
 mod ask;
+mod clock;
 mod contract;
 mod described;
 mod fixture;
@@ -12,6 +13,7 @@ mod openapi;
 mod peer_door;
 mod program;
 mod pulse;
+mod readiness;
 mod security;
 #[path = "../postgres/server.rs"]
 mod server;

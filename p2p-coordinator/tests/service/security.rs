@@ -3,7 +3,7 @@
 mod agent;
 mod cors;
 mod hosts;
-mod outage;
+pub(crate) mod outage;
 mod production;
 mod rates;
 mod renewal;

@@ -4,7 +4,9 @@ use std::process::Command;
 
 use p2p_coordinator::store::Store;
 use p2p_coordinator::store::postgres::{OpenError, PostgresConfig, PostgresStore};
-use rcgen::CertifiedKey;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair,
+};
 
 use crate::folder::Folder;
 use crate::server::Server;
@@ -25,6 +27,29 @@ fn certificate(folder: &Folder) -> (String, String) {
     let done = Command::new("sh").args(["-c", script, "sh", &chain, &key]).status();
     assert!(done.expect("a shell").success());
     (chain, key)
+}
+
+/// Who vouches for clients.
+fn issuer() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "who vouches");
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed")
+}
+
+/// What a URL says to show a certificate of this user.
+fn shown(folder: &Folder, by: &CertifiedIssuer<'_, KeyPair>, user: &str) -> String {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.distinguished_name.push(DnType::CommonName, user);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, by).expect("signed");
+    let file = |name: &str, text: String| {
+        let path = folder.fresh_file().with_extension(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let (certificate, key) = (file("pem", certificate.pem()), file("key", key.serialize_pem()));
+    format!("sslcert={certificate}&sslkey={key}")
 }
 
 async fn open(url: &str) -> Result<PostgresStore, OpenError> {
@@ -91,4 +116,51 @@ async fn a_server_without_tls_is_told_from_one_that_is_away() {
     assert!(matches!(error, OpenError::Tls { .. }), "{error:?}");
     assert!(error.to_string().contains("check that the server has it"), "{error}");
     open(&url).await.expect("preferred is not required");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_asks_for_a_certificate_is_shown_one() {
+    let (folder, issuer) = (Folder::new(), issuer());
+    let (chain, key) = certificate(&folder);
+    let (trusted, rules) = (folder.path().join("clients.pem"), folder.path().join("rules.conf"));
+    std::fs::write(&trusted, issuer.pem()).expect("written");
+    // Without TLS for the test itself; who uses it has to show the user's certificate.
+    let rule = "hostnossl all all 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 cert\n";
+    std::fs::write(&rules, rule).expect("written");
+    let server = Server::start_with(&format!(
+        "-c fsync=off -c ssl=on -c ssl_cert_file={chain} -c ssl_key_file={key} \
+         -c ssl_ca_file={} -c hba_file={}",
+        trusted.display(),
+        rules.display()
+    ));
+    let url = format!("{}?sslmode=require", server.fresh_database().await);
+    let own = shown(&folder, &issuer, "postgres");
+    let store = open(&format!("{url}&{own}")).await.expect("it is let in");
+    store.check().await.expect("it answers");
+    assert!(is_encrypted(&server, &url).await);
+    store.close().await;
+
+    let error = open(&url).await.expect_err("without one");
+    assert!(matches!(error, OpenError::Unusable { .. }), "{error:?}");
+    assert!(format!("{error:?}").contains("requires a valid client certificate"), "{error:?}");
+    let another = shown(&folder, &issuer, "somebody");
+    let error = open(&format!("{url}&{another}")).await.expect_err("of another user");
+    assert!(matches!(error, OpenError::Unusable { .. }), "{error:?}");
+    let strangers = shown(&folder, &self::issuer(), "postgres");
+    let error = open(&format!("{url}&{strangers}")).await.expect_err("by another issuer");
+    assert!(matches!(error, OpenError::Tls { .. }), "{error:?}");
+
+    let half = |part: &str| own.split('&').find(|of| of.starts_with(part)).expect("there");
+    let mixed = another.split('&').find(|of| of.starts_with("sslkey")).expect("there");
+    for (said, words) in [
+        (half("sslcert").to_owned(), "go together"),
+        (half("sslkey").to_owned(), "go together"),
+        (format!("{}&{mixed}", half("sslcert")), "cannot use sslkey"),
+        (format!("{}&sslkey=/nowhere.key", half("sslcert")), "cannot use sslkey /nowhere.key"),
+        (format!("sslcert={}&{}", rules.display(), half("sslkey")), "no certificate in it"),
+    ] {
+        let error = open(&format!("{url}&{said}")).await.expect_err(&said);
+        assert!(matches!(error, OpenError::TlsSettings { .. }), "{error:?}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use p2p_coordinator::domain::{Change, Changes, Row, SessionRecord, ZoneRecord, zone};
 use p2p_coordinator::store::postgres::{OpenError, PostgresConfig, PostgresStore};
-use p2p_coordinator::store::{SessionKey, SessionQuery, Store, StoreError};
+use p2p_coordinator::store::{PROBE_BYTES, SessionKey, SessionQuery, Store, StoreError};
 use p2p_coordinator_api::{DefineZone, PlayerId, SessionName, SessionStatus, Timestamp};
 use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
@@ -297,4 +297,60 @@ async fn one_of_many_leads_and_another_when_it_is_gone() {
     assert!(one.lead().await.is_err());
     two.close().await;
     elsewhere.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_only_reads_is_not_ready_until_it_writes_again() {
+    let server = Server::start();
+    let store = open(&server.fresh_database().await).await;
+    store.check().await.unwrap();
+    let set = async |value: &str| {
+        let statement = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+        // Not in one go: that would be a transaction, which may not do it.
+        server.execute("postgres", &statement).await;
+        server.execute("postgres", "SELECT pg_reload_conf()").await;
+    };
+    set("on").await;
+    // Each of its connections hears of it a moment later.
+    let error = loop {
+        if let Err(error) = store.check().await {
+            break error;
+        }
+    };
+    assert!(matches!(error, StoreError::Failed { .. }), "{error:?}");
+    assert!(store.host(&"h".parse().unwrap()).await.is_ok(), "it can be read meanwhile");
+    set("off").await;
+    while store.check().await.is_err() {}
+    while store.commit(insert(&["h"])).await.is_err() {}
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_whether_there_is_room_takes_new_pages_and_gives_them_up() {
+    let url = Server::shared().fresh_database().await;
+    let store = open(&url).await;
+    let (mut last, mut most) = (0, 0);
+    for _ in 0..40 {
+        store.check().await.unwrap();
+        let size = count(&url, "SELECT pg_relation_size('p2p_probe')").await;
+        let added = size - last;
+        assert!(size == 0 || added == i64::from(PROBE_BYTES), "{last}, then {size}");
+        (last, most) = (size, most.max(size));
+    }
+    assert!(most <= 1 << 20, "{most}");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hosts_ice_servers_are_there_for_who_reads_the_tables() {
+    let url = Server::shared().fresh_database().await;
+    let store = open(&url).await;
+    let mut with = host("with");
+    with.ice_servers = Some(r#"{"urls":["stun:example.org"]}"#.into());
+    let hosts = [with, host("without")].map(Change::Insert).into();
+    store.commit(Changes { hosts, ..Changes::default() }).await.unwrap();
+    let said = "SELECT count(*) FROM hosts WHERE ice_servers->'urls'->>0 = 'stun:example.org'";
+    assert_eq!(count(&url, said).await, 1);
+    assert_eq!(count(&url, "SELECT count(*) FROM hosts WHERE ice_servers IS NULL").await, 1);
+    store.close().await;
 }

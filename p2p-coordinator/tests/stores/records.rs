@@ -21,6 +21,7 @@ pub(crate) fn host(name: &str) -> HostRecord {
         cpu_frequency_mhz: 3000,
         memory_mb: 16_384,
         network_speed_mbps: 1000,
+        ice_servers: None,
         peer: None,
         latency_ms: 0.0,
         packet_loss_percent: 0.0,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use p2p_coordinator::domain::{Change, Changes};
 use p2p_coordinator::store::sqlite::{Durability, OpenError, SqliteStore};
-use p2p_coordinator::store::{Store, StoreError};
+use p2p_coordinator::store::{PROBE_BYTES, Store, StoreError};
 use p2p_coordinator_api::{HostId, HostStatus};
 use rusqlite::Connection;
 
@@ -115,6 +115,19 @@ async fn a_folder_in_the_files_place_cannot_be_used() {
     let folder = Folder::new();
     let error = refused(folder.path());
     assert!(matches!(error, OpenError::Unusable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn looking_whether_there_is_room_takes_up_no_more_of_it_each_time() {
+    let folder = Folder::new();
+    let path = folder.fresh_file();
+    let store = open(&path);
+    for _ in 0..100 {
+        store.check().await.unwrap();
+    }
+    store.close().await;
+    let taken = fs::metadata(&path).unwrap().len();
+    assert!(taken < 4 * u64::from(PROBE_BYTES), "{taken}");
 }
 
 #[tokio::test]

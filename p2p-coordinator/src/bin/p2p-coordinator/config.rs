@@ -160,6 +160,8 @@ pub(crate) struct TermsConfig {
     pub(crate) lease_seconds: u32,
     pub(crate) host_timeout_seconds: u32,
     pub(crate) token_seconds: u32,
+    /// Of a host that registers without a number of its own.
+    pub(crate) max_players_per_host: u32,
     /// How long what a heartbeat says may wait to be written with others.
     pub(crate) heartbeat_millis: u32,
     /// How long nothing may happen in a session until it fails.
@@ -238,6 +240,7 @@ impl Default for TermsConfig {
             lease_seconds: seconds(terms.lease),
             host_timeout_seconds: seconds(terms.host_timeout),
             token_seconds: seconds(terms.token_lifetime),
+            max_players_per_host: terms.max_players,
             heartbeat_millis: u32::try_from(heartbeat_interval.as_millis()).unwrap_or(u32::MAX),
             session_timeout_seconds: seconds(session_timeout),
             session_check_seconds: seconds(session_check),
@@ -276,6 +279,7 @@ impl Config {
             ("terms.lease_seconds", u64::from(terms.lease_seconds)),
             ("terms.host_timeout_seconds", u64::from(terms.host_timeout_seconds)),
             ("terms.token_seconds", u64::from(terms.token_seconds)),
+            ("terms.max_players_per_host", u64::from(terms.max_players_per_host)),
             ("terms.heartbeat_millis", u64::from(terms.heartbeat_millis)),
             ("terms.session_timeout_seconds", u64::from(terms.session_timeout_seconds)),
             ("terms.session_check_seconds", u64::from(terms.session_check_seconds)),
@@ -369,6 +373,7 @@ impl Config {
         terms.lease = whole(self.terms.lease_seconds);
         terms.host_timeout = whole(self.terms.host_timeout_seconds);
         terms.token_lifetime = whole(self.terms.token_seconds);
+        terms.max_players = self.terms.max_players_per_host;
         let mut settings = Settings::default();
         settings.name.clone_from(&self.name);
         settings.version.clone_from(&self.version);

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use p2p_coordinator::door::tls::{self, Certificates};
 use p2p_coordinator::door::{Closing, http, peer, tcp};
@@ -16,7 +16,6 @@ use p2p_coordinator_api::Timestamp;
 use p2p_core::{P2PProvider, SecretKey};
 use p2p_iroh::{IrohConfig, IrohP2P};
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -134,7 +133,8 @@ async fn run<S: Store>(
     let upkeep = tokio::spawn(async move { upkeep.upkeep().await });
     let heartbeats = coordinator.clone();
     let heartbeats = tokio::spawn(async move { heartbeats.write_heartbeats().await });
-    let tending = tokio::spawn(tend(coordinator.clone()));
+    let tending = coordinator.clone();
+    let tending = tokio::spawn(async move { tending.tend_peers().await });
     let again = tokio::spawn(again.run(config.clone(), coordinator.clone()));
     let (served, door) = (router.clone(), closing.clone());
     let tcp = match certificates {
@@ -225,24 +225,6 @@ fn announce<S: Store>(
         say(&format!("note: {warning}"));
     }
 }
-
-/// Forgets peers who stayed away, and sends out of rooms who has no place there any more.
-async fn tend<S: Store>(coordinator: Coordinator<S>) {
-    let mut clock = interval(Duration::from_secs(1));
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for tick in 0_u64.. {
-        clock.tick().await;
-        coordinator.expire_peers();
-        if tick % REVIEW == 0
-            && let Err(error) = coordinator.review_rooms().await
-        {
-            tracing::error!(%error, "cannot look who is still in which session; trying again");
-        }
-    }
-}
-
-/// How many seconds somebody who has lost the place in a session may stay in its room.
-const REVIEW: u64 = 5;
 
 #[allow(
     clippy::disallowed_methods,

@@ -46,7 +46,7 @@ impl Bucket {
         let millis = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         let gained = millis.saturating_mul(limits.per_second.into());
         self.level = self.level.saturating_add(gained).min(most);
-        self.at = self.at.max(now);
+        self.at = now;
         let cost = (messages as u64).saturating_mul(MESSAGE).min(most);
         if let Some(rest) = self.level.checked_sub(cost) {
             self.level = rest;
@@ -61,5 +61,22 @@ impl Bucket {
             retry_after: Duration::from_millis(millis),
             is_final: self.strikes > limits.strikes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_put_back_by_hours_silences_nobody() {
+        let limits = Limits::default();
+        let start = Timestamp::from_millis(1_769_860_800_000);
+        let mut bucket = Bucket::full(&limits, start);
+        bucket.take(&limits, start, limits.burst as usize).expect("a whole bucket");
+        let back = start.before(Duration::from_secs(5 * 3600));
+        assert!(bucket.take(&limits, back, 1).is_err(), "a jump fills nothing");
+        let later = back.after(Duration::from_secs(1));
+        bucket.take(&limits, later, limits.per_second as usize).expect("it fills from there on");
     }
 }

@@ -36,6 +36,7 @@ fn request(owner: Option<u8>) -> RegisterHost {
         cpu_frequency_mhz: 2000,
         memory_mb: 4096,
         network_speed_mbps: 50,
+        ice_servers: None,
         max_players: None,
         max_zones: None,
         p2p,
@@ -54,6 +55,18 @@ fn a_new_host_is_online_and_empty_with_the_contracts_room() {
     assert_eq!((host.created_at, host.updated_at, host.last_heard), (START, START, START));
     // 30 + 20 + 25, and half of 10, 10 and 5.
     assert_eq!(host.quality_score, 87.5);
+}
+
+#[test]
+fn what_a_new_host_does_not_say_is_configured_and_its_ice_servers_are_kept() {
+    let terms = Terms { max_players: 12, ..Terms::default() };
+    let servers = serde_json::json!({ "urls": ["stun:example.org"] });
+    let said = RegisterHost { ice_servers: servers.as_object().cloned(), ..request(None) };
+    let host = register(None, said, &terms, START).unwrap();
+    assert_eq!(host.max_players, 12);
+    assert_eq!(host.ice_servers.as_deref(), Some(r#"{"urls":["stun:example.org"]}"#));
+    let again = register(Some(&host), request(None), &Terms::default(), moment(1)).unwrap();
+    assert_eq!((again.max_players, again.ice_servers), (12, None));
 }
 
 #[test]

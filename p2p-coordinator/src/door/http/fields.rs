@@ -445,13 +445,23 @@ impl<'a> Fields<'a> {
             .ok()
     }
 
-    /// An object of any content, which is not used.
-    pub(super) fn optional_object(&mut self, name: &str) {
+    /// An object of any content, of at most so many bytes as JSON.
+    pub(super) fn optional_object(&mut self, name: &str, max: usize) -> Option<Map<String, Value>> {
         self.note(name, Presence::Optional, Shape::Object);
-        if let Some(value) = self.optional(name).filter(|value| !value.is_object()) {
-            let loc = json!([self.place, name]);
+        let value = self.optional(name)?;
+        let loc = json!([self.place, name]);
+        let Some(object) = value.as_object() else {
             self.wrong("dict_type", loc, "Input should be a valid dictionary", value, None);
+            return None;
+        };
+        let bytes = value.to_string().len();
+        if bytes > max {
+            let msg = format!("Dictionary should have at most {max} bytes as JSON, not {bytes}");
+            let ctx = json!({ "max_length": max, "actual_length": bytes });
+            self.wrong("too_long", loc, &msg, &Value::Null, Some(ctx));
+            return None;
         }
+        Some(object.clone())
     }
 
     /// The proof of a host. What has its form, and still cannot be read, proves nothing.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use p2p_coordinator_api::host::MAX_PRESENT;
+use p2p_coordinator_api::host::{MAX_ICE_BYTES, MAX_PRESENT};
 use p2p_coordinator_api::{
     Heartbeat, HeartbeatReply, Host, HostStatus, IssuedChallenge, Nonce, ProofError, RegisterHost,
     RegisteredHost,
@@ -47,7 +47,7 @@ pub(super) fn registration(
     let cpu_frequency_mhz = fields.int("cpu_frequency_mhz", 1, MAX_INT);
     let memory_mb = fields.int("memory_mb", 1, MAX_INT);
     let network_speed_mbps = fields.int("network_speed_mbps", 1, MAX_INT);
-    fields.optional_object("ice_servers");
+    let ice_servers = fields.optional_object("ice_servers", MAX_ICE_BYTES);
     let max_players = fields.optional_int("max_players", 1, MAX_INT);
     let max_zones = fields.optional_int("max_zones", 1, MAX_INT);
     let p2p = fields.optional_proof("p2p");
@@ -64,6 +64,7 @@ pub(super) fn registration(
         cpu_frequency_mhz,
         memory_mb,
         network_speed_mbps,
+        ice_servers,
         max_players,
         max_zones,
         p2p,

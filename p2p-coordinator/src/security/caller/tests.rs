@@ -26,6 +26,7 @@ fn request(owner: &str) -> RegisterHost {
         cpu_frequency_mhz: 1,
         memory_mb: 1,
         network_speed_mbps: 1,
+        ice_servers: None,
         max_players: None,
         max_zones: None,
         p2p: None,

@@ -49,6 +49,14 @@ const fn is_trusted(role: Role) -> bool {
     matches!(role, Role::Service | Role::Admin)
 }
 
+/// The room that a peer means.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) name: String,
+    /// The zone of its session, if it is that of one.
+    pub(super) zone: Option<ZoneId>,
+}
+
 /// Why a peer is not let into a room.
 #[derive(Debug)]
 pub(super) enum Refused {
@@ -108,9 +116,11 @@ impl<S: Store> Coordinator<S> {
         caller: &Caller,
         peer: &str,
         session: &str,
-    ) -> Result<String, Refused> {
+    ) -> Result<Room, Refused> {
         if self.settings().signaling.reach == Reach::Anyone {
-            return Ok(session.to_owned());
+            // Rooms there are without a store as well.
+            let zone = self.zone_of(session).await.unwrap_or(None);
+            return Ok(Room { name: session.to_owned(), zone });
         }
         let key = match (SessionName::is_one(session), session.parse(), session.parse()) {
             (true, Ok(name), _) => SessionKey::Name(name),
@@ -127,7 +137,7 @@ impl<S: Store> Coordinator<S> {
                 return Err(Refused::Stranger);
             }
         }
-        Ok(session.name.into())
+        Ok(Room { name: session.name.into(), zone: Some(session.zone_id) })
     }
 
     /// Who has a place in the session of a room; nobody if it is over.
@@ -140,6 +150,13 @@ impl<S: Store> Coordinator<S> {
             host: session.host_id,
             zone: session.zone_id,
         }))
+    }
+
+    /// The zone of a session that is not over, where rooms need not be those of sessions.
+    pub(super) async fn zone_of(&self, room: &str) -> Result<Option<ZoneId>, ServiceError> {
+        let name = room.parse().ok().filter(|_| SessionName::is_one(room));
+        let Some(name) = name else { return Ok(None) };
+        Ok(self.live(&SessionKey::Name(name)).await?.map(|session| session.zone_id))
     }
 
     /// A session that is not over.

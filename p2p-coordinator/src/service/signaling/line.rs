@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use p2p_coordinator_api::Routing;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -132,8 +133,8 @@ impl<S: Store> Line<S> {
 
     async fn enter(&self, name: &str, shown: &str, id: Option<&str>) {
         let peer = self.peer();
-        let room = match self.coordinator.room(&self.caller, &peer, name).await {
-            Ok(room) => room,
+        let (room, routing) = match self.meant(&peer, name).await {
+            Ok(meant) => meant,
             Err(Refused::Stranger) => {
                 return self.tell(&format!("Not a member of session {name}"), id);
             }
@@ -145,8 +146,13 @@ impl<S: Store> Line<S> {
         };
         let now = self.coordinator.now();
         let mut state = self.coordinator.inner.signaling.lock();
-        let (joined, _) =
-            state.decide(now, |hub, effects| hub.join(now, self.connection, &room, shown, effects));
+        let (joined, _) = state.decide(now, |hub, effects| {
+            hub.join(now, self.connection, &room, shown, effects)?;
+            if let Some(routing) = routing {
+                hub.route(&room, routing, effects);
+            }
+            Ok(())
+        });
         drop(state);
         match joined {
             Ok(()) => {
@@ -158,6 +164,17 @@ impl<S: Store> Line<S> {
             Err(JoinError::Excess(_)) => self.tell("Too many joins: try again later", id),
             Err(error) => self.tell(&error.to_string(), id),
         }
+    }
+
+    /// The room that the peer means, and over what its members reach each other: if the store cannot
+    /// say that now, the next review of the rooms tells it.
+    async fn meant(&self, peer: &str, name: &str) -> Result<(String, Option<Routing>), Refused> {
+        let room = self.coordinator.room(&self.caller, peer, name).await?;
+        let routing = match &room.zone {
+            Some(zone) => self.coordinator.routing(zone).await.ok(),
+            None => Some(self.coordinator.in_force().peer_play.routing_at_all()),
+        };
+        Ok((room.name, routing))
     }
 
     fn peer(&self) -> String {

@@ -94,7 +94,7 @@ impl<S: Store> Coordinator<S> {
     async fn visit(&self, letter: &Letter<'_>) -> Result<MailboxId, PostError> {
         let caller = self.caller(letter.peer, letter.token)?;
         let room = match self.room(&caller, letter.peer, letter.session).await {
-            Ok(room) => room,
+            Ok(room) => room.name,
             Err(Refused::Stranger) => return Err(PostError::Stranger(letter.session.to_owned())),
             Err(Refused::Unknown(error)) => return Err(error.into()),
         };

@@ -96,6 +96,11 @@ pub(super) async fn lost_hosts_are_those_with_a_lease_over(fixture: &impl Fixtur
     ensure_eq!(host_names(&listed), ["online", "busy", "maintenance"], "at its end");
     let query = HostQuery { limit: Some(2), ..lost_at(later(6)) };
     ensure_eq!(host_names(&store.hosts(&query).await?), ["online", "busy"], "the first two");
+    let beyond = |moment| HostQuery { leased_beyond: Some(moment), ..HostQuery::default() };
+    let listed = store.hosts(&beyond(later(5))).await?;
+    ensure_eq!(host_names(&listed), ["heard"], "whose lease is longer");
+    let listed = store.hosts(&beyond(later(4))).await?;
+    ensure_eq!(host_names(&listed), ["heard", "online", "busy", "maintenance"], "than that");
     Ok(())
 }
 

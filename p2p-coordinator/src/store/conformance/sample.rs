@@ -8,6 +8,7 @@ use p2p_coordinator_api::{
     ZoneStatus,
 };
 use p2p_core::{PeerAddr, PeerId, SecretKey};
+use serde_json::json;
 
 use super::Outcome;
 use crate::domain::session::{Hold, Seat, SessionMetrics};
@@ -44,6 +45,7 @@ pub(super) fn host(name: &str) -> Outcome<HostRecord> {
         cpu_frequency_mhz: 3000,
         memory_mb: 16_384,
         network_speed_mbps: 1000,
+        ice_servers: None,
         peer: None,
         latency_ms: 0.0,
         packet_loss_percent: 0.0,
@@ -164,6 +166,7 @@ impl Draw {
             cpu_frequency_mhz: self.number(),
             memory_mb: self.number(),
             network_speed_mbps: self.number(),
+            ice_servers: self.maybe(|odd| json!({ "urls": odd.words() }).to_string()),
             peer: self.maybe(Self::peer_addr),
             latency_ms: self.float(),
             packet_loss_percent: self.float(),

@@ -134,6 +134,12 @@ pub(super) async fn sessions_are_filtered_by_when_they_changed(fixture: &impl Fi
         let expected: Vec<_> = rows.iter().take(count).map(|row| row.id).collect();
         ensure_eq!(listed, expected, "live sessions that are idle for long");
     }
+    for (millis, count) in [(0, 2), (9, 2), (10, 1), (30, 0)] {
+        let (changed_after, status) = (Some(later(millis)), SessionQuery::LIVE);
+        let query = SessionQuery { changed_after, status, ..SessionQuery::default() };
+        let expected: Vec<_> = rows[..3].iter().rev().take(count).rev().map(|row| row.id).collect();
+        ensure_eq!(ids(&store, query).await?, expected, "live sessions that changed later");
+    }
     let listed = ids(&store, idle(0, &[])).await?;
     ensure_eq!(listed, [rows[0].id, rows[3].id], "sessions of any state");
     rows[0].value.updated_at = later(50);

@@ -90,6 +90,9 @@ impl Tabled for HostRecord {
         "cpu_frequency_mhz" "bigint" i64 => |host| host.value.cpu_frequency_mhz.into(),
         "memory_mb" "bigint" i64 => |host| host.value.memory_mb.into(),
         "network_speed_mbps" "bigint" i64 => |host| host.value.network_speed_mbps.into(),
+        "ice_servers" "json" Option<String> => |host| {
+            host.value.ice_servers.as_deref().map(text)
+        },
         "latency_ms" "float8" f64 => |host| host.value.latency_ms,
         "packet_loss_percent" "float8" f64 => |host| host.value.packet_loss_percent,
         "bandwidth_usage_mbps" "float8" f64 => |host| host.value.bandwidth_usage_mbps,

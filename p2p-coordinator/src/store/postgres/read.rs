@@ -64,6 +64,9 @@ pub(super) async fn hosts(sql: &Readers, query: &HostQuery) -> Result<Vec<HostVi
     if let Some(now) = query.lost_at {
         filter.and("h.status <> 'OFFLINE' AND h.lease_until <= $", moment(now));
     }
+    if let Some(most) = query.leased_beyond {
+        filter.and("h.status <> 'OFFLINE' AND h.lease_until > $", moment(most));
+    }
     let page = filter.page(query.offset, query.limit);
     let text =
         format!("SELECT {HOST} FROM hosts h{} ORDER BY h.rank DESC, h.host_id{page}", filter.text);
@@ -159,6 +162,9 @@ pub(super) async fn sessions(
     }
     if let Some(since) = query.idle_since {
         filter.and("s.updated_at <= $", moment(since));
+    }
+    if let Some(after) = query.changed_after {
+        filter.and("s.updated_at > $", moment(after));
     }
     let page = filter.page(query.offset, query.limit);
     let text = format!("SELECT {SESSION} FROM p2p_sessions s{} ORDER BY s.id{page}", filter.text);

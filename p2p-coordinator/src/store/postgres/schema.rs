@@ -150,6 +150,15 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX p2p_grants_end ON p2p_grants (expires_at DESC, id);
     CREATE INDEX p2p_grants_revoked ON p2p_grants (expires_at DESC, id) WHERE revoked;
 ",
+    "
+    -- Takes room, to see whether there is any: a row fills a page. Room is not to be found again
+    -- before the table is emptied, which whoever fills it does.
+    CREATE TABLE p2p_probe (
+        id bigint GENERATED ALWAYS AS IDENTITY,
+        filler text NOT NULL
+    ) WITH (autovacuum_enabled = off);
+    ALTER TABLE p2p_probe ALTER filler SET STORAGE PLAIN;
+",
 ];
 
 /// Held while the tables are brought up to date: any number that others are unlikely to choose.

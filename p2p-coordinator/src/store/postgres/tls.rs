@@ -1,25 +1,27 @@
-//! TLS with the database, as libpq's parameters `sslmode` and `sslrootcert` ask for it.
+//! TLS with the database, as libpq's parameters `sslmode`, `sslrootcert`, `sslcert` and `sslkey` ask
+//! for it.
+
+mod verifier;
 
 use std::error::Error as _;
+use std::fmt::Display;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::OpenError;
+use verifier::AnyName;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
@@ -42,6 +44,9 @@ enum Roots {
 pub(super) struct Wanted {
     mode: Mode,
     roots: Option<Roots>,
+    /// The files with our own certificate and its key.
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 /// Takes what is said about TLS out of a URL, or out of pairs.
@@ -78,6 +83,8 @@ impl Wanted {
                         path => Roots::File(path.into()),
                     });
                 }
+                Some(("sslcert", value)) => self.certificate = Some(plain(value).into()),
+                Some(("sslkey", value)) => self.key = Some(plain(value).into()),
                 _ => rest.push(part),
             }
         }
@@ -107,9 +114,10 @@ impl Wanted {
             }
             (Mode::Require | Mode::VerifyCa, Some(Roots::File(path))) => {
                 let roots = Arc::new(roots(path)?);
-                let verifier = WebPkiServerVerifier::builder_with_provider(roots, crypto).build();
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(roots, crypto.clone()).build();
                 let verifier = verifier.map_err(|error| wrong(error.to_string()))?;
-                let verifier = Arc::new(AnyName(verifier));
+                let verifier = AnyName::new(&crypto, Some(verifier));
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
             (Mode::Require | Mode::VerifyCa, Some(Roots::System)) => {
@@ -123,11 +131,21 @@ impl Wanted {
                 return Err(wrong(what.into()));
             }
             (Mode::Disable | Mode::Prefer, _) | (Mode::Require, None) => {
-                let verifier = Arc::new(Anybody(crypto));
+                let verifier = AnyName::new(&crypto, None);
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         };
-        Ok(MakeRustlsConnect::new(builder.with_no_client_auth()))
+        let config = match (&self.certificate, &self.key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(certificate), Some(key)) => {
+                let chain = chain("sslcert", certificate)?;
+                let cannot = |what: &dyn Display| cannot("sslkey", key, what);
+                let key = PrivateKeyDer::from_pem_file(key).map_err(|error| cannot(&error))?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| cannot(&error))?
+            }
+            _ => return Err(wrong("sslcert and sslkey go together: name both files".into())),
+        };
+        Ok(MakeRustlsConnect::new(config))
     }
 }
 
@@ -145,18 +163,27 @@ fn mode(text: &str) -> Result<Mode, OpenError> {
     })
 }
 
-fn roots(path: &PathBuf) -> Result<RootCertStore, OpenError> {
-    let cannot = |what: String| wrong(format!("cannot use sslrootcert {}: {what}", path.display()));
-    let text = fs::read(path).map_err(|error| cannot(error.to_string()))?;
+fn roots(path: &Path) -> Result<RootCertStore, OpenError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| cannot(error.to_string()))?;
-        roots.add(certificate).map_err(|error| cannot(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(cannot("there is no certificate in it".into()));
+    for certificate in chain("sslrootcert", path)? {
+        roots.add(certificate).map_err(|error| cannot("sslrootcert", path, &error))?;
     }
     Ok(roots)
+}
+
+/// The certificates in a file, of which there has to be one.
+fn chain(name: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenError> {
+    let text = fs::read(path).map_err(|error| cannot(name, path, &error))?;
+    let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| cannot(name, path, &error))?;
+    match chain.is_empty() {
+        true => Err(cannot(name, path, &"there is no certificate in it")),
+        false => Ok(chain),
+    }
+}
+
+fn cannot(name: &str, path: &Path, what: &dyn Display) -> OpenError {
+    wrong(format!("cannot use {name} {}: {what}", path.display()))
 }
 
 fn wrong(what: String) -> OpenError {
@@ -176,106 +203,12 @@ pub(super) fn is_trouble(error: &tokio_postgres::Error) -> bool {
     by_rustls || source.to_string().contains("does not support TLS")
 }
 
-/// Takes each certificate: encryption, and no more.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes certificates by those that are trusted, whatever name is in them.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(certificate, others, name, ocsp, now) {
-            // The name is looked at last: all else is right.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn wanted(mode: Mode, roots: Option<Roots>) -> Wanted {
-        Wanted { mode, roots }
+        Wanted { mode, roots, ..Wanted::default() }
     }
 
     #[test]
@@ -293,6 +226,15 @@ mod tests {
                 "host=h sslmode=verify-ca user=u sslrootcert=system",
                 "host=h user=u",
                 wanted(Mode::VerifyCa, Some(Roots::System)),
+            ),
+            (
+                "postgresql://u@h/d?sslcert=%2Fa.pem&sslkey=/a.key",
+                "postgresql://u@h/d",
+                Wanted {
+                    certificate: Some("/a.pem".into()),
+                    key: Some("/a.key".into()),
+                    ..Wanted::default()
+                },
             ),
         ] {
             let (left, found) = split(url).expect(url);

@@ -78,6 +78,9 @@ pub(super) fn hosts(sql: &Connection, query: &HostQuery) -> Result<Vec<HostView>
     if let Some(now) = query.lost_at {
         filter.and("h.status <> 'offline' AND h.lease_until <= ?", millis(now));
     }
+    if let Some(moment) = query.leased_beyond {
+        filter.and("h.status <> 'offline' AND h.lease_until > ?", millis(moment));
+    }
     let page = filter.page(query.offset, query.limit);
     let statement = format!("{HOST}{} ORDER BY h.rank DESC, h.host_id {page}", filter.text);
     all(sql, &statement, params_from_iter(filter.values), host_view)?.into_iter().collect()
@@ -171,6 +174,9 @@ pub(super) fn sessions(sql: &Connection, query: &SessionQuery) -> Result<Vec<Row
     }
     if let Some(since) = query.idle_since {
         filter.and("s.updated_at <= ?", millis(since));
+    }
+    if let Some(moment) = query.changed_after {
+        filter.and("s.updated_at > ?", millis(moment));
     }
     let page = filter.page(query.offset, query.limit);
     let statement = format!("{SESSION}{} ORDER BY s.id {page}", filter.text);

@@ -6,7 +6,7 @@
 use rusqlite::Connection;
 use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, Migrations};
 
-const MIGRATIONS: &[M<'_>] = &[RECORDS, GRANTS, COUNTS, ENDS];
+const MIGRATIONS: &[M<'_>] = &[RECORDS, GRANTS, COUNTS, ENDS, PROBE];
 
 const RECORDS: M<'_> = M::up(
     "CREATE TABLE hosts (
@@ -127,6 +127,11 @@ const ENDS: M<'_> = M::up(
     CREATE INDEX sessions_idle ON sessions (updated_at)
         WHERE status IN ('pending', 'active', 'paused');
     CREATE INDEX sessions_over ON sessions (ended_at) WHERE status IN ('ended', 'failed');",
+);
+
+const PROBE: M<'_> = M::up(
+    "-- Takes room, to see whether there is any.
+    CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT;",
 );
 
 /// What is wrong with a file.

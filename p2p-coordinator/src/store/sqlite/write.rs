@@ -12,7 +12,7 @@ use crate::domain::{
     ZoneRecord,
 };
 use crate::store::tally::{Tally, Weight};
-use crate::store::{Committed, StoreError};
+use crate::store::{Committed, PROBE_BYTES, StoreError};
 
 /// Writes all of it. Whoever calls undoes it if it fails.
 pub(super) fn commit(sql: &Connection, changes: Changes) -> Result<Committed, StoreError> {
@@ -278,6 +278,14 @@ fn count(sql: &Connection, tally: &Tally) -> Result<(), StoreError> {
             [total, active, served, zone],
         )?;
     }
+    Ok(())
+}
+
+/// Takes new room before it gives up what it took the last time: pages of its own to write to would
+/// be there on a full disk as well.
+pub(super) fn probe(sql: &Connection) -> Result<(), StoreError> {
+    run(sql, "INSERT INTO probe (filler) VALUES (zeroblob(?))", [PROBE_BYTES])?;
+    run(sql, "DELETE FROM probe WHERE id <> ?", [sql.last_insert_rowid()])?;
     Ok(())
 }
 

@@ -280,10 +280,16 @@ async fn objects_and_lists_are_what_they_say(service: Service) {
     let servers = [
         (json!(null), "ok", 0),
         (json!({ "urls": [1, null] }), "ok", 0),
+        // With `{"urls":""}` around them.
+        (json!({ "urls": "x".repeat(4096 - 11) }), "ok", 0),
         (json!([]), "dict_type", 0),
         (json!("x"), "dict_type", 0),
     ];
     field(&service, "/hosts/register", &host("h"), "ice_servers", &servers).await;
+    let many = with(host("h"), "ice_servers", json!({ "urls": "x".repeat(4096 - 10) }));
+    let refused = service.post("/hosts/register", many).await.is(422);
+    assert_eq!(refused["detail"][0]["type"], "too_long");
+    assert_eq!(refused["detail"][0]["loc"], json!(["body", "ice_servers"]));
     let session = json!({ "host_id": "h", "zone_id": "z", "player_ids": [] });
     let players =
         [(json!({}), "list_type", 0), (json!("p"), "list_type", 0), (json!(null), "list_type", 0)];

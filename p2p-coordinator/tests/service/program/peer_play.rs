@@ -134,6 +134,21 @@ async fn switched_off_while_it_runs_live_sessions_are_told_wherever_they_ask_or_
     assert_eq!(alice.next().await["routing"], "peers");
     assert_eq!(bob.next().await["routing"], "peers");
     assert_eq!(served.get(&at).await.get("routing"), None);
+
+    // The same for one zone, without a signal.
+    for (switch, told) in [("disable", "server"), ("enable", "peers")] {
+        served.post(&format!("/zones/meadow/{switch}-p2p"), Value::Null).await.is(200);
+        let heard = alice.next().await;
+        assert_eq!(
+            (&heard["routing"], &heard["session_id"]),
+            (&json!(told), &session["session_id"])
+        );
+    }
+    // And with one.
+    folder.write(".env", "P2P_ENABLED_ZONES=nowhere\n");
+    served.signal("HUP");
+    served.says("was read again\n").await;
+    assert_eq!(alice.next().await["routing"], "server");
 }
 
 /// A client on a WebSocket.

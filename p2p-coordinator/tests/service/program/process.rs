@@ -115,9 +115,14 @@ impl Served {
         Self { child, out, address, said }
     }
 
+    /// Its process's.
+    pub(crate) fn id(&self) -> String {
+        self.child.id().expect("it runs").to_string()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        let status = Command::new("kill").args(["-s", name, &id]).status().expect("kill runs");
+        let kill = Command::new("kill").args(["-s", name, &self.id()]).status();
+        let status = kill.expect("kill runs");
         assert!(status.success());
     }
 

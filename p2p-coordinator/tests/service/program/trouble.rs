@@ -4,8 +4,9 @@ use std::process::Command;
 
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::process::{Served, prepared};
+use super::process::{PATIENCE, Served, prepared, run, text};
 use crate::fixture::{host, with, zone};
 use crate::folder::Folder;
 
@@ -14,7 +15,7 @@ async fn on_a_full_disk_writes_fail_reads_go_on_and_nothing_is_lost() {
     let folder = Folder::new();
     let program = env!("CARGO_BIN_EXE_p2p-coordinator");
     // No file may grow past so many blocks of 512 bytes, and it is no reason to be killed.
-    let script = format!("trap '' XFSZ; ulimit -f 1024; exec '{program}' --listen 127.0.0.1:0");
+    let script = format!("trap '' XFSZ; ulimit -S -f 1024; exec '{program}' --listen 127.0.0.1:0");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script]);
     let served = Served::spawn(prepared(shell, folder.path())).await;
@@ -34,13 +35,22 @@ async fn on_a_full_disk_writes_fail_reads_go_on_and_nothing_is_lost() {
         let zone = with(zone("more"), "description", json!("x".repeat(3000)));
         served.post("/zones/", zone).await.says(500, "Database error occurred");
     }
-    // It lives, and has what it acknowledged.
+    // It lives, says what it cannot do, and has what it acknowledged.
     served.get("/health").await;
-    let ready = served.ask("GET", "/ready", None).await;
-    assert!([200, 503].contains(&ready.status), "{ready:?}");
+    let ready = served.ask("GET", "/ready", None).await.is(503);
+    assert_eq!(ready, json!({ "status": "unavailable", "checks": { "sqlite": "unavailable" } }));
+    let status = run(&folder, &["--status", "--listen", &served.address.to_string()]);
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
+    assert!(text(&status.stdout).contains("sqlite: unavailable"), "{status:?}");
     served.get(&format!("/api/v1/zones/z{}", kept - 1)).await;
     let refused = served.ask("GET", "/api/v1/zones/more", None).await;
     refused.says(404, "Zone not found: more");
+    // There is room again: without a restart it does its work, and says so within moments.
+    let unlimited = ["--fsize=unlimited:", "--pid", &served.id()];
+    assert!(Command::new("prlimit").args(unlimited).status().expect("prlimit runs").success());
+    let is_ready = async { while served.ask("GET", "/ready", None).await.status != 200 {} };
+    timeout(PATIENCE, is_ready).await.expect("it is ready again");
+    served.post("/zones/", zone("later")).await.is(201);
     served.signal("TERM");
     let (status, said) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{said}");

@@ -6,8 +6,8 @@ use p2p_coordinator::door::{Closing, Limits, http as router, peer};
 use p2p_coordinator::service::{Coordinator, InForce, PeerPlay, Settings};
 use p2p_coordinator::store::MemoryStore;
 use p2p_coordinator::world::{Clock, Randomness};
-use p2p_coordinator_client::api::Routing;
 use p2p_coordinator_client::api::auth::TokenRequest;
+use p2p_coordinator_client::api::{Routing, Timestamp};
 use p2p_coordinator_client::{
     ApiKey, Client, ClientConfig, CoordinatorAddr, HostAgent, HostConfig, JoinOptions, RequestError,
 };
@@ -25,17 +25,18 @@ fn game() -> ProtocolName {
     "game/1".parse().expect("a name")
 }
 
-/// A coordinator's process: it ends when this is dropped. Its records are elsewhere.
-async fn process(
+/// A coordinator's process, started when the wall clock shows this: it ends when this is dropped. Its
+/// records are elsewhere.
+pub(crate) async fn process(
     store: &MemoryStore,
     door: &SimulatorP2P,
-    began: Instant,
+    wall: Timestamp,
 ) -> (JoinSet<()>, Coordinator<MemoryStore>) {
     let mut settings = Settings::default();
     settings.security = guarded();
     settings.security.tokens.access_lifetime = 20 * MINUTE;
-    let clock = Clock::starting_at(EPOCH.after(began.elapsed()));
-    let random = Randomness::new([u8::try_from(began.elapsed().as_secs() % 251).unwrap_or(0); 32]);
+    let seed = [u8::try_from(wall.as_millis() / 1000 % 251).unwrap_or(0); 32];
+    let (clock, random) = (Clock::starting_at(wall), Randomness::new(seed));
     let coordinator = Coordinator::new(store.clone(), key(), clock, random, settings);
     let listener = peer::open(door, Limits::default()).await.expect("listening");
     let mut tasks = JoinSet::new();
@@ -52,7 +53,7 @@ async fn story(network: Network) -> u32 {
     let machine = network.host("coordinator");
     let door = machine.provider(ConnectionConfig::default()).expect("a free host");
     let addr = CoordinatorAddr::Peer(door.local_addr());
-    let (first, coordinator) = process(&store, &door, began).await;
+    let (first, coordinator) = process(&store, &door, EPOCH.after(began.elapsed())).await;
     coordinator
         .define_zone(p2p_coordinator_api::DefineZone::new("z".parse().expect("an id")))
         .await
@@ -118,7 +119,7 @@ async fn story(network: Network) -> u32 {
     assert!(is_away, "not that the login is over: {refused:?}");
 
     let door = machine.provider(ConnectionConfig::default()).expect("a free host");
-    let (_second, coordinator) = process(&store, &door, began).await;
+    let (_second, coordinator) = process(&store, &door, EPOCH.after(began.elapsed())).await;
     plays_for(MINUTE).await;
     assert!(agent.state().registered, "{:?}", agent.state());
     // Her token has ended long ago, and is renewed now.
@@ -134,6 +135,14 @@ async fn story(network: Network) -> u32 {
     assert_eq!(sat.connection.recv().await.expect("heard"), "hello");
     let rounds = plays_for(10 * MINUTE).await;
     assert_eq!(coordinator.sweep().await.expect("looked"), 0);
+
+    // Its zone closed, the host hears it from its next heartbeat, and that it is open again.
+    for (open, closed) in [(false, vec![session.session_id.clone()]), (true, Vec::new())] {
+        coordinator.open_zone_to_peers(&zone, open).await.expect("changed");
+        plays_for(MINUTE).await;
+        let state = agent.state();
+        assert_eq!((state.routing, &state.server_routed), (Routing::Peers, &closed));
+    }
 
     // Switched off, the host hears it from its next heartbeat; who plays is not cut off.
     let peer_play = PeerPlay { enabled: false, zones: None };

@@ -187,7 +187,12 @@ pub(super) const NAMES: [Name; 80] = [
             "a host is lost when it is silent for HOST_HEARTBEAT_TIMEOUT_MINUTES, looked at all the time",
         ),
     ),
-    ("P2P_MAX_PLAYERS_PER_HOST", Ignored("each host registers with its own max_players")),
+    (
+        "P2P_MAX_PLAYERS_PER_HOST",
+        Sets("terms.max_players_per_host", |to, text| {
+            number(&mut to.terms.max_players_per_host, text)
+        }),
+    ),
     ("P2P_SERVICE_ENV", Sets("environment", place)),
     ("P2P_SERVICE_HOST", Sets("listen.ip", address)),
     ("P2P_SERVICE_NAME", Sets("name", |to, text| set(&mut to.name, text))),
