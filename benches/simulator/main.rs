@@ -26,6 +26,8 @@
 //!
 //! | `sim_connect_40ms_rtt_ms` | virtual time of the dialler's side of connecting, at 20 ms one way |
 //! | `sim_features_cost` | CPU time for a message of 64 bytes with everything on but unused (resumption, failover, compression from 1 KiB on, `Limited`, metrics), in relation to all off |
+//! | `sim_under_attack_cpu` | CPU time for a message of an honest peer (64 bytes, echoed, 64 in flight) while four strangers dial the node a thousand times a second each, with a hello that is none or, one in fifty, without a word; less what that attack costs by itself, in relation to no attack |
+//! | `sim_attack_dial_us` | CPU time of such a dial, the stranger's part and the simulator's with the node's |
 //!
 //! `sim_` is on the raw link: the transport below the connection engine. `sim_connection_` is the same
 //! through the public connection's `send` and `recv` (`sim_connection_64_per_s` beside
@@ -50,6 +52,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use p2p_benches::{Arguments, Metric, Report, Result};
 
+mod attack;
 mod child;
 mod connect;
 mod exact;

@@ -45,6 +45,8 @@ pub(crate) const CONN_SILENT_YEAR: Metric = cost("sim_connection_silent_year_ms"
 pub(crate) const CONN_DELIVERY_ERROR: Metric = cost("sim_connection_delivery_error_ns", "ns");
 pub(crate) const CONN_DIFFERING_HASHES: Metric = cost("sim_connection_differing_hashes", "hashes");
 pub(crate) const CONN_CONNECT: Metric = cost("sim_connection_connect_40ms_rtt_ms", "virtual ms");
+pub(crate) const ATTACK_COST: Metric = cost("sim_under_attack_cpu", "of alone");
+pub(crate) const ATTACK_DIAL: Metric = cost("sim_attack_dial_us", "CPU us");
 pub(crate) const CONN_FEATURES: Metric = cost("sim_features_cost", "of all off");
 
 /// Rows of the connection, and the same of the link below it.

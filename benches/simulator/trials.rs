@@ -9,7 +9,7 @@ use crate::meter::Plan;
 #[cfg(feature = "peers")]
 use crate::turmoil;
 use crate::wire::{Conn, Raw};
-use crate::{connect, exact, hosts, memory, metrics, pair, seeds, silence};
+use crate::{attack, connect, exact, hosts, memory, metrics, pair, seeds, silence};
 
 pub(crate) const OURS: &str = "ours";
 pub(crate) const TURMOIL: &str = "turmoil";
@@ -192,6 +192,7 @@ pub(crate) static TRIALS: &[Trial] = &[
     .once(),
     Trial::new(&[metrics::CONN_CONNECT], &[(OURS, |_| connect::time::<Conn>())]).once(),
     Trial::new(&[metrics::CONN_FEATURES], &[(OURS, pair::features)]),
+    Trial::new(&[metrics::ATTACK_COST, metrics::ATTACK_DIAL], &[(OURS, attack::cost)]),
 ];
 
 /// Without the memory, which says little of fewer hosts.

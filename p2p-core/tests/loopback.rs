@@ -12,9 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use loopback::transport::{Loopback, Network};
+use p2p_core::conformance::raw::{NORMAL, Raw, Words, marked, preamble};
 use p2p_core::conformance::{Fixture, Outcome, World};
 use p2p_core::transport::{Link, LinkClosed, Transport};
-use p2p_core::{CloseCause, ConnectionConfig, Node, P2PProvider, PeerId, RecvStream, SecretKey};
+use p2p_core::{
+    Backoff, CloseCause, ConnectOptions, ConnectionConfig, Node, P2PConnection, P2PProvider,
+    PeerId, ReconnectPolicy, RecvStream, SecretKey,
+};
 
 /// Peers get their keys by number.
 #[derive(Default)]
@@ -72,4 +76,35 @@ fn who_does_not_want_to_hear_the_hello_is_told_why() {
         Ok(())
     });
     outcome.expect("told");
+}
+
+#[test]
+fn who_has_had_a_message_does_not_come_back_as_somebody_new() {
+    const NAME: &str = "loopback/1";
+    let outcome = InMemory.run(async |peers| {
+        let lasting = ReconnectPolicy::Resume(Backoff::default());
+        let node = peers.provider(ConnectionConfig::default().with_reconnect(lasting)).await;
+        // An acceptor whose word that the node is let in never arrives, but its first message does.
+        let id = SecretKey::from_bytes(&[200; 32]).peer_id();
+        let stranger = peers.network.join(id, &ConnectionConfig::default());
+        let options = ConnectOptions::new(NAME.parse().expect("a name"));
+        let there = async {
+            let link = stranger.accept().await.expect("the node's link");
+            let raw = Raw::greet(link, &Words::new(NAME).encode()).await.expect("a greeting");
+            let message = [preamble(NORMAL, 0), marked(b"one", false)].concat();
+            let lane = raw.open(&message).await.expect("a lane");
+            (raw, lane)
+        };
+        let addr = stranger.local_addr();
+        let (dialled, (raw, _lane)) = tokio::join!(node.connect(&addr, options), there);
+        let dialled = dialled.expect("a connection");
+        assert_eq!(dialled.recv().await.expect("received"), "one");
+        raw.wire.close(CloseCause::LinkReplaced.to_wire(), "");
+        let next = stranger.accept().await.expect("the node's next link");
+        let mut control = next.accept_uni().await.expect("its control stream");
+        let hello = control.read_chunk(4096).await.expect("read").expect("a hello");
+        assert_eq!(hello.last(), Some(&0), "it may be taken for a new one: {hello:?}");
+        Ok(())
+    });
+    outcome.expect("the connection, or none");
 }

@@ -228,7 +228,10 @@ impl<L: Link> Seeker<L> {
             core.state.set(ConnectionState::Reconnecting { attempt: self.attempts, next });
             sleep(next).await;
             let number = core.next_attempt();
-            let (standing, or_new) = (core.inbox.standing(), !core.was_admitted());
+            let standing = core.inbox.standing();
+            // Whose messages have come has let this side in, whether that was heard or not; from another
+            // process, as many would be taken for those that have come.
+            let or_new = !core.was_admitted() && standing == <[_; Priority::COUNT]>::default();
             match redial.redial(number, standing, or_new, backoff.attempt).await {
                 Ok(next) => return Ok(Box::new(next)),
                 Err(RedialError::Never(reason)) => return Err(reason),
