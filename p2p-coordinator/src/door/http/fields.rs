@@ -445,8 +445,8 @@ impl<'a> Fields<'a> {
             .ok()
     }
 
-    /// An object of any content, of at most so many bytes as JSON.
-    pub(super) fn optional_object(&mut self, name: &str, max: usize) -> Option<Map<String, Value>> {
+    /// An object of any content.
+    pub(super) fn optional_object(&mut self, name: &str) -> Option<Map<String, Value>> {
         self.note(name, Presence::Optional, Shape::Object);
         let value = self.optional(name)?;
         let loc = json!([self.place, name]);
@@ -454,13 +454,6 @@ impl<'a> Fields<'a> {
             self.wrong("dict_type", loc, "Input should be a valid dictionary", value, None);
             return None;
         };
-        let bytes = value.to_string().len();
-        if bytes > max {
-            let msg = format!("Dictionary should have at most {max} bytes as JSON, not {bytes}");
-            let ctx = json!({ "max_length": max, "actual_length": bytes });
-            self.wrong("too_long", loc, &msg, &Value::Null, Some(ctx));
-            return None;
-        }
         Some(object.clone())
     }
 

@@ -9,6 +9,8 @@ use p2p_coordinator_api::{
     RegisteredHost,
 };
 
+use serde_json::json;
+
 use super::body::Body;
 use super::fields::{Fields, Invalid};
 use super::gate::Acting;
@@ -32,6 +34,11 @@ pub(super) async fn register<S: Store>(
     let body = Body::read(&headers, &body)?;
     let request = registration(&mut body.fields())?;
     let request = request.map_err(|wrong| ServiceError::from(Refusal::Proof(wrong)))?;
+    let ice_bytes =
+        request.ice_servers.as_ref().map_or(0, |servers| json!(servers).to_string().len());
+    if ice_bytes > MAX_ICE_BYTES {
+        return Err(Failure::TooLarge { what: "ice_servers", max: MAX_ICE_BYTES });
+    }
     Ok((StatusCode::CREATED, Json(coordinator.register_host(request).await?)))
 }
 
@@ -47,7 +54,7 @@ pub(super) fn registration(
     let cpu_frequency_mhz = fields.int("cpu_frequency_mhz", 1, MAX_INT);
     let memory_mb = fields.int("memory_mb", 1, MAX_INT);
     let network_speed_mbps = fields.int("network_speed_mbps", 1, MAX_INT);
-    let ice_servers = fields.optional_object("ice_servers", MAX_ICE_BYTES);
+    let ice_servers = fields.optional_object("ice_servers");
     let max_players = fields.optional_int("max_players", 1, MAX_INT);
     let max_zones = fields.optional_int("max_zones", 1, MAX_INT);
     let p2p = fields.optional_proof("p2p");

@@ -41,6 +41,8 @@ pub(super) enum Failure {
     Signal(StatusCode, String),
     /// A query names a status that there is not.
     Status { given: String, all: String },
+    /// A part of the body has the form that it is to have, and more bytes than are kept of it.
+    TooLarge { what: &'static str, max: usize },
     /// The body is no text, or nested too deeply.
     Unreadable,
     /// The key in the header is none of ours.
@@ -151,6 +153,10 @@ impl IntoResponse for Failure {
             Self::Status { given, all } => {
                 let detail = format!("Invalid status: {given}. Must be one of: {all}");
                 problem(StatusCode::BAD_REQUEST, &detail)
+            }
+            Self::TooLarge { what, max } => {
+                let detail = format!("{what} may have at most {max} bytes as JSON");
+                problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
             }
             Self::Unreadable => {
                 problem(StatusCode::BAD_REQUEST, "There was an error parsing the body")
