@@ -163,12 +163,9 @@ impl<L: Link> P2PConnection for Connection<L> {
 
     async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
         let core = &self.inner.core;
-        let size = self.check_size(&message)?;
+        self.check_size(&message)?;
         match core.outbox.push(priority, &message).await {
-            Ok(()) => {
-                self.inner.counters.on_sent(priority, size);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(error) => Err(Box::pin(core.refused(error)).await),
         }
     }
@@ -177,10 +174,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         let core = &self.inner.core;
         let size = self.check_size(&message)?;
         match core.outbox.try_push(priority, &message) {
-            Ok(true) => {
-                self.inner.counters.on_sent(priority, size);
-                Ok(())
-            }
+            Ok(true) => Ok(()),
             Ok(false) => Err(P2PError::LimitExceeded {
                 limit: Limit::SendQueue,
                 max: core.outbox.max_queued() as u64,
@@ -205,14 +199,11 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     async fn recv_message(&self) -> Result<Message> {
-        let Inner { core, counters, .. } = &*self.inner;
+        let core = &self.inner.core;
         loop {
             let links = core.lost_links();
             match core.inbox.recv().await {
-                Ok(Some(message)) => {
-                    counters.on_received(&message);
-                    return Ok(message);
-                }
+                Ok(Some(message)) => return Ok(message),
                 // The peer has said its last word on this link; how it ends says why.
                 Ok(None) | Err(PumpError::Closed) => {
                     core.next_link(links).await.map_err(|reason| core.ended(reason))?;

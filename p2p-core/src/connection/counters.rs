@@ -24,16 +24,18 @@ struct LaneCounters {
 }
 
 impl Counters {
+    /// Called by one thread at a time: under the outbox's lock.
     pub(super) fn on_sent(&self, priority: Priority, size: usize) {
         let lane = &self.lanes[priority.index()];
-        add(&lane.messages_sent, 1);
-        add(&lane.message_bytes_sent, size);
+        count(&lane.messages_sent, 1);
+        count(&lane.message_bytes_sent, size);
     }
 
+    /// Called by one thread at a time: under the inbox's lock.
     pub(super) fn on_received(&self, message: &Message) {
         let lane = &self.lanes[message.priority.index()];
-        add(&lane.messages_received, 1);
-        add(&lane.message_bytes_received, message.payload.len());
+        count(&lane.messages_received, 1);
+        count(&lane.message_bytes_received, message.payload.len());
     }
 
     /// What they have counted so far; the rest of the statistics is left empty.
@@ -61,6 +63,11 @@ impl Counters {
         }
         stats
     }
+}
+
+/// For counters that one thread writes at a time: in a fraction of the time that [`add`] takes.
+fn count(counter: &AtomicU64, amount: usize) {
+    counter.store(counter.load(Ordering::Relaxed) + amount as u64, Ordering::Relaxed);
 }
 
 pub(super) fn add(counter: &AtomicU64, amount: usize) {

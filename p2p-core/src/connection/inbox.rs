@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::counters::Counters;
 use super::pump::PumpError;
 use super::turns::Turns;
 use super::watch::Watch;
@@ -41,6 +42,7 @@ pub(super) struct Inbox<R> {
     /// Whether a lane's stream may be replaced while its link lives: where there may be a standby.
     replaceable: bool,
     watch: Arc<Watch>,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ impl<R: RecvStream> Inbox<R> {
         marked: bool,
         replaceable: bool,
         watch: Arc<Watch>,
+        counters: Arc<Counters>,
     ) -> Self {
         let state = State {
             lanes: [const { None }; LANES],
@@ -144,7 +147,7 @@ impl<R: RecvStream> Inbox<R> {
             failed: false,
         };
         let (state, readers) = (Mutex::new(state), Turns::new(readers));
-        Self { state, readers, marked, replaceable, watch }
+        Self { state, readers, marked, replaceable, watch, counters }
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
@@ -263,7 +266,9 @@ impl<R: RecvStream> Inbox<R> {
     pub(super) async fn recv(&self) -> Result<Option<Message>, PumpError> {
         // Without a turn, as long as nobody waits for one and only one lane is in use.
         if self.readers.is_free() {
-            if let Some(message) = self.state().pop_alone() {
+            let mut state = self.state();
+            if let Some(message) = state.pop_alone() {
+                self.counters.on_received(&message);
                 return Ok(Some(message));
             }
         }
@@ -294,6 +299,7 @@ impl<R: RecvStream> Inbox<R> {
             }
             let mut state = self.state();
             if let Some(message) = state.pop() {
+                self.counters.on_received(&message);
                 return Poll::Ready(Ok(Some(message)));
             }
             if brought || readers.links != state.links || !state.new.is_empty() {

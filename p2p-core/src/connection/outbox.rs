@@ -147,17 +147,17 @@ impl<S: SendStream> Outbox<S> {
     pub(super) async fn push(&self, priority: Priority, message: &Bytes) -> Result<(), PushError> {
         let lane = self.lane_of(priority);
         if self.turns[lane].is_free() {
-            if let Poll::Ready(result) = self.poll_push(lane, None, message) {
+            if let Poll::Ready(result) = self.poll_push(priority, None, message) {
                 return result;
             }
         }
         // In a box: most sends need not wait, and would be moved with the room for it.
-        Box::pin(self.push_in_turn(lane, message)).await
+        Box::pin(self.push_in_turn(priority, message)).await
     }
 
-    async fn push_in_turn(&self, lane: usize, message: &Bytes) -> Result<(), PushError> {
-        let _turn = self.turns[lane].take().await;
-        poll_fn(|cx| self.poll_push(lane, Some(cx.waker()), message)).await
+    async fn push_in_turn(&self, priority: Priority, message: &Bytes) -> Result<(), PushError> {
+        let _turn = self.turns[self.lane_of(priority)].take().await;
+        poll_fn(|cx| self.poll_push(priority, Some(cx.waker()), message)).await
     }
 
     /// Takes a message if there is credit and room for it at once, and nobody waits; `false` if not.
@@ -166,7 +166,7 @@ impl<S: SendStream> Outbox<S> {
         if !self.turns[lane].is_free() {
             return Ok(false);
         }
-        match self.poll_push(lane, None, message) {
+        match self.poll_push(priority, None, message) {
             Poll::Ready(result) => result.map(|()| true),
             Poll::Pending => Ok(false),
         }
@@ -174,10 +174,11 @@ impl<S: SendStream> Outbox<S> {
 
     fn poll_push(
         &self,
-        lane: usize,
+        priority: Priority,
         waker: Option<&Waker>,
         message: &Bytes,
     ) -> Poll<Result<(), PushError>> {
+        let lane = self.lane_of(priority);
         let mut state = self.state();
         if let Some(error) = state.takes_no_more() {
             return Poll::Ready(Err(error));
@@ -189,6 +190,7 @@ impl<S: SendStream> Outbox<S> {
             }
             return Poll::Pending;
         }
+        self.counters.on_sent(priority, message.len());
         self.pushed(state, lane);
         Poll::Ready(Ok(()))
     }
@@ -262,6 +264,7 @@ impl<S: SendStream> Outbox<S> {
         to.out.push_reserved(size, message);
         // It may need less than was kept.
         let sender = to.sender.take();
+        self.counters.on_sent(priority, message.len());
         self.pushed(state, lane);
         sender.into_iter().for_each(Waker::wake);
         Ok(())

@@ -31,7 +31,6 @@ impl<L: Link> ReservedPlace for Place<L> {
         let inner = &self.connection.inner;
         let pushed = inner.core.outbox.push_reserved(self.priority, self.size, &message);
         pushed.map_err(|error| inner.core.not_taken(error))?;
-        inner.counters.on_sent(self.priority, message.len());
         self.used = true;
         Ok(())
     }
