@@ -17,7 +17,8 @@
 //! | `heartbeat_sqlite_per_s`, `heartbeat_postgres_per_s` | heartbeats of 10 000 hosts in turn, absorbed and written once a second |
 //! | `register_sqlite_per_s`, `register_postgres_per_s` | new hosts, each durable before it is answered |
 //! | `session_per_s` | new sessions of one player, placed among 10 000 hosts, durable (SQLite) |
-//! | `session_p99_ms` | the same at half that rate, from the moment it was due |
+//! | `session_p99_ms` | the same at 1500 a second, half of what one instance is meant to do, from the moment each was due |
+//! | `session_own_p99_ms` | the same at half of `session_per_s` |
 //! | `session_power_per_s`, `session_postgres_per_s` | the same, surviving a loss of power; on PostgreSQL |
 //! | `list_per_s` | `GET /hosts/?limit=100` of 10 000 (SQLite) |
 //!
