@@ -199,6 +199,10 @@ pub struct HeartbeatReply {
     /// on over the game's server. Not there otherwise.
     #[serde(default, skip_serializing_if = "Routing::is_peers")]
     pub routing: Routing,
+    /// Its sessions whose players are to go on over the game's server, because P2P is switched off
+    /// for all or for their zones. Not there while there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_routed: Vec<SessionName>,
     /// For a peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p2p: Option<HostNews>,
@@ -214,10 +218,6 @@ pub struct HostNews {
     /// elsewhere, or their sessions are over. The host is to close their connections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
-    /// Its sessions whose players are to go on over the game's server, because P2P is switched off
-    /// for all or for their zones.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub server_routed: Vec<SessionName>,
 }
 
 /// The most bytes of a host's ICE servers, as JSON.

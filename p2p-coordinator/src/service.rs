@@ -23,7 +23,7 @@ mod upkeep;
 mod zones;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, RwLock};
 use std::time::Duration;
 
@@ -68,6 +68,9 @@ pub struct Settings {
     pub heartbeat_interval: Duration,
     /// How long nothing may happen in a session until it fails. Default 30 min.
     pub session_timeout: Duration,
+    /// How long a session that all players have left is kept for others, until it ends. Default
+    /// 10 min.
+    pub session_deserted: Duration,
     /// How often sessions are looked at for that. Default 30 s.
     pub session_check: Duration,
     /// How long sessions are remembered that are over. Default 7 days.
@@ -92,6 +95,7 @@ impl Default for Settings {
             terms: Terms::default(),
             heartbeat_interval: Duration::from_secs(1),
             session_timeout: Duration::from_secs(30 * 60),
+            session_deserted: Duration::from_secs(10 * 60),
             session_check: Duration::from_secs(30),
             session_history: Duration::from_secs(7 * 24 * 3600),
             session_history_max: 100_000,
@@ -133,6 +137,8 @@ struct Inner<S> {
     claims: Claims,
     openings: Openings,
     draining: AtomicBool,
+    /// How many of the idle sessions the last rounds have looked at.
+    looked_up_to: AtomicU32,
     probe: Probe,
     signaling: signaling::Switch,
     tally: Tally,
@@ -231,6 +237,7 @@ impl<S: Store> Coordinator<S> {
                 claims: Claims::default(),
                 openings: Openings::default(),
                 draining: AtomicBool::new(false),
+                looked_up_to: AtomicU32::new(0),
                 probe: Probe::default(),
                 tally: Tally::default(),
                 counting: Mutex::new(()),

@@ -61,7 +61,7 @@ impl Hall {
     pub(super) fn note(&mut self, now: Instant, answer: &Answer) -> Outcome {
         let error = match answer {
             Answer::Beat(Ok(reply)) => {
-                self.route(reply.routing);
+                self.route(reply.routing, &reply.server_routed);
                 self.heard(now);
                 return Outcome::Done;
             }

@@ -84,14 +84,14 @@ impl Hall {
         if self.clock.follow(news.now, at) {
             self.doorkeeper.set_back(news.now);
         }
-        self.server_routed.clone_from(&news.server_routed);
         let gone: Vec<Nonce> = news.gone.iter().filter_map(|nonce| nonce.parse().ok()).collect();
         self.guests.evict(&gone)
     }
 
-    /// The coordinator told over what players reach each other.
-    pub(super) const fn route(&mut self, routing: Routing) {
+    /// The coordinator told over what players reach each other, at all and in these sessions.
+    pub(super) fn route(&mut self, routing: Routing, server_routed: &[SessionName]) {
         self.routing = routing;
+        self.server_routed = server_routed.to_vec();
     }
 
     /// The coordinator said that it knows the host.

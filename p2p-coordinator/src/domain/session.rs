@@ -222,6 +222,12 @@ impl SessionRecord {
         self.status.is_live() && now.since(last) >= timeout
     }
 
+    /// Whether all who were in it have left, and nothing has happened since for so long.
+    pub fn is_deserted(&self, timeout: Duration, now: Timestamp) -> bool {
+        let is_left = self.status.is_live() && self.seats.is_empty() && self.served > 0;
+        is_left && now.since(self.updated_at) >= timeout
+    }
+
     /// Its host's process was started again: nobody is in it any more, and earlier tokens are void.
     pub fn restart(&mut self, now: Timestamp) -> Vec<PlayerId> {
         if !self.status.is_live() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use p2p_coordinator_api::{
     Challenge, Heartbeat, HeartbeatReply, Host, HostId, HostNews, HostTerms, IssuedChallenge,
-    Nonce, PlayerId, RegisterHost, RegisteredHost,
+    Nonce, PlayerId, RegisterHost, RegisteredHost, SessionName,
 };
 
 use super::pages::true_until;
@@ -90,9 +90,10 @@ impl<S: Store> Coordinator<S> {
         let view = self.keep(Beat { host: id.clone(), measured, heard: now }).await?;
         let Some(present) = &beat.present else {
             let is_peer = view.row.value.peer.is_some();
-            let p2p =
-                is_peer.then(|| HostNews { now, gone: Vec::new(), server_routed: Vec::new() });
-            return Ok(HeartbeatReply { host: view.into_api(), routing, p2p });
+            let p2p = is_peer.then(|| HostNews { now, gone: Vec::new() });
+            // It was heard, whether or not the store can say this now: then the next answer does.
+            let server_routed = self.server_routed(&view).await.unwrap_or_default();
+            return Ok(HeartbeatReply { host: view.into_api(), routing, server_routed, p2p });
         };
         let mut present: Vec<Nonce> =
             present.iter().filter_map(|nonce| nonce.parse().ok()).collect();
@@ -125,9 +126,8 @@ impl<S: Store> Coordinator<S> {
                     .filter(|nonce| !seated.contains(nonce))
                     .map(ToString::to_string)
                     .collect(),
-                server_routed,
             });
-            return Ok(HeartbeatReply { host: view.to_api(), routing, p2p });
+            return Ok(HeartbeatReply { host: view.to_api(), routing, server_routed, p2p });
         }
         Err(ServiceError::Contended)
     }
@@ -271,6 +271,21 @@ impl<S: Store> Coordinator<S> {
                 return Ok(all);
             }
         }
+    }
+
+    /// The sessions on a host whose players are to go on over the game's server. For one that carries
+    /// none nothing is read.
+    async fn server_routed(&self, view: &HostView) -> Result<Vec<SessionName>> {
+        let (mut routes, mut server_routed) = (self.routes(), Vec::new());
+        if view.placed.zones == 0 {
+            return Ok(server_routed);
+        }
+        for session in self.live_sessions(view).await? {
+            if !routes.of(&session.value.zone_id).await?.is_peers() {
+                server_routed.push(session.value.name);
+            }
+        }
+        Ok(server_routed)
     }
 
     async fn failed_sessions(&self, view: &HostView) -> Result<Changes> {

@@ -5,13 +5,16 @@
 //! ([`Store::lead`]); where it cannot, each does, and a commit that another made first changes
 //! nothing.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use p2p_coordinator_api::Timestamp;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::hosts::note;
 use super::{Coordinator, Result};
-use crate::domain::{Change, Changes, SKEW};
+use crate::domain::{Change, Changes, SKEW, SessionRecord};
 use crate::store::{HostQuery, SessionQuery, Store};
 
 /// The most sessions that one round looks at, or forgets.
@@ -76,9 +79,12 @@ impl<S: Store> Coordinator<S> {
         let settings = self.settings();
         self.rein_in().await?;
         // Nobody could reach it before.
-        if self.now().since(self.inner.started) >= settings.session_timeout {
-            self.clean_up(settings.session_timeout).await?;
-        }
+        let up = self.now().since(self.inner.started);
+        let since = |timeout: Duration| (up >= timeout).then_some(timeout);
+        let (stale, deserted) = (since(settings.session_timeout), since(settings.session_deserted));
+        let from = self.inner.looked_up_to.load(Ordering::Relaxed);
+        let (_, next) = self.finish_idle(stale, deserted, from).await?;
+        self.inner.looked_up_to.store(next, Ordering::Relaxed);
         let before = self.now().before(settings.session_history);
         let forgotten = self.store().prune(before, settings.session_history_max, ROUND).await?;
         if forgotten > 0 {
@@ -132,42 +138,71 @@ impl<S: Store> Coordinator<S> {
     /// [`ServiceError::Store`](super::ServiceError::Store).
     pub async fn clean_up(&self, timeout: Duration) -> Result<usize> {
         self.caller.may_rule()?;
+        let (failed, _) = self.finish_idle(Some(timeout), None, 0).await?;
+        Ok(failed as usize)
+    }
+
+    /// Lets sessions fail that are stale, and ends those that are deserted, each for so long. Of those
+    /// that are idle it looks at a thousand, after so many at the beginning. How many it finished, and
+    /// after how many the next round is to go on.
+    async fn finish_idle(
+        &self,
+        stale: Option<Duration>,
+        deserted: Option<Duration>,
+        from: u32,
+    ) -> Result<(u32, u32)> {
+        let Some(idle) = stale.into_iter().chain(deserted).min() else { return Ok((0, 0)) };
         self.settle().await?;
         let now = self.now();
-        let (mut failed, mut seen) = (0, 0);
+        let (mut finished, mut seen) = (0, 0);
         while seen < ROUND {
+            // Those that are finished are not listed any more.
+            let offset = from + seen - finished;
             let query = SessionQuery {
                 status: SessionQuery::LIVE,
-                idle_since: Some(now.before(timeout)),
-                // Those that failed are not listed any more.
-                offset: seen - failed,
+                idle_since: Some(now.before(idle)),
+                offset,
                 limit: Some(PAGE),
                 ..SessionQuery::default()
             };
             let page = self.store().sessions(&query).await?;
             if page.is_empty() {
-                break;
+                return Ok((finished, 0));
             }
             for mut session in page {
                 seen += 1;
-                let host = self.store().host(&session.value.host_id).await?;
-                let host = host.as_ref().map(|view| &view.row.value);
-                if !session.value.is_stale(host, timeout, now) {
-                    continue;
-                }
-                let mut changes = Changes::default();
-                let freed = session.value.fail(now);
-                changes.free(&session.value.name, freed);
                 let name = session.value.name.clone();
+                let freed = if deserted.is_some_and(|time| session.value.is_deserted(time, now)) {
+                    tracing::info!(session = %name, "session ends: all have left it");
+                    session.value.end(now)
+                } else if self.is_stale(&session.value, stale, now).await? {
+                    tracing::warn!(session = %name, "session fails: nothing happens in it");
+                    session.value.fail(now)
+                } else {
+                    continue;
+                };
+                let mut changes = Changes::default();
+                changes.free(&name, freed);
                 changes.sessions.push(Change::Update(session));
                 // Whoever changed it meanwhile has shown that it lives.
-                if self.commit(changes).await?.is_some() {
-                    tracing::warn!(session = %name, "session failed: nothing happened in it");
-                    failed += 1;
-                }
+                finished += u32::from(self.commit(changes).await?.is_some());
             }
         }
-        Ok(failed as usize)
+        Ok((finished, from + seen - finished))
+    }
+
+    async fn is_stale(
+        &self,
+        session: &SessionRecord,
+        timeout: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let Some(timeout) = timeout.filter(|timeout| now.since(session.updated_at) >= *timeout)
+        else {
+            return Ok(false);
+        };
+        let host = self.store().host(&session.host_id).await?;
+        Ok(session.is_stale(host.as_ref().map(|view| &view.row.value), timeout, now))
     }
 }
 

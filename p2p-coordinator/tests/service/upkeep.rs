@@ -156,3 +156,46 @@ async fn by_request_sessions_fail_in_which_nothing_happened_for_so_many_minutes(
     assert_eq!(status(&coordinator, &begun).await, SessionStatus::Failed);
     service.post_nothing("/sessions/cleanup?timeout_minutes=0").await.is(422);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_all_have_left_ends_after_ten_minutes() {
+    let coordinator = scene(MemoryStore::new(), |_| {}).await;
+    let left = session(&coordinator, &["p"]).await;
+    let (entered, played) =
+        (session(&coordinator, &["q"]).await, session(&coordinator, &["r"]).await);
+    for (session, player) in [(&left, "p"), (&entered, "q")] {
+        let (key, player) = (SessionKey::Number(session.id), player.parse().expect("an id"));
+        coordinator.remove_player(&key, &player, None).await.expect("left");
+    }
+    let passes = async |minutes| {
+        for _ in 0..minutes {
+            sleep(MINUTE).await;
+            beat(&coordinator).await;
+        }
+    };
+    passes(9).await;
+    let (key, player) = (SessionKey::Number(entered.id), "s".parse().expect("an id"));
+    coordinator.add_player(&key, &player).await.expect("entered");
+    assert_eq!(status(&coordinator, &left).await, SessionStatus::Pending, "others may come");
+    passes(2).await;
+    assert_eq!(status(&coordinator, &left).await, SessionStatus::Ended);
+    assert_eq!(status(&coordinator, &entered).await, SessionStatus::Pending);
+    assert_eq!(status(&coordinator, &played).await, SessionStatus::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_sessions_in_which_all_is_well_do_not_hide_one_in_which_nothing_is() {
+    let coordinator = scene(MemoryStore::new(), |_| {}).await;
+    let mut large: RegisterHost = serde_json::from_value(host("h")).expect("a registration");
+    large.max_players = Some(10_000);
+    coordinator.register_host(large).await.expect("registered");
+    for number in 0..1000 {
+        session(&coordinator, &[&format!("p{number}")]).await;
+    }
+    let empty = session(&coordinator, &[]).await;
+    for _ in 0..33 {
+        sleep(MINUTE).await;
+        beat(&coordinator).await;
+    }
+    assert_eq!(status(&coordinator, &empty).await, SessionStatus::Failed);
+}

@@ -166,6 +166,8 @@ pub(crate) struct TermsConfig {
     pub(crate) heartbeat_millis: u32,
     /// How long nothing may happen in a session until it fails.
     pub(crate) session_timeout_seconds: u32,
+    /// How long a session that all players have left is kept for others.
+    pub(crate) session_deserted_seconds: u32,
     /// How often sessions are looked at for that.
     pub(crate) session_check_seconds: u32,
     /// How long sessions are remembered that are over, and how many at most.
@@ -231,6 +233,7 @@ impl Default for TermsConfig {
             terms,
             heartbeat_interval,
             session_timeout,
+            session_deserted,
             session_check,
             session_history,
             session_history_max,
@@ -243,6 +246,7 @@ impl Default for TermsConfig {
             max_players_per_host: terms.max_players,
             heartbeat_millis: u32::try_from(heartbeat_interval.as_millis()).unwrap_or(u32::MAX),
             session_timeout_seconds: seconds(session_timeout),
+            session_deserted_seconds: seconds(session_deserted),
             session_check_seconds: seconds(session_check),
             session_history_seconds: seconds(session_history),
             session_history_max,
@@ -282,6 +286,7 @@ impl Config {
             ("terms.max_players_per_host", u64::from(terms.max_players_per_host)),
             ("terms.heartbeat_millis", u64::from(terms.heartbeat_millis)),
             ("terms.session_timeout_seconds", u64::from(terms.session_timeout_seconds)),
+            ("terms.session_deserted_seconds", u64::from(terms.session_deserted_seconds)),
             ("terms.session_check_seconds", u64::from(terms.session_check_seconds)),
             ("store.pool_size", self.store.pool_size as u64),
             ("limits.connections", limits.connections as u64),
@@ -380,6 +385,7 @@ impl Config {
         settings.terms = terms;
         settings.heartbeat_interval = Duration::from_millis(self.terms.heartbeat_millis.into());
         settings.session_timeout = whole(self.terms.session_timeout_seconds);
+        settings.session_deserted = whole(self.terms.session_deserted_seconds);
         settings.session_check = whole(self.terms.session_check_seconds);
         settings.session_history = whole(self.terms.session_history_seconds);
         settings.session_history_max = self.terms.session_history_max;

@@ -143,6 +143,10 @@ async fn switched_off_while_it_runs_live_sessions_are_told_wherever_they_ask_or_
             (&heard["routing"], &heard["session_id"]),
             (&json!(told), &session["session_id"])
         );
+        let beaten = served.post("/hosts/h/heartbeat", beat()).await.is(200);
+        let named = json!([session["session_id"]]);
+        let named = (told == "server").then_some(&named);
+        assert_eq!((beaten.get("routing"), beaten.get("server_routed")), (None, named));
     }
     // And with one.
     folder.write(".env", "P2P_ENABLED_ZONES=nowhere\n");
