@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -279,6 +280,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             let kind = Bytes::from_owner([StreamKind::Program.to_byte()]);
             match send.write_all(kind).await {
                 Ok(()) => {
+                    core.has_streams.store(true, Ordering::Relaxed);
                     let send = ProgramSendStream::new(send, resumes);
                     return Ok((send, ProgramRecvStream::opened(recv, resumes)));
                 }
@@ -297,6 +299,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             let links = core.lost_links();
             match core.link().accept_bi().await {
                 Ok((send, recv)) => {
+                    core.has_streams.store(true, Ordering::Relaxed);
                     let send = ProgramSendStream::new(send, resumes);
                     return Ok((send, ProgramRecvStream::accepted(recv, resumes)));
                 }

@@ -1,7 +1,7 @@
 //! [`Node`]: a provider made of any transport.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -73,7 +73,13 @@ struct State<L: Link> {
     /// Those to which a link may come that stands by, by the name that it is going to prove and the
     /// dialler's number: at most one for each connection.
     standbys: BTreeMap<(PeerId, u64), u64>,
+    /// Of accepted connections that ended before they were used, the latest [`MAX_UNUSED`]: a peer that
+    /// comes back to one of them is let in anew.
+    unused: VecDeque<(PeerId, u64)>,
 }
+
+/// How many accepted connections that were never used are remembered, each by 40 bytes.
+const MAX_UNUSED: usize = 1024;
 
 /// A connection that lives.
 struct Remembered<L: Link> {
@@ -162,6 +168,7 @@ impl<T: Transport> Node<T> {
                 next_claim,
                 claims: BTreeMap::new(),
                 standbys: BTreeMap::new(),
+                unused: VecDeque::new(),
             }),
             ended: Semaphore::new(0),
             handshakes: Arc::new(Semaphore::new(max_handshakes as usize)),
@@ -349,6 +356,7 @@ impl<T: Transport> Shared<T> {
         state.connections.insert(number, remembered);
         if let Some(claim) = claim {
             state.claims.insert(claim, number);
+            state.unused.retain(|unused| *unused != claim);
         }
         Ok(connection)
     }
@@ -363,6 +371,11 @@ impl<T: Transport> Shared<T> {
     /// The connection that a peer comes back to.
     pub(crate) fn claimed(&self, peer: PeerId, claim: u64) -> Option<Arc<Core<T::Link>>> {
         self.core_in(|state| state.claims.get(&(peer, claim)).copied())
+    }
+
+    /// Whether the connection that a peer comes back to ended before it was used.
+    pub(crate) fn was_unused(&self, peer: PeerId, claim: u64) -> bool {
+        self.state().unused.contains(&(peer, claim))
     }
 
     /// The connection that awaits a link to stand by, which has proven to be `peer`.
@@ -390,6 +403,10 @@ pub(crate) trait Registry: Send + Sync {
     /// The connection with this number is gone.
     fn forget(&self, number: u64);
 
+    /// The connection with this number has ended with its link, and nothing had gone over it: should its
+    /// peer come back to it, it is let in anew.
+    fn end_unused(&self, number: u64);
+
     /// A link of this peer may come to stand by for the connection. Whether it is an accepted one whose
     /// peer may come back.
     fn expect_standby(&self, number: u64, peer: PeerId) -> bool;
@@ -410,6 +427,18 @@ impl<T: Transport> Registry for Shared<T> {
         if let Some(standby) = forgotten.standby.filter(mine) {
             state.standbys.remove(&standby);
         }
+    }
+
+    fn end_unused(&self, number: u64) {
+        let mut state = self.state();
+        let State { connections, claims, unused, .. } = &mut *state;
+        let claim = connections.get_mut(&number).and_then(|remembered| remembered.claim.take());
+        let Some(claim) = claim.filter(|claim| claims.get(claim) == Some(&number)) else { return };
+        claims.remove(&claim);
+        if unused.len() == MAX_UNUSED {
+            unused.pop_front();
+        }
+        unused.push_back(claim);
     }
 
     fn expect_standby(&self, number: u64, peer: PeerId) -> bool {

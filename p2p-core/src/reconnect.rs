@@ -23,6 +23,11 @@ pub enum ReconnectPolicy {
     /// exactly once and in order within their priority, as long as both processes live. What is not
     /// known to have arrived is kept, up to the peer's `receive_window` for each priority; when that
     /// is used up, `send` waits. Streams end with their link, and datagrams may be lost.
+    ///
+    /// On the side that accepted, a connection over which nothing has gone either way ends when the
+    /// network takes its first link: its dialler may have given up unheard. If it has not, and comes back,
+    /// it goes on, and this side accepts it as another connection. The latest 1024 of these are
+    /// remembered; to the dialler of an earlier one it is as if this side had been restarted.
     Resume(Backoff),
 }
 

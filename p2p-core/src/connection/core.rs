@@ -53,6 +53,12 @@ pub(crate) struct Core<L: Link> {
     pub(super) watch: Arc<Watch>,
     /// Where both sides may keep a second link.
     pub(super) spare: Option<Box<Spare<L>>>,
+    /// The program has opened or taken a stream.
+    pub(super) has_streams: AtomicBool,
+    ended_unused: AtomicBool,
+    registry: Arc<dyn Registry>,
+    number: u64,
+    counters: Arc<Counters>,
     /// This side asked for one.
     wants_standby: bool,
     /// Control frames that have come.
@@ -157,14 +163,19 @@ impl<L: Link> Core<L> {
                 watch.clone(),
                 counters.clone(),
             ),
-            outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone(), counters),
+            outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone(), counters.clone()),
             datagrams: Datagrams::new(config.datagram_queue, config.datagram_drop),
             datagram_streams: DatagramStreams::default(),
             path_policy,
             state: StateCell::new(subject),
             handover: Handover::default(),
             watch,
-            spare: keeps_standby.then(|| Box::new(Spare::new(registry, number))),
+            spare: keeps_standby.then(|| Box::new(Spare::new(registry.clone(), number))),
+            has_streams: AtomicBool::new(false),
+            ended_unused: AtomicBool::new(false),
+            registry,
+            number,
+            counters,
             wants_standby: asked,
             control_heard: AtomicU64::new(0),
             lost_datagrams: AtomicU64::new(0),
@@ -275,6 +286,31 @@ impl<L: Link> Core<L> {
     /// that it was let in.
     pub(crate) fn was_given_up(&self) -> bool {
         self.is_over() && self.inbox.is_untouched()
+    }
+
+    /// Ends a connection that the network has taken the link from before anything went over it, if that
+    /// is so. There is nothing to go on with, and its dialler may have given up unheard: if not, it is
+    /// let in anew.
+    pub(super) fn end_unused(&self, closed: &LinkClosed) -> bool {
+        let by_network = matches!(closed, LinkClosed::TimedOut | LinkClosed::Transport { .. });
+        let unused = by_network
+            && self.lost_links() == 0
+            && !self.has_standby()
+            && self.inbox.is_untouched()
+            && !self.has_streams.load(Ordering::Relaxed)
+            && self.counters.is_unused();
+        if unused {
+            self.ended_unused.store(true, Ordering::Relaxed);
+            self.registry.end_unused(self.number);
+        }
+        unused
+    }
+
+    /// What a link is told that comes when the connection is over.
+    pub(crate) fn too_late(&self) -> CloseCause {
+        // The next attempt is let in anew.
+        let again = self.ended_unused.load(Ordering::Relaxed);
+        if again { CloseCause::LinkReplaced } else { CloseCause::NotResumable }
     }
 
     pub(super) fn lost_links(&self) -> u64 {

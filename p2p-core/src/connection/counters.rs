@@ -38,6 +38,18 @@ impl Counters {
         count(&lane.message_bytes_received, message.payload.len());
     }
 
+    /// Whether nothing was sent or received.
+    pub(super) fn is_unused(&self) -> bool {
+        let ConnectionStats {
+            messages_sent,
+            messages_received,
+            datagrams_sent,
+            datagrams_received,
+            ..
+        } = self.stats();
+        messages_sent + messages_received + datagrams_sent + datagrams_received == 0
+    }
+
     /// What they have counted so far; the rest of the statistics is left empty.
     pub(crate) fn stats(&self) -> ConnectionStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

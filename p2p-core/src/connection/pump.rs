@@ -121,6 +121,9 @@ async fn run_main<L: Link>(
     let end = loop {
         let handed = match on_link(&core, control, seeker.redial.is_some()).await {
             Ended::Closed(closed) if core.is_final(&closed) => break of_final(&core, closed),
+            Ended::Closed(closed) if seeker.redial.is_none() && core.end_unused(&closed) => {
+                break core.lost(LostReason::GaveUp { attempts: 0, last: String::new() });
+            }
             Ended::Closed(_) => None,
             Ended::Replaced(next) => Some(next),
         };
@@ -161,7 +164,7 @@ async fn run_main<L: Link>(
     };
     core.state.set(end);
     if let Some(late) = core.handover.end() {
-        late.link.close(CloseCause::NotResumable.to_wire(), "");
+        late.link.close(core.too_late().to_wire(), "");
     }
     core.outbox.end();
     // Whoever waits for messages waits in vain.

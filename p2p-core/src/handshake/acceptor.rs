@@ -144,7 +144,8 @@ async fn judge<T: Transport>(
                 return Some(Verdict::Resumes(Resumed { core, attempt, control_in, standing }));
             }
             // Its first words never came.
-            (None, Some(_)) if theirs.claim.or_new => {}
+            (None, Some(_))
+                if theirs.claim.or_new || shared.was_unused(id, theirs.claim.number) => {}
             _ => {
                 turn_away(shared, link, CloseCause::NotResumable, "");
                 return None;
@@ -199,7 +200,7 @@ impl<L: Link> Resumed<L> {
         let control = Box::new((control_out, control_in));
         let next = Relinked { link, control, standing: Some(standing) };
         if let Some(late) = core.hand_over(attempt, Box::new(next)) {
-            refuse(&late.link, CloseCause::NotResumable, "");
+            refuse(&late.link, core.too_late(), "");
         }
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use p2p_core::{
-    Backoff, ConnectOptions, ConnectionConfig, ConnectionState, FailoverPolicy, ListenOptions,
-    P2PConnection, P2PListener, P2PProvider, Priority, ReconnectPolicy,
+    Backoff, CloseCause, ConnectOptions, ConnectReady, ConnectionConfig, ConnectionState,
+    FailoverPolicy, ListenOptions, P2PConnection, P2PListener, P2PProvider, Priority,
+    ReconnectPolicy,
 };
 use p2p_simulator::{Host, LinkProfile, Network, Simulation, SimulatorConnection, SimulatorP2P};
 use tokio::time::{Instant, sleep, timeout};
@@ -221,6 +222,61 @@ fn a_link_lost_before_the_first_words_arrived_is_replaced_too() {
         dialled.stats().links
     });
     assert!(run.expect("a run").output > 1);
+}
+
+#[test]
+fn who_gave_up_in_the_dark_holds_a_place_no_longer_than_its_link() {
+    let run = simulation(7).run(async |network| {
+        let hosts = [network.host("alice"), network.host("bob")];
+        let [alice, bob] = hosts.each_ref().map(|host| host.provider(lasting()));
+        let (alice, bob) = (alice.expect("an endpoint"), bob.expect("an endpoint"));
+        let listener = bob.listen(ListenOptions::new(protocol())).await.expect("listening");
+        let second = Duration::from_secs(1);
+        let options = ConnectOptions::new(protocol()).with_ready(ConnectReady::Admitted);
+        let addr = bob.local_addr();
+        let dialling = alice.connect(&addr, options.with_timeout(second));
+        let cutting = async {
+            // She has been let in, and what says so is on its way.
+            let accepted = listener.accept().await.expect("a connection");
+            network.partition([&hosts[0]], [&hosts[1]]);
+            accepted
+        };
+        let (dialled, accepted) = tokio::join!(dialling, cutting);
+        dialled.expect_err("nobody answers");
+        let began = Instant::now();
+        let end = accepted.closed().await;
+        (end.cause, began.elapsed())
+    });
+    let (cause, after) = run.expect("a run").output;
+    assert_eq!(cause, CloseCause::Lost);
+    // The link's idle timeout of 30 s, and not the 60 s after it in which a peer may come back.
+    assert!(after < Duration::from_secs(31), "after {after:?}");
+}
+
+#[test]
+fn who_was_let_in_and_whose_first_words_are_lost_goes_on_all_the_same() {
+    let run = simulation(8).run(async |network| {
+        let hosts = [network.host("alice"), network.host("bob")];
+        let [alice, bob] = hosts.each_ref().map(|host| host.provider(lasting()));
+        let (alice, bob) = (alice.expect("an endpoint"), bob.expect("an endpoint"));
+        let listener = bob.listen(ListenOptions::new(protocol())).await.expect("listening");
+        let options = ConnectOptions::new(protocol()).with_ready(ConnectReady::Admitted);
+        let dialled = alice.connect(&bob.local_addr(), options).await.expect("a connection");
+        network.partition([&hosts[0]], [&hosts[1]]);
+        dialled.send("first".into()).await.expect("sent");
+        let unused = listener.accept().await.expect("a connection");
+        assert_eq!(unused.closed().await.cause, CloseCause::Lost);
+        network.repair([&hosts[0]], [&hosts[1]]);
+        let accepted = listener.accept().await.expect("a connection");
+        assert_eq!(accepted.recv().await.expect("received"), "first");
+        accepted.send("answer".into()).await.expect("sent");
+        assert_eq!(dialled.recv().await.expect("received"), "answer");
+        // Now it has been used, and outlives its links as any other.
+        dialled.renew_link();
+        dialled.send("second".into()).await.expect("sent");
+        assert_eq!(accepted.recv().await.expect("received"), "second");
+    });
+    run.expect("a run");
 }
 
 /// Echoes over an outage of 25 s; how long after its end the answers are there again.
