@@ -74,7 +74,7 @@ impl Trial {
             Self::List => LIST,
         };
         let p99 = if self == Self::Session { &[SESSION_P99, SESSION_OWN_P99][..] } else { &[] };
-        pair.into_iter().chain(p99.iter().copied()).collect()
+        pair.into_iter().chain(p99.iter().cloned()).collect()
     }
 
     /// Measures it.
