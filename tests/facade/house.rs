@@ -105,6 +105,7 @@ fn the_core_depends_on_little() {
         "ed25519_dalek",
         "futures_core",
         "lz4_flex",
+        "pin_project_lite",
         "postcard",
         "serde",
         "thiserror",

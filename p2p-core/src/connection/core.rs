@@ -249,6 +249,11 @@ impl<L: Link> Core<L> {
         self.with_link(L::close_reason).map(CloseReason::from)
     }
 
+    /// How the connection has ended, if it has, in the words that a peer is to hear.
+    pub(super) fn last_word(&self) -> Option<(CloseCause, String)> {
+        self.end().map(|reason| (reason.cause, reason.message))
+    }
+
     /// Waits for the end of the connection.
     pub(super) async fn closed(&self) -> CloseReason {
         if self.reconnect.is_some() {

@@ -235,7 +235,10 @@ impl<L: Link> Seeker<L> {
             // Whose messages have come has let this side in, whether that was heard or not; from another
             // process, as many would be taken for those that have come.
             let or_new = !core.was_admitted() && standing == <[_; Priority::COUNT]>::default();
-            match redial.redial(number, standing, or_new, backoff.attempt).await {
+            match redial
+                .redial(number, standing, or_new, backoff.attempt, &|| core.last_word())
+                .await
+            {
                 Ok(next) => return Ok(Box::new(next)),
                 Err(RedialError::Never(reason)) => return Err(reason),
                 Err(RedialError::Later(words)) => self.last = words,

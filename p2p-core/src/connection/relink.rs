@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::close::CloseCause;
 use crate::error::Result;
 use crate::handshake::ControlReader;
 use crate::identity::PeerId;
@@ -34,18 +35,22 @@ pub(crate) enum RedialError {
     Never(LostReason),
 }
 
+/// How the connection has ended, if it has.
+pub(crate) type End<'a> = &'a (dyn Fn() -> Option<(CloseCause, String)> + Sync);
+
 /// What the side that dialled needs to dial again.
 #[async_trait]
 pub(crate) trait Redial<L: Link>: Send + Sync {
     /// Dials the peer for the same connection once more. `standing` is where this side's receiving
     /// lanes stand. What comes too late leaves the connection to the next attempt; dropping the
-    /// future ends it, should the peer have gone on with it.
+    /// future ends it as `end` says, should the peer have gone on with it.
     async fn redial(
         &self,
         attempt: u32,
         standing: [(u64, u64); Priority::COUNT],
         or_new: bool,
         within: Duration,
+        end: End<'_>,
     ) -> Result<Relinked<L>, RedialError>;
 
     /// A number drawn at random.
@@ -58,7 +63,12 @@ pub(crate) trait Redial<L: Link>: Send + Sync {
     async fn standby_id(&self) -> Result<PeerId>;
 
     /// Dials the peer for a link that stands by for the connection's.
-    async fn stand_by(&self, attempt: u32, within: Duration) -> Result<Relinked<L>, RedialError>;
+    async fn stand_by(
+        &self,
+        attempt: u32,
+        within: Duration,
+        end: End<'_>,
+    ) -> Result<Relinked<L>, RedialError>;
 }
 
 /// Where the accepting task leaves a link for a connection that waits for one.

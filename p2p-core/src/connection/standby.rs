@@ -332,7 +332,7 @@ async fn keep_dialled<L: Link>(core: &Arc<Core<L>>, spare: &Spare<L>, redial: &d
             }
         }
         attempt += 1;
-        match redial.stand_by(attempt, AGAIN.attempt).await {
+        match redial.stand_by(attempt, AGAIN.attempt, &|| core.last_word()).await {
             Ok(next) => {
                 let began = Instant::now();
                 on_standby(core, spare, Box::new(next), true).await;

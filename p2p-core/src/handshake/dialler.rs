@@ -47,7 +47,7 @@ pub(crate) async fn outbound<T: Transport>(
     let greeted = {
         let mut greeting = pin!(greet(&link, &ours, ready));
         // Dropped before the greeting: the peer is to see a close, not a reset.
-        let unfinished = Unfinished(&link);
+        let unfinished = Unfinished::new(&link, &|| (CloseCause::Dropped, String::new()));
         let greeted = greeting.as_mut().await;
         unfinished.finish();
         greeted
@@ -111,9 +111,19 @@ pub(super) fn proven<L: Link>(link: L, peer: &PeerAddr) -> Result<L> {
 
 /// Closes a link whose dialler gave up, so that the peer does not take a transport's own code for
 /// a program's.
-pub(super) struct Unfinished<'a, L: Link>(pub(super) &'a L);
+pub(super) struct Unfinished<'a, L: Link> {
+    link: &'a L,
+    why: &'a (dyn Fn() -> (CloseCause, String) + Sync),
+}
 
-impl<L: Link> Unfinished<'_, L> {
+impl<'a, L: Link> Unfinished<'a, L> {
+    pub(super) const fn new(
+        link: &'a L,
+        why: &'a (dyn Fn() -> (CloseCause, String) + Sync),
+    ) -> Self {
+        Self { link, why }
+    }
+
     pub(super) fn finish(self) {
         std::mem::forget(self);
     }
@@ -121,7 +131,8 @@ impl<L: Link> Unfinished<'_, L> {
 
 impl<L: Link> Drop for Unfinished<'_, L> {
     fn drop(&mut self) {
-        refuse(self.0, CloseCause::Dropped, "");
+        let (cause, message) = (self.why)();
+        refuse(self.link, cause, message);
     }
 }
 

@@ -14,7 +14,7 @@ use super::dialler::{Unfinished, dial, greet, proven};
 use super::refuse;
 use crate::address::PeerAddr;
 use crate::close::CloseCause;
-use crate::connection::relink::{Redial, RedialError, Relinked};
+use crate::connection::relink::{End, Redial, RedialError, Relinked};
 use crate::engine::hello::Hello;
 use crate::error::{P2PError, Result};
 use crate::identity::PeerId;
@@ -38,6 +38,7 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         standing: [(u64, u64); Priority::COUNT],
         or_new: bool,
         within: Duration,
+        end: End<'_>,
     ) -> Result<Relinked<T::Link>, RedialError> {
         let mut ours = self.hello.clone();
         ours.claim.attempt = attempt;
@@ -63,7 +64,9 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
             })
             .await
         };
-        self.greeted(dialling, ours, within).await
+        // Should the peer have gone on with it, it is to hear how the connection has ended.
+        let why = || end().unwrap_or((CloseCause::Dropped, String::new()));
+        self.greeted(dialling, ours, within, &why).await
     }
 
     fn random(&self) -> u64 {
@@ -82,6 +85,7 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         &self,
         attempt: u32,
         within: Duration,
+        end: End<'_>,
     ) -> Result<Relinked<T::Link>, RedialError> {
         let mut ours = self.hello.clone();
         // An acceptor that knows of no such links refuses it: it is for no connection of this name.
@@ -90,7 +94,8 @@ impl<T: Transport> Redial<T::Link> for Redialler<T> {
         ours.credential = Bytes::new();
         let dialling =
             async { proven(self.shared.transport.dial_standby(&self.peer).await?, &self.peer) };
-        self.greeted(dialling, ours, within).await
+        let why = || end().unwrap_or((CloseCause::LinkReplaced, String::new()));
+        self.greeted(dialling, ours, within, &why).await
     }
 }
 
@@ -101,6 +106,7 @@ impl<T: Transport> Redialler<T> {
         dialling: impl Future<Output = Result<T::Link>> + Send,
         ours: Hello,
         within: Duration,
+        why: &(dyn Fn() -> (CloseCause, String) + Sync),
     ) -> Result<Relinked<T::Link>, RedialError> {
         let later = |error: P2PError| RedialError::Later(error.to_string());
         let deadline = Instant::now() + within;
@@ -109,7 +115,7 @@ impl<T: Transport> Redialler<T> {
         let link = link.await.map_err(too_late)?.map_err(later)?;
         let greeted = {
             let mut greeting = pin!(greet(&link, &ours, ConnectReady::Answered));
-            let unfinished = Unfinished(&link);
+            let unfinished = Unfinished::new(&link, why);
             let greeted = timeout_at(deadline, greeting.as_mut()).await;
             unfinished.finish();
             if greeted.is_err() {

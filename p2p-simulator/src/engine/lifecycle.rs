@@ -108,10 +108,8 @@ impl Engine {
         let route = conn.route(id, side);
         let message = message.to_owned();
         self.net.send(now, route, Packet::Close { code, message: message.clone() });
-        // A cut swallows the word: then the other side finds silence.
-        if self.net.links[route.link as usize].cut_since.is_some() {
-            self.expect_silence_of(now, id, side);
-        }
+        // The word may never arrive: then the other side finds silence.
+        self.expect_silence_of(now, id, side);
         self.end(now, id, side, LinkClosed::Local { code, message });
     }
 

@@ -30,7 +30,7 @@ impl Engine {
     /// This end says nothing any more: begins to count the silence at the other.
     pub(super) fn expect_silence_of(&mut self, now: Nanos, conn: ConnId, side: Side) {
         let side = side.other();
-        if let Some(end) = self.end_mut(conn, side) {
+        if let Some(end) = self.end_mut(conn, side).filter(|end| end.closed.is_none()) {
             let at = now + end.idle_timeout;
             self.net.queue.push(at, Event::CheckSilence { conn, side });
         }

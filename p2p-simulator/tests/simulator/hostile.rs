@@ -32,6 +32,17 @@ sim_test! {
     }
 }
 
+/// An end that was never told of a close over a path that was cut; and one that heard "dropped" on a
+/// link in the making before it heard on the other why the connection was closed.
+#[test]
+fn seeds_that_failed_once_pass() {
+    for seed in [7117, 8935, 22266, 26863] {
+        let simulation = Simulation::new(seed).with_idle_faults(IdleFaults::Report);
+        let run = simulation.run(story).expect("the simulation runs");
+        assert_eq!(run.output, Ok(()), "seed {seed}");
+    }
+}
+
 async fn story(network: Network) -> Result<(), String> {
     let tasks = || Handle::current().metrics().num_alive_tasks();
     let tasks_before = tasks();
