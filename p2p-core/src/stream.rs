@@ -7,7 +7,7 @@ mod io;
 
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 
@@ -61,12 +61,12 @@ pub trait SendStream: Debug + Send + Sync + 'static {
         &mut self,
         mut data: Bytes,
     ) -> impl Future<Output = Result<(), StreamError>> + Send {
-        async move {
+        poll_fn(move |cx| {
             while !data.is_empty() {
-                self.write(&mut data).await?;
+                ready!(self.poll_write(cx, &mut data))?;
             }
-            Ok(())
-        }
+            Poll::Ready(Ok(()))
+        })
     }
 
     /// Says that nothing follows. Does not wait; see [`finished`](SendStream::finished).
