@@ -4,6 +4,7 @@
 //! virtual time, and chance follows from a seed; in a process they start from the system's.
 
 use std::fmt;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -59,9 +60,29 @@ impl Randomness {
     }
 
     /// A name that no other request has. It can be guessed.
-    pub(crate) fn request_id(&self) -> String {
+    pub(crate) fn request_id(&self) -> RequestId {
         let (beginning, count) = &self.requests;
-        format!("{beginning:016x}-{:x}", count.fetch_add(1, Ordering::Relaxed))
+        let mut room = [0; RequestId::MOST];
+        let mut left = &mut room[..];
+        // It fits: two numbers of at most 16 digits, and a dash.
+        let _ = write!(left, "{beginning:016x}-{:x}", count.fetch_add(1, Ordering::Relaxed));
+        let length = RequestId::MOST - left.len();
+        RequestId { room, length }
+    }
+}
+
+/// What tells one request from others. Each request has one, so it takes no allocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestId {
+    room: [u8; Self::MOST],
+    length: usize,
+}
+
+impl RequestId {
+    const MOST: usize = 33;
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.room[..self.length]
     }
 }
 

@@ -88,7 +88,7 @@ impl Traffic {
             route: route.unwrap_or(self.places.len()),
             method: place.unwrap_or(METHODS.len() - 1),
             since: Instant::now(),
-            status: None,
+            answered: None,
         }
     }
 
@@ -137,7 +137,7 @@ pub(crate) struct Asked {
     route: usize,
     method: usize,
     since: Instant,
-    status: Option<StatusCode>,
+    answered: Option<(StatusCode, Duration)>,
 }
 
 impl Asked {
@@ -148,20 +148,22 @@ impl Asked {
 
     /// It is answered with this status. How long that took.
     pub(crate) fn answered(&mut self, status: StatusCode) -> Duration {
-        self.status = Some(status);
-        self.since.elapsed()
+        let took = self.since.elapsed();
+        self.answered = Some((status, took));
+        took
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
         let route = &self.traffic.routes[self.route];
-        let class = match self.status.map(|status| status.as_u16() / 100) {
+        let (status, took) = self.answered.unzip();
+        let class = match status.map(|status| status.as_u16() / 100) {
             Some(class @ 1..=5) => usize::from(class) - 1,
             _ => CLASSES.len() - 1,
         };
         route.answers[self.method][class].add_one();
-        route.note_time(self.since.elapsed());
+        route.note_time(took.unwrap_or_else(|| self.since.elapsed()));
     }
 }
 

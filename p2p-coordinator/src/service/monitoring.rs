@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Coordinator, Result, ServiceError};
 use crate::monitoring::{Tally, Text};
 use crate::store::{Store, StoreError, Totals};
+use crate::world::RequestId;
 
 /// The answer at `/monitoring/dashboard`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -140,7 +141,7 @@ impl<S> Coordinator<S> {
     }
 
     /// A name for a request that came without one.
-    pub(crate) fn request_id(&self) -> String {
+    pub(crate) fn request_id(&self) -> RequestId {
         self.inner.random.request_id()
     }
 

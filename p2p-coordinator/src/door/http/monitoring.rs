@@ -50,7 +50,7 @@ impl<S: Store> Watch<S> {
         let asked = self.traffic.begin(request.method(), pattern);
         let id = match given(request.headers()) {
             Some(id) => id,
-            None => HeaderValue::try_from(self.coordinator.request_id())
+            None => HeaderValue::from_bytes(self.coordinator.request_id().as_bytes())
                 .unwrap_or(HeaderValue::from_static("unknown")),
         };
         let span = tracing::error_span!(
