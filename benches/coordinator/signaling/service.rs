@@ -38,8 +38,11 @@ pub(crate) fn session_of(peer: usize) -> usize {
 
 pub(crate) async fn serve(plan: Plan) -> Result<()> {
     let (clock, random) = (Clock::starting_at(EPOCH), Randomness::new([7; 32]));
-    let coordinator =
-        Coordinator::new(MemoryStore::new(), key(), clock, random, Settings::default());
+    let mut settings = Settings::default();
+    // On, and above what a hundred peers can send: who is over it would wait for good.
+    let limits = &mut settings.signaling.limits;
+    (limits.per_second, limits.burst) = (100_000, 200_000);
+    let coordinator = Coordinator::new(MemoryStore::new(), key(), clock, random, settings);
     let peers = plan.idle.max(PAIRED);
     let zone: ZoneId = "meadow".parse()?;
     coordinator.define_zone(DefineZone::new(zone.clone())).await?;
