@@ -1,12 +1,14 @@
 //! Log events: their names, fields, and order.
 
+use std::env;
 use std::fmt::{self, Write};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use p2p_core::{P2PConnection, P2PProvider, Priority};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 
 use crate::observed::{Ends, ends};
 use crate::{ms, simulate};
@@ -56,15 +58,25 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-/// A second subscriber, which nothing is written to.
+/// Runs a test of this name in a process of its own.
 ///
-/// With a single one `tracing` asks the thread that reaches a place first whether anybody listens
-/// there, and keeps the answer for all threads: that of another test's thread would be "nobody".
-static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Lines::default()));
+/// `tracing` asks the thread that reaches a place first whether anybody listens there, and keeps the
+/// answer for all threads: that of another test's thread would be "nobody".
+fn alone(name: &str, test: impl FnOnce()) {
+    const MARK: &str = "LAYERS_TEST_ALONE";
+    if env::var_os(MARK).is_some() {
+        return test();
+    }
+    let name = format!("observed_events::{name}");
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    let output = command.args([&name, "--exact", "--test-threads=1"]).env(MARK, "1").output();
+    let output = output.expect("it can be started again");
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && words.contains("1 passed"), "{name}: {words}");
+}
 
 /// What is written while a connection changes its link, loses it for good, and what then comes.
 fn story() -> Vec<String> {
-    LazyLock::force(&ANOTHER);
     let lines = Lines::default();
     let written = lines.clone();
     simulate(async move |network| {
@@ -88,6 +100,10 @@ fn story() -> Vec<String> {
 
 #[test]
 fn events_tell_the_story_of_a_connection_and_are_none_of_its_messages() {
+    alone("events_tell_the_story_of_a_connection_and_are_none_of_its_messages", check_story);
+}
+
+fn check_story() {
     let lines = story();
     let all = lines.join("\n");
     let mut rest = lines.iter();
@@ -120,5 +136,6 @@ fn events_tell_the_story_of_a_connection_and_are_none_of_its_messages() {
 
 #[test]
 fn what_is_written_repeats_and_depends_on_no_clock_but_the_virtual_one() {
-    assert_eq!(story(), story());
+    let name = "what_is_written_repeats_and_depends_on_no_clock_but_the_virtual_one";
+    alone(name, || assert_eq!(story(), story()));
 }
