@@ -45,10 +45,10 @@ pub struct ConnectionConfig {
     /// [`Priority`](crate::Priority), each message counted with 64 bytes besides its own; then the
     /// peer's `send` waits (up to one message more, so that a message may be larger than this). It
     /// bounds the messages' speed to this much per round trip, and the memory of both sides to four
-    /// times this much, once each. Default 1 MiB; less than 16 KiB counts as that.
+    /// times this much, once each. Default 2 MiB; less than 16 KiB counts as that.
     pub receive_window: usize,
     /// Bytes of messages of each priority that may be waiting for the transport before `send` waits
-    /// and `try_send` fails; the message that crosses it is taken. Default 64 KiB.
+    /// and `try_send` fails; the message that crosses it is taken. Default 256 KiB.
     pub send_queue: usize,
     /// Bytes of datagrams that may wait for the program's `recv_datagram`, each counted with 64 bytes
     /// besides its own; past it, datagrams are dropped and counted. Default 1 MiB.
@@ -281,8 +281,8 @@ impl Default for ConnectionConfig {
             idle_timeout: Duration::from_secs(30),
             keep_alive_interval: Duration::from_secs(5),
             max_message_size: 1 << 20,
-            receive_window: 1 << 20,
-            send_queue: 64 * 1024,
+            receive_window: 2 << 20,
+            send_queue: 256 * 1024,
             datagram_queue: 1 << 20,
             datagram_drop: DatagramDrop::Oldest,
             compress_from: None,

@@ -1,6 +1,7 @@
 //! [`Connection`]: messages, datagrams and streams, on one link after another.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -162,12 +163,25 @@ impl<L: Link> P2PConnection for Connection<L> {
         &self.inner.core.peer
     }
 
-    async fn send_with(&self, priority: Priority, message: Bytes) -> Result<()> {
-        let core = &self.inner.core;
-        self.check_size(&message)?;
-        match core.outbox.push(priority, &message).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Box::pin(core.refused(error)).await),
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would move the message once more")]
+    fn send_with(
+        &self,
+        priority: Priority,
+        message: Bytes,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            let core = &self.inner.core;
+            self.check_size(&message)?;
+            // Most sends need not wait: what waiting needs is in boxes, or it would be moved with all.
+            let error = match core.outbox.try_push(priority, &message) {
+                Ok(true) => return Ok(()),
+                Ok(false) => match Box::pin(core.outbox.push(priority, &message)).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            Err(Box::pin(core.refused(error)).await)
         }
     }
 
@@ -201,6 +215,9 @@ impl<L: Link> P2PConnection for Connection<L> {
 
     async fn recv_message(&self) -> Result<Message> {
         let core = &self.inner.core;
+        if let Some(message) = core.inbox.try_recv() {
+            return Ok(message);
+        }
         loop {
             let links = core.lost_links();
             match core.inbox.recv().await {

@@ -15,6 +15,9 @@ use crate::error::{Limit, P2PError, StreamError};
 
 pub use io::StreamIo;
 
+/// The most bytes that are asked for at once.
+const MAX_CHUNK: usize = 64 * 1024;
+
 /// The writing half of a stream.
 ///
 /// Dropping it without [`finish`] resets the stream, so that an aborted writer never looks complete.
@@ -33,6 +36,33 @@ pub trait SendStream: Debug + Send + Sync + 'static {
         cx: &mut Context<'_>,
         data: &mut Bytes,
     ) -> Poll<Result<(), StreamError>>;
+
+    /// Hands pieces to the transport, in order, as far as there is room: each keeps its rest. Ready when
+    /// any was written, or at once with no data. Otherwise as [`poll_write`](SendStream::poll_write).
+    ///
+    /// A transport that takes a lock for each write overrides this, to take one for all.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_write`](SendStream::poll_write).
+    fn poll_write_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &mut [Bytes],
+    ) -> Poll<Result<(), StreamError>> {
+        let mut written = false;
+        for piece in pieces {
+            while !piece.is_empty() {
+                match self.poll_write(cx, piece) {
+                    Poll::Ready(Ok(())) => written = true,
+                    // The next call says why not, once what was written is known.
+                    _ if written => return Poll::Ready(Ok(())),
+                    end => return end,
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 
     /// Hands a part of `data`, from its front, to the transport, waiting for room; `data` keeps the
     /// rest.
@@ -115,6 +145,28 @@ pub trait RecvStream: Debug + Send + Sync + 'static {
         max: usize,
     ) -> Poll<Result<Option<Bytes>, StreamError>>;
 
+    /// The next chunks, as many as have come and there are places for, from the first place on; how many
+    /// they are, and 0 at the end. Otherwise as [`poll_read_chunk`](RecvStream::poll_read_chunk).
+    ///
+    /// A transport that takes a lock for each read overrides this, to take one for all. Chunks are of
+    /// at most 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_read_chunk`](RecvStream::poll_read_chunk).
+    fn poll_read_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<usize, StreamError>> {
+        let Some(first) = chunks.first_mut() else { return Poll::Ready(Ok(0)) };
+        let chunk = ready!(self.poll_read_chunk(cx, MAX_CHUNK))?;
+        Poll::Ready(Ok(chunk.map_or(0, |chunk| {
+            *first = chunk;
+            1
+        })))
+    }
+
     /// The next bytes, waiting for them; `None` at the end.
     ///
     /// # Errors
@@ -147,7 +199,7 @@ pub trait RecvStream: Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Bytes, P2PError>> + Send {
         async move {
             let mut whole = BytesMut::new();
-            while let Some(chunk) = self.read_chunk(64 * 1024).await? {
+            while let Some(chunk) = self.read_chunk(MAX_CHUNK).await? {
                 let actual = whole.len() + chunk.len();
                 if actual > limit {
                     self.stop(0);

@@ -40,16 +40,23 @@ impl SendStream for IrohSendStream {
         cx: &mut Context<'_>,
         data: &mut Bytes,
     ) -> Poll<Result<(), StreamError>> {
+        self.poll_write_chunks(cx, slice::from_mut(data))
+    }
+
+    fn poll_write_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut pieces: &mut [Bytes],
+    ) -> Poll<Result<(), StreamError>> {
         if self.state != State::Open {
             return Poll::Ready(Err(StreamError::Finished));
         }
-        if data.is_empty() {
+        if pieces.iter().all(Bytes::is_empty) {
             return Poll::Ready(Ok(()));
         }
         // What was written is taken off the front; nothing is copied. The future has no state of its
         // own: whom to wake is kept by the connection, also when it is dropped here.
-        let mut chunks = slice::from_mut(data);
-        let written = ready!(pin!(self.stream.write_many_chunks(&mut chunks)).poll(cx));
+        let written = ready!(pin!(self.stream.write_many_chunks(&mut pieces)).poll(cx));
         Poll::Ready(match written {
             Ok(_) => Ok(()),
             Err(WriteError::Stopped(code)) => Err(StreamError::Stopped { code: code.into_inner() }),
@@ -124,6 +131,18 @@ impl IrohRecvStream {
     pub(crate) const fn new(stream: QuicRecv, ending: Arc<Ending>) -> Self {
         Self { stream, ending, failed: None }
     }
+
+    /// Reading has failed for good.
+    fn fail(&mut self, error: ReadError) -> StreamError {
+        let error = match error {
+            ReadError::Reset(code) => StreamError::Reset { code: code.into_inner() },
+            ReadError::ConnectionLost(error) => self.ending.tell(&error).into(),
+            // 0-RTT from the dialling side is never used.
+            ReadError::ClosedStream | ReadError::ZeroRttRejected => StreamError::Finished,
+        };
+        self.failed = Some(Box::new(error.clone()));
+        error
+    }
 }
 
 impl RecvStream for IrohRecvStream {
@@ -136,15 +155,20 @@ impl RecvStream for IrohRecvStream {
             return Poll::Ready(Err((**error).clone()));
         }
         // As with writing: the future has no state of its own.
-        let error = match ready!(pin!(self.stream.read_chunk(max.max(1))).poll(cx)) {
-            Ok(chunk) => return Poll::Ready(Ok(chunk)),
-            Err(ReadError::Reset(code)) => StreamError::Reset { code: code.into_inner() },
-            Err(ReadError::ConnectionLost(error)) => self.ending.tell(&error).into(),
-            // 0-RTT from the dialling side is never used.
-            Err(ReadError::ClosedStream | ReadError::ZeroRttRejected) => StreamError::Finished,
-        };
-        self.failed = Some(Box::new(error.clone()));
-        Poll::Ready(Err(error))
+        let read = ready!(pin!(self.stream.read_chunk(max.max(1))).poll(cx));
+        Poll::Ready(read.map_err(|error| self.fail(error)))
+    }
+
+    fn poll_read_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<usize, StreamError>> {
+        if let Some(error) = &self.failed {
+            return Poll::Ready(Err((**error).clone()));
+        }
+        let read = ready!(pin!(self.stream.read_many_chunks(chunks)).poll(cx));
+        Poll::Ready(read.map(Option::unwrap_or_default).map_err(|error| self.fail(error)))
     }
 
     fn stop(&mut self, code: u64) {

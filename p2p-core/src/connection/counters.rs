@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::priority::Priority;
-use crate::provider::{ConnectionStats, LaneStats, Message};
+use crate::provider::{ConnectionStats, LaneStats};
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -32,10 +32,10 @@ impl Counters {
     }
 
     /// Called by one thread at a time: under the inbox's lock.
-    pub(super) fn on_received(&self, message: &Message) {
-        let lane = &self.lanes[message.priority.index()];
+    pub(super) fn on_received(&self, priority: Priority, size: usize) {
+        let lane = &self.lanes[priority.index()];
         count(&lane.messages_received, 1);
-        count(&lane.message_bytes_received, message.payload.len());
+        count(&lane.message_bytes_received, size);
     }
 
     /// Whether nothing was sent or received.

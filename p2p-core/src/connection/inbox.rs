@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 
@@ -24,8 +24,8 @@ use crate::priority::Priority;
 use crate::provider::Message;
 use crate::stream::RecvStream;
 
-/// How much is asked of the transport at once.
-const READ_UP_TO: usize = 64 * 1024;
+/// How many chunks are asked of the transport at once: each is the content of a packet, or less.
+const READ_CHUNKS: usize = 8;
 const LANES: usize = Priority::COUNT;
 /// Places for streams that are read: for each lane the last one on each link, by [`Way`]. Only within a
 /// link is it known which came last.
@@ -261,17 +261,18 @@ impl<R: RecvStream> Inbox<R> {
         state.lanes.each_mut().map(standing)
     }
 
+    /// The next message, if it is there, nobody waits for one, and no other lane could have a more
+    /// urgent one: then it takes no turn.
+    pub(super) fn try_recv(&self) -> Option<Message> {
+        if !self.readers.is_free() {
+            return None;
+        }
+        self.state().pop_alone(&self.counters)
+    }
+
     /// The next message of the highest priority, or `None` after the last. After a violation, the
     /// messages before it can still be received. Cancel safe.
     pub(super) async fn recv(&self) -> Result<Option<Message>, PumpError> {
-        // Without a turn, as long as nobody waits for one and only one lane is in use.
-        if self.readers.is_free() {
-            let mut state = self.state();
-            if let Some(message) = state.pop_alone() {
-                self.counters.on_received(&message);
-                return Ok(Some(message));
-            }
-        }
         let turn = self.readers.take().await;
         poll_fn(|cx| self.poll_recv(&mut turn.value(), cx)).await
     }
@@ -298,8 +299,7 @@ impl<R: RecvStream> Inbox<R> {
                 }
             }
             let mut state = self.state();
-            if let Some(message) = state.pop() {
-                self.counters.on_received(&message);
+            if let Some(message) = state.pop(&self.counters) {
                 return Poll::Ready(Ok(Some(message)));
             }
             if brought || readers.links != state.links || !state.new.is_empty() {
@@ -325,24 +325,28 @@ impl<R: RecvStream> Inbox<R> {
             return Poll::Pending;
         };
         let (lane, way) = (place % LANES, source.way as usize);
-        let chunk = match source.first.take() {
-            Some(first) => Ok(Some(first)),
-            None => match source.stream.poll_read_chunk(cx, READ_UP_TO) {
-                Poll::Ready(read) => read,
-                Poll::Pending => return Poll::Pending,
-            },
+        let mut chunks = [const { Bytes::new() }; READ_CHUNKS];
+        let read = match source.first.take() {
+            Some(first) => {
+                chunks[0] = first;
+                Ok(1)
+            }
+            None => ready!(source.stream.poll_read_chunks(cx, &mut chunks)),
         };
         let mut wake = false;
-        let failure = match chunk {
-            Ok(Some(chunk)) => {
+        let failure = match read {
+            Ok(read @ 1..) => {
                 let mut state = self.state();
-                state.heard[way] += chunk.len() as u64;
+                state.heard[way] += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
                 wake = std::mem::take(&mut state.watched);
                 // What a former link brings now was counted as not arrived.
                 // So was what a stream brings that another has replaced.
                 if state.links[way] == readers.links[way] && state.arrived[place].is_none() {
                     let to = state.lane(lane);
-                    let taken = to.take_in(&mut source.carried, chunk);
+                    let taken = chunks
+                        .into_iter()
+                        .take(read)
+                        .try_for_each(|chunk| to.take_in(&mut source.carried, chunk));
                     if !to.is_empty() {
                         state.waiting.insert(lane);
                     }
@@ -352,7 +356,7 @@ impl<R: RecvStream> Inbox<R> {
                     None
                 }
             }
-            Ok(None) => {
+            Ok(0) => {
                 let whole = self.replaceable || source.carried.is_between_frames();
                 readers.end(place);
                 (!whole).then(|| PumpError::Violation("a lane ended inside a message".into()))
@@ -522,20 +526,21 @@ impl<R> State<R> {
     }
 
     /// The next message, if no other lane could have a more urgent one.
-    fn pop_alone(&mut self) -> Option<Message> {
+    fn pop_alone(&mut self, counters: &Counters) -> Option<Message> {
         let lane = self.waiting.first()?;
         let alone = self.used.below(lane).is_empty() && self.new.is_empty();
-        if alone { self.pop_from(lane) } else { None }
+        if alone { self.pop_from(lane, counters) } else { None }
     }
 
-    fn pop(&mut self) -> Option<Message> {
+    fn pop(&mut self, counters: &Counters) -> Option<Message> {
         let lane = self.waiting.first()?;
-        self.pop_from(lane)
+        self.pop_from(lane, counters)
     }
 
-    fn pop_from(&mut self, lane: usize) -> Option<Message> {
+    fn pop_from(&mut self, lane: usize, counters: &Counters) -> Option<Message> {
         let from = self.lanes[lane].as_mut()?;
         let payload = from.pop()?;
+        counters.on_received(Priority::ALL[lane], payload.len());
         if from.is_empty() {
             self.waiting.remove(lane);
         }

@@ -143,19 +143,8 @@ impl<S: SendStream> Outbox<S> {
     }
 
     /// Takes a message, when there is credit and room for it. If the future is dropped before, the
-    /// message is not sent; after, it is.
+    /// message is not sent; after, it is. [`try_push`](Self::try_push) may be tried before.
     pub(super) async fn push(&self, priority: Priority, message: &Bytes) -> Result<(), PushError> {
-        let lane = self.lane_of(priority);
-        if self.turns[lane].is_free() {
-            if let Poll::Ready(result) = self.poll_push(priority, None, message) {
-                return result;
-            }
-        }
-        // In a box: most sends need not wait, and would be moved with the room for it.
-        Box::pin(self.push_in_turn(priority, message)).await
-    }
-
-    async fn push_in_turn(&self, priority: Priority, message: &Bytes) -> Result<(), PushError> {
         let _turn = self.turns[self.lane_of(priority)].take().await;
         poll_fn(|cx| self.poll_push(priority, Some(cx.waker()), message)).await
     }

@@ -14,9 +14,11 @@ pub(crate) const MAX_HEADER: usize = 4;
 /// Payloads up to this size are copied out of the chunk they came in: a small message that a program
 /// keeps must not keep a whole receive buffer (64 KiB with segmentation offload) alive.
 const COPY_UP_TO: usize = 1024;
-/// Payloads up to this size are copied together with those that follow them, up to [`COPY_UP_TO`] bytes
-/// in all: an allocation for each would cost more than the rest of what is done for it.
+/// Payloads up to this size are copied together with those that follow them, up to [`TOGETHER`] bytes
+/// in all (a packet's content): an allocation for each would cost more than the rest of what is done
+/// for it.
 const TOGETHER_UP_TO: usize = 128;
+const TOGETHER: usize = 1536;
 /// How much is set aside on the word of a frame's length, before its bytes are there.
 const MAX_ADVANCE: usize = 64 * 1024;
 
@@ -174,7 +176,7 @@ impl FrameDecoder {
             return self.chunk.split_to(length);
         }
         if self.copied.len() < length {
-            let together = if length <= TOGETHER_UP_TO { COPY_UP_TO } else { length };
+            let together = if length <= TOGETHER_UP_TO { TOGETHER } else { length };
             self.copied = Bytes::copy_from_slice(&self.chunk[..together.min(self.chunk.len())]);
         }
         self.chunk.advance(length);

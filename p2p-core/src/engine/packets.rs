@@ -47,6 +47,11 @@ impl PacketBudget {
         MAX_PACKETS.saturating_sub(self.packets) as usize * PACKET
     }
 
+    /// What is left of [`room`](Self::room) after a write of so many bytes.
+    pub(crate) const fn room_after(room: usize, written: usize) -> usize {
+        room.saturating_sub(written + PACKET)
+    }
+
     /// Whether each message may still have its own write.
     pub(crate) const fn is_ample(&self) -> bool {
         self.packets < MAX_PACKETS / 2

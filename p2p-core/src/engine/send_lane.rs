@@ -5,6 +5,7 @@
 //! peer's engine has read it; then a next stream goes on from the first frame that is still kept, and
 //! the peer skips what it has.
 
+use std::array::from_fn;
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
@@ -24,6 +25,8 @@ const COPY_UP_TO: usize = 4 * 1024;
 /// from this size to that.
 const MIN_BLOCK: usize = 1024;
 const MAX_BLOCK: usize = 16 * 1024;
+/// How many pieces are handed to a stream at once.
+const AT_ONCE: usize = 8;
 
 /// The sending end of a lane.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub(crate) struct SendLane {
 #[derive(Debug)]
 struct Kept {
     pieces: VecDeque<Bytes>,
+    /// Those that are being written.
+    in_hand: Vec<Bytes>,
     /// Where the first piece begins: a frame's first byte.
     start: u64,
     /// Where the frames end that the peer is not known to have.
@@ -88,6 +93,7 @@ impl SendLane {
         let LaneTerms { window, max_queued, origin, packing, keeps } = terms;
         let kept = || Kept {
             pieces: VecDeque::new(),
+            in_hand: Vec::new(),
             start: origin,
             ends: VecDeque::new(),
             acknowledged: 0,
@@ -209,45 +215,74 @@ impl SendLane {
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Result<(), StreamError> {
-        loop {
-            if self.queue.is_empty() {
-                self.cut();
-                if self.queue.is_empty() {
-                    // An idle lane holds no large block.
-                    if self.block.capacity() > MIN_BLOCK {
-                        self.block = BytesMut::new();
-                    }
-                    return Ok(());
-                }
+        while self.queued > 0 {
+            let count = self.count_within(self.packets.room());
+            if count == 0 {
+                return Ok(());
             }
-            let room = self.packets.room();
-            let Some(piece) = self.queue.front_mut().filter(|_| room > 0) else { return Ok(()) };
-            let whole = self.kept.is_some().then(|| piece.clone());
-            let before = piece.len();
-            let polled = if before <= room {
-                stream.poll_write(cx, piece)
-            } else {
-                let mut part = piece.slice(..room);
-                let polled = stream.poll_write(cx, &mut part);
-                piece.advance(room - part.len());
-                polled
-            };
-            match polled {
+            let pieces = &mut self.queue.make_contiguous()[..count];
+            let lengths: [_; AT_ONCE] = from_fn(|i| pieces.get(i).map_or(0, Bytes::len));
+            if let Some(kept) = &mut self.kept {
+                kept.in_hand.clear();
+                kept.in_hand.extend_from_slice(pieces);
+            }
+            match stream.poll_write_chunks(cx, pieces) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => return Ok(()),
             }
-            let written = before - piece.len();
-            if piece.is_empty() {
-                self.queue.pop_front();
+            for (i, length) in lengths.into_iter().enumerate().take(count) {
+                let rest = self.queue.front().map_or(0, Bytes::len);
+                if rest == 0 {
+                    self.queue.pop_front();
+                }
+                self.on_written(i, length - rest);
+                if rest > 0 {
+                    break;
+                }
             }
-            self.queued -= written;
-            let offset = self.packets.written();
-            self.packets.on_written(written);
-            self.reached = self.reached.max(self.packets.written());
-            if let (Some(kept), Some(mut whole)) = (&mut self.kept, whole) {
-                whole.truncate(written);
-                kept.keep(offset, whole);
+        }
+        // An idle lane holds no large block.
+        if self.block.capacity() > MIN_BLOCK {
+            self.block = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// How many pieces to write at once: as much as there is room for. The last is cut where that ends.
+    fn count_within(&mut self, mut room: usize) -> usize {
+        if room == 0 {
+            return 0;
+        }
+        self.cut();
+        let most = self.queue.len().min(AT_ONCE);
+        for count in 0..most {
+            let piece = &mut self.queue[count];
+            if room < piece.len() {
+                if room == 0 {
+                    return count;
+                }
+                let rest = piece.split_off(room);
+                self.queue.insert(count + 1, rest);
+                return count + 1;
             }
+            room = PacketBudget::room_after(room, piece.len());
+        }
+        most
+    }
+
+    /// So many bytes of this piece, of those that were in hand, were written.
+    fn on_written(&mut self, piece: usize, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        self.queued -= bytes;
+        let offset = self.packets.written();
+        self.packets.on_written(bytes);
+        self.reached = self.reached.max(self.packets.written());
+        if let Some(kept) = &mut self.kept {
+            let mut piece = std::mem::take(&mut kept.in_hand[piece]);
+            piece.truncate(bytes);
+            kept.keep(offset, piece);
         }
     }
 

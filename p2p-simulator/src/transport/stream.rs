@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use p2p_core::{RecvStream, SendStream, StreamError};
@@ -11,6 +11,9 @@ use p2p_core::{RecvStream, SendStream, StreamError};
 use crate::engine::{Engine, Nanos, StreamAt};
 use crate::host::task::note_stray;
 use crate::shared::Shared;
+
+/// The most bytes of a chunk, where several are read.
+const MAX_CHUNK: usize = 64 * 1024;
 
 /// Which stream, at which end.
 #[derive(Debug)]
@@ -117,6 +120,25 @@ impl RecvStream for SimRecvStream {
         let Self { place, ready, taken } = self;
         let taken = std::mem::take(taken);
         place.with(|engine, now, at| engine.poll_read(now, at, max, taken, ready, cx))
+    }
+
+    fn poll_read_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<usize, StreamError>> {
+        let Some((first, others)) = chunks.split_first_mut() else { return Poll::Ready(Ok(0)) };
+        let Some(chunk) = ready!(self.poll_read_chunk(cx, MAX_CHUNK))? else {
+            return Poll::Ready(Ok(0));
+        };
+        *first = chunk;
+        let mut read = 1;
+        for place in others {
+            let Some(chunk) = self.take_ready(MAX_CHUNK) else { break };
+            *place = chunk;
+            read += 1;
+        }
+        Poll::Ready(Ok(read))
     }
 
     fn stop(&mut self, code: u64) {

@@ -162,5 +162,5 @@ fn the_golden_hash_is_the_same_in_every_build() {
         .with_loss(0.1)
         .with_bandwidth(10_000_000);
     let run = Simulation::new(5).with_link(link).run(eventful).expect("a run");
-    assert_eq!(run.trace_hash.to_string(), "5e34e43a8f1f2ea11748f402bb8b7e83");
+    assert_eq!(run.trace_hash.to_string(), "832d1a6d3154b58f258467bbe4021659");
 }
