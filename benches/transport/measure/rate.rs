@@ -88,22 +88,28 @@ pub(super) async fn messages<S: Stack>(size: usize, plan: Plan) -> Result<Rate> 
 /// What sender, receiver and the one who measures tell each other.
 #[derive(Default)]
 pub(super) struct Gauge {
-    delivered: AtomicU64,
-    stop: AtomicBool,
+    delivered: Apart<AtomicU64>,
+    stop: Apart<AtomicBool>,
 }
+
+/// In a cache line of its own, and its neighbour: what one side reads for each message must not be where
+/// the other writes for each, or they measure the machine's caches.
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
 
 impl Gauge {
     pub(super) fn goes_on(&self) -> bool {
-        !self.stop.load(Ordering::Relaxed)
+        !self.stop.0.load(Ordering::Relaxed)
     }
 
     /// A plain store: it must not cost the receiver more than its own work does.
     pub(super) fn set_delivered(&self, total: u64) {
-        self.delivered.store(total, Ordering::Relaxed);
+        self.delivered.0.store(total, Ordering::Relaxed);
     }
 
     pub(super) fn delivered(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed)
+        self.delivered.0.load(Ordering::Relaxed)
     }
 
     /// What is delivered, once warm; then tells the sender to stop.
@@ -112,7 +118,7 @@ impl Gauge {
         let (before, start, spent_before) = (self.delivered(), Instant::now(), cpu_time());
         sleep(plan.window).await;
         let (after, time, spent) = (self.delivered(), start.elapsed(), cpu_time() - spent_before);
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.0.store(true, Ordering::Relaxed);
         let count = (after - before) as f64;
         Rate { per_s: count / time.as_secs_f64(), cpu_s_each: spent.as_secs_f64() / count }
     }

@@ -183,7 +183,12 @@ impl SendLane {
             let need = frame::MAX_HEADER + copied.len();
             if self.block.capacity() - self.block.len() < need {
                 self.cut();
-                self.block.reserve(self.queued.clamp(MIN_BLOCK, MAX_BLOCK).max(need));
+                let size = self.queued.clamp(MIN_BLOCK, MAX_BLOCK).max(need);
+                self.block.reserve(size);
+                // Another core has read this memory last. Had each message to fetch its part of it, it would
+                // wait for that, with the lane locked; many fetches at once take little longer than one.
+                self.block.resize(size, 0);
+                self.block.clear();
             }
             let header = frame::put_length(&mut self.block, length);
             self.block.extend_from_slice(copied);
