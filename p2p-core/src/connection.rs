@@ -42,6 +42,7 @@ mod place;
 mod program_stream;
 mod pump;
 pub(crate) mod relink;
+mod slot;
 mod standby;
 pub(crate) mod state;
 mod turns;
@@ -262,18 +263,14 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
-        let Inner { core, counters, .. } = &*self.inner;
+        let core = &self.inner.core;
         if let Some(datagram) = core.datagrams.try_recv() {
-            add(&counters.datagrams_received, 1);
             return Ok(datagram);
         }
         loop {
             let links = core.lost_links();
             match core.datagrams.recv(&*core.link()).await {
-                Some(datagram) => {
-                    add(&counters.datagrams_received, 1);
-                    return Ok(datagram);
-                }
+                Some(datagram) => return Ok(datagram),
                 None => core.next_link(links).await.map_err(|reason| core.ended(reason))?,
             }
         }

@@ -21,7 +21,8 @@ use std::fmt;
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
@@ -252,6 +253,19 @@ pub trait Link: Debug + Send + Sync + 'static {
     ///
     /// How the link ended.
     fn recv_datagram(&self) -> impl Future<Output = Result<Bytes, LinkClosed>> + Send;
+
+    /// Datagrams that have come, as many as there are places for, from the first place on; how many they
+    /// are. Does not wait, and does not say how the link ended. A transport that takes a lock for each
+    /// overrides this, to take one for all.
+    fn try_recv_datagrams(&self, places: &mut [Bytes]) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        let come = places.iter_mut().map_while(|place| {
+            let Poll::Ready(come) = pin!(self.recv_datagram()).poll(&mut cx) else { return None };
+            *place = come.ok()?;
+            Some(())
+        });
+        come.count()
+    }
 
     /// The most bytes in a datagram now; `None` if the peer takes none.
     fn max_datagram_size(&self) -> Option<usize>;

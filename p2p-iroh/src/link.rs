@@ -1,8 +1,11 @@
 //! [`IrohLink`]: one QUIC connection.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use iroh::endpoint::{Connection, ConnectionError, SendDatagramError};
@@ -104,6 +107,14 @@ impl Link for IrohLink {
 
     async fn recv_datagram(&self) -> Result<Bytes, LinkClosed> {
         self.connection.read_datagram().await.map_err(|error| self.tell(error))
+    }
+
+    fn try_recv_datagrams(&self, places: &mut [Bytes]) -> usize {
+        let reading = pin!(self.connection.read_many_datagrams(places));
+        match reading.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(come)) => come,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        }
     }
 
     fn datagrams_dropped(&self) -> u64 {

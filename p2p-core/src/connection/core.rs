@@ -1,7 +1,7 @@
 //! What the handles of a connection and its task have in common.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use super::counters::{Counters, add};
 use super::datagram_streams::DatagramStreams;
@@ -10,6 +10,7 @@ use super::inbox::Inbox;
 use super::outbox::{Outbox, PushError};
 use super::pump::PumpError;
 use super::relink::{Handover, Relinked};
+use super::slot::Slot;
 use super::standby::Spare;
 use super::state::StateCell;
 use super::watch::{Judge, Watch};
@@ -36,7 +37,7 @@ use crate::transport::{Link, LinkClosed};
 
 /// What the handles and the task have in common.
 pub(crate) struct Core<L: Link> {
-    pub(super) link: Mutex<Arc<L>>,
+    link: Slot<L>,
     /// How many links were lost: whoever waits for a next one knows by this that it has come.
     pub(super) lost_links: AtomicU64,
     pub(super) peer: PeerInfo,
@@ -149,7 +150,7 @@ impl<L: Link> Core<L> {
         let replaceable = reconnect.is_some() && both(Capabilities::STANDBY);
         let (window, max_message_size) = (agreement.receive_window, peer.max_message_size);
         Self {
-            link: Mutex::new(Arc::new(link)),
+            link: Slot::new(link, reconnect.is_some()),
             lost_links: AtomicU64::new(0),
             peer,
             config: live,
@@ -164,7 +165,11 @@ impl<L: Link> Core<L> {
                 counters.clone(),
             ),
             outbox: Outbox::new(terms, !both(Capabilities::LANES), watch.clone(), counters.clone()),
-            datagrams: Datagrams::new(config.datagram_queue, config.datagram_drop),
+            datagrams: Datagrams::new(
+                config.datagram_queue,
+                config.datagram_drop,
+                counters.clone(),
+            ),
             datagram_streams: DatagramStreams::default(),
             path_policy,
             state: StateCell::new(subject),
@@ -198,17 +203,13 @@ impl<L: Link> Core<L> {
         self.handover.put(attempt, next)
     }
 
-    fn link_slot(&self) -> MutexGuard<'_, Arc<L>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn link(&self) -> Arc<L> {
-        self.link_slot().clone()
+        self.link.get()
     }
 
     /// Does something with the present link that takes no time, for less than what a clone costs.
     pub(super) fn with_link<T>(&self, act: impl FnOnce(&L) -> T) -> T {
-        act(&self.link_slot())
+        self.link.with(|link| act(link))
     }
 
     /// Whether the connection ends with a link that ended so.
@@ -513,7 +514,7 @@ impl<L: Link> Core<L> {
         link: L,
         standing: Option<[(u64, u64); Priority::COUNT]>,
     ) -> Result<(), PumpError> {
-        let former = std::mem::replace(&mut *self.link_slot(), Arc::new(link));
+        let former = self.link.replace(link);
         self.lost_datagrams.fetch_add(former.datagrams_dropped(), Ordering::Relaxed);
         for (priority, (end, taken)) in
             Priority::ALL.into_iter().zip(standing.into_iter().flatten())

@@ -9,7 +9,7 @@ use crate::provider::{ConnectionStats, LaneStats};
 pub(crate) struct Counters {
     lanes: [LaneCounters; Priority::COUNT],
     pub(super) datagrams_sent: AtomicU64,
-    pub(super) datagrams_received: AtomicU64,
+    datagrams_received: AtomicU64,
     pub(super) datagrams_dropped: AtomicU64,
     pub(super) messages_hedged: AtomicU64,
     pub(super) messages_on_standby: AtomicU64,
@@ -36,6 +36,11 @@ impl Counters {
         let lane = &self.lanes[priority.index()];
         count(&lane.messages_received, 1);
         count(&lane.message_bytes_received, size);
+    }
+
+    /// Called by one thread at a time: under the lock of the datagrams.
+    pub(super) fn on_datagram_received(&self) {
+        count(&self.datagrams_received, 1);
     }
 
     /// Whether nothing was sent or received.

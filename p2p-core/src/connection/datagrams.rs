@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::Core;
+use super::counters::Counters;
 use super::turns::Turns;
 use crate::datagram::DatagramDrop;
 use crate::transport::Link;
@@ -24,12 +25,15 @@ use crate::transport::Link;
 const AWAY: Duration = Duration::from_millis(20);
 /// How many are taken from the link at one look: past this, others have their turn.
 const BATCH: usize = 1024;
+/// How many of them at once.
+const AT_ONCE: usize = 32;
 /// What a datagram costs in the queue besides its bytes.
 const OVERHEAD: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Datagrams {
     state: Mutex<State>,
+    counters: Arc<Counters>,
     /// Whose turn it is looks at the link.
     turns: Turns<()>,
 }
@@ -82,7 +86,7 @@ impl Queue {
 }
 
 impl Datagrams {
-    pub(super) fn new(max: usize, drops: DatagramDrop) -> Self {
+    pub(super) fn new(max: usize, drops: DatagramDrop, counters: Arc<Counters>) -> Self {
         let datagrams = VecDeque::new();
         let state = State {
             queue: Queue { datagrams, size: 0, max, drops, dropped: 0 },
@@ -93,7 +97,7 @@ impl Datagrams {
             leave_wanted: false,
             collector: None,
         };
-        Self { state: Mutex::new(state), turns: Turns::default() }
+        Self { state: Mutex::new(state), counters, turns: Turns::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,7 +126,13 @@ impl Datagrams {
 
     /// The next of those that wait here, if nobody was first.
     pub(super) fn try_recv(&self) -> Option<Bytes> {
-        if self.turns.is_free() { self.state().queue.pop() } else { None }
+        if self.turns.is_free() { self.pop(&mut self.state()) } else { None }
+    }
+
+    fn pop(&self, state: &mut State) -> Option<Bytes> {
+        let datagram = state.queue.pop()?;
+        self.counters.on_datagram_received();
+        Some(datagram)
     }
 
     /// The next datagram, or `None` when the link has ended. Cancel safe.
@@ -133,7 +143,7 @@ impl Datagrams {
         poll_fn(|cx| {
             let collector = {
                 let mut state = self.state();
-                if let Some(datagram) = state.queue.pop() {
+                if let Some(datagram) = self.pop(&mut state) {
                     return Poll::Ready(Some(datagram));
                 }
                 state.looks += 1;
@@ -143,14 +153,18 @@ impl Datagrams {
             };
             collector.into_iter().for_each(Waker::wake);
             let Ok(first) = ready!(reading.as_mut().poll(cx)) else {
-                return Poll::Ready(self.state().queue.pop());
+                return Poll::Ready(self.pop(&mut self.state()));
             };
             // What else is there: a slow receiver leaves it to the queue's bound and counter.
+            let mut places = [const { Bytes::new() }; AT_ONCE];
             let mut state = self.state();
-            for _ in 0..BATCH {
-                reading.set(link.recv_datagram());
-                let Poll::Ready(Ok(next)) = reading.as_mut().poll(cx) else { break };
-                state.queue.push(next);
+            self.counters.on_datagram_received();
+            for _ in 0..BATCH / AT_ONCE {
+                let come = link.try_recv_datagrams(&mut places);
+                places[..come].iter_mut().map(std::mem::take).for_each(|d| state.queue.push(d));
+                if come < AT_ONCE {
+                    break;
+                }
             }
             Poll::Ready(Some(first))
         })
