@@ -6,7 +6,9 @@
 //!
 //! Load is, besides a lane's [budget](crate::engine::packets), [`OWN_WRITES`] messages in a row without
 //! the task having had its turn: a sender that does not wait for anything. Each write costs several
-//! times what a message costs that goes with others, and wakes the transport's driver.
+//! times what a message costs that goes with others, and wakes the transport's driver. A turn in which
+//! nothing had collected shows that there was no load; then the next comes [`CALM`] times later, for each
+//! costs a message that is waited for some microseconds.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,7 @@ use crate::stream::SendStream;
 /// a turn: the last of them wakes it, and further ones collect until then.
 const OWN_WRITES: u32 = 16;
 const OWN_BYTES: usize = 8 * 1024;
+const CALM: u8 = 16;
 
 /// The messages of one direction, until the peer has them.
 #[derive(Debug)]
@@ -72,6 +75,8 @@ struct State<S> {
     /// Messages that were written within their `send` since one of them had its turn, and their bytes.
     own_writes: u32,
     own_bytes: usize,
+    /// 1, or [`CALM`] if nothing had collected then.
+    calm: u8,
     /// The parts that open streams, when they wait.
     openers: [Option<Waker>; 2],
 }
@@ -120,6 +125,7 @@ impl<S: SendStream> Outbox<S> {
             writers: [None, None],
             own_writes: 0,
             own_bytes: 0,
+            calm: 1,
             openers: [None, None],
         };
         // Most connections need it, so it is opened before it is wanted.
@@ -376,6 +382,7 @@ impl<S: SendStream> Outbox<S> {
                 state.writers[way as usize] = Some(cx.waker().clone());
                 return Poll::Pending;
             }
+            state.calm = if state.is_written() { CALM } else { 1 };
             let written = state.write(cx);
             let mut wake: [Option<Waker>; Priority::COUNT] = [const { None }; Priority::COUNT];
             for (lane, wake) in state.made_mut().zip(&mut wake) {
@@ -575,7 +582,10 @@ impl<S: SendStream> State<S> {
             self.own_writes += 1;
             self.own_bytes += out.queued();
             match out.write(stream, &mut Context::from_waker(&writer)) {
-                Ok(()) if self.own_writes < OWN_WRITES && self.own_bytes < OWN_BYTES => {
+                Ok(())
+                    if self.own_writes < OWN_WRITES * u32::from(self.calm)
+                        && self.own_bytes < OWN_BYTES * usize::from(self.calm) =>
+                {
                     self.writers[self.way as usize] = Some(writer);
                     return None;
                 }
