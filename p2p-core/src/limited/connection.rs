@@ -48,6 +48,7 @@ impl<C: P2PConnection> LimitedConnection<C> {
         Ok(true)
     }
 
+    #[inline]
     fn is_counted(&self, way: Way) -> bool {
         self.place.shared.counted.is(way)
     }
@@ -101,6 +102,7 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         self.inner.peer()
     }
 
+    #[inline]
     fn send_with(
         &self,
         priority: Priority,
@@ -140,6 +142,7 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         self.inner.queue_depth(priority)
     }
 
+    #[inline]
     fn recv_message(&self) -> impl Future<Output = Result<Message>> + Send {
         if !self.is_counted(Way::Received) {
             return Perhaps::Free { future: self.inner.recv_message() };

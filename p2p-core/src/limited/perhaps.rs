@@ -26,6 +26,7 @@ impl<'a, F, T> Perhaps<'a, F, T> {
 impl<F: Future> Future for Perhaps<'_, F, F::Output> {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project() {
             Projected::Free { future } => future.poll(cx),
