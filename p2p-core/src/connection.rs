@@ -165,6 +165,7 @@ impl<L: Link> P2PConnection for Connection<L> {
     }
 
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would move the message once more")]
+    #[inline]
     fn send_with(
         &self,
         priority: Priority,
@@ -214,6 +215,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         self.inner.core.outbox.queued(priority)
     }
 
+    #[inline]
     async fn recv_message(&self) -> Result<Message> {
         let core = &self.inner.core;
         if let Some(message) = core.inbox.try_recv() {
@@ -262,6 +264,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         }
     }
 
+    #[inline]
     async fn recv_datagram(&self) -> Result<Bytes> {
         let core = &self.inner.core;
         if let Some(datagram) = core.datagrams.try_recv() {
@@ -392,10 +395,12 @@ impl<L: Link> P2PConnection for Connection<L> {
 }
 
 impl<L: Link> Connection<L> {
+    #[inline]
     fn check_size(&self, message: &Bytes) -> Result<usize> {
         self.check_length(message.len())
     }
 
+    #[inline]
     fn check_length(&self, size: usize) -> Result<usize> {
         let max = self.inner.core.peer.max_message_size;
         if size > max {

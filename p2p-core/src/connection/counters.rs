@@ -25,6 +25,7 @@ struct LaneCounters {
 
 impl Counters {
     /// Called by one thread at a time: under the outbox's lock.
+    #[inline]
     pub(super) fn on_sent(&self, priority: Priority, size: usize) {
         let lane = &self.lanes[priority.index()];
         count(&lane.messages_sent, 1);
@@ -32,6 +33,7 @@ impl Counters {
     }
 
     /// Called by one thread at a time: under the inbox's lock.
+    #[inline]
     pub(super) fn on_received(&self, priority: Priority, size: usize) {
         let lane = &self.lanes[priority.index()];
         count(&lane.messages_received, 1);

@@ -263,6 +263,7 @@ impl<R: RecvStream> Inbox<R> {
 
     /// The next message, if it is there, nobody waits for one, and no other lane could have a more
     /// urgent one: then it takes no turn.
+    #[inline]
     pub(super) fn try_recv(&self) -> Option<Message> {
         if !self.readers.is_free() {
             return None;
@@ -526,6 +527,7 @@ impl<R> State<R> {
     }
 
     /// The next message, if no other lane could have a more urgent one.
+    #[inline]
     fn pop_alone(&mut self, counters: &Counters) -> Option<Message> {
         let lane = self.waiting.first()?;
         let alone = self.used.below(lane).is_empty() && self.new.is_empty();
@@ -537,6 +539,7 @@ impl<R> State<R> {
         self.pop_from(lane, counters)
     }
 
+    #[inline]
     fn pop_from(&mut self, lane: usize, counters: &Counters) -> Option<Message> {
         let from = self.lanes[lane].as_mut()?;
         let payload = from.pop()?;

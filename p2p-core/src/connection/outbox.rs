@@ -156,6 +156,7 @@ impl<S: SendStream> Outbox<S> {
     }
 
     /// Takes a message if there is credit and room for it at once, and nobody waits; `false` if not.
+    #[inline]
     pub(super) fn try_push(&self, priority: Priority, message: &Bytes) -> Result<bool, PushError> {
         let lane = self.lane_of(priority);
         if !self.turns[lane].is_free() {
@@ -167,6 +168,7 @@ impl<S: SendStream> Outbox<S> {
         }
     }
 
+    #[inline]
     fn poll_push(
         &self,
         priority: Priority,
@@ -191,6 +193,7 @@ impl<S: SendStream> Outbox<S> {
     }
 
     /// A message was taken.
+    #[inline]
     fn pushed(&self, mut state: MutexGuard<'_, State<S>>, lane: usize) {
         state.given += 1;
         if state.way == Way::Standby {
@@ -571,6 +574,7 @@ impl<S: SendStream> State<S> {
 
     /// Writes at once if the lane is not under load; otherwise returns the task to wake for it. A
     /// task that does not wait will look by itself.
+    #[inline]
     fn write_soon(&mut self, lane: usize) -> Option<Waker> {
         let Lane { out, stream, wanted, .. } = self.lanes[lane].as_deref_mut()?;
         let Some(stream) = stream else {

@@ -117,6 +117,7 @@ impl FrameDecoder {
     }
 
     /// The next frame, or `None` if the chunk does not hold the rest of one.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, FrameTooLarge> {
         loop {
             match &mut self.state {
@@ -170,6 +171,7 @@ impl FrameDecoder {
         None
     }
 
+    #[inline]
     fn slice(&mut self, length: usize) -> Bytes {
         if length > COPY_UP_TO {
             self.copied = Bytes::new();

@@ -83,6 +83,7 @@ impl RecvLane {
     }
 
     /// Takes a chunk apart, up to the first failure. Frames that have come before are skipped.
+    #[inline]
     pub(crate) fn take_in(&mut self, carried: &mut Carried, chunk: Bytes) -> Result<(), LaneError> {
         let (decoder, meter) = (&mut carried.decoder, &mut self.meters[carried.way as usize]);
         meter.on_bytes(chunk.len());
@@ -110,6 +111,7 @@ impl RecvLane {
     }
 
     /// The program takes the next message.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
         let message = self.queue.pop_front()?;
         self.credit.on_taken(message.len());
@@ -117,6 +119,7 @@ impl RecvLane {
     }
 
     /// Whether a report is due.
+    #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.meters.iter().any(ReadMeter::is_due) || self.credit.is_due()
     }

@@ -116,6 +116,7 @@ impl SendLane {
     }
 
     /// Takes a message, if there is credit and room for it.
+    #[inline]
     pub(crate) fn try_push(&mut self, message: &Bytes) -> bool {
         let fits = self.has_room() && self.credit.try_take(message.len());
         if fits {
@@ -166,6 +167,7 @@ impl SendLane {
         self.packets.written()
     }
 
+    #[inline]
     fn append(&mut self, message: &Bytes) {
         let packed = self.packer.as_mut().and_then(|packer| packer.pack(message));
         let payload = packed.as_ref().unwrap_or(message);
