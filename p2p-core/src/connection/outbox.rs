@@ -385,7 +385,11 @@ impl<S: SendStream> Outbox<S> {
                 state.writers[way as usize] = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            state.calm = if state.is_written() { CALM } else { 1 };
+            if !state.is_written() {
+                state.calm = 1;
+            } else if state.is_turn_due() {
+                state.calm = CALM;
+            }
             let written = state.write(cx);
             let mut wake: [Option<Waker>; Priority::COUNT] = [const { None }; Priority::COUNT];
             for (lane, wake) in state.made_mut().zip(&mut wake) {
@@ -586,10 +590,7 @@ impl<S: SendStream> State<S> {
             self.own_writes += 1;
             self.own_bytes += out.queued();
             match out.write(stream, &mut Context::from_waker(&writer)) {
-                Ok(())
-                    if self.own_writes < OWN_WRITES * u32::from(self.calm)
-                        && self.own_bytes < OWN_BYTES * usize::from(self.calm) =>
-                {
+                Ok(()) if !self.is_turn_due() => {
                     self.writers[self.way as usize] = Some(writer);
                     return None;
                 }
@@ -614,6 +615,12 @@ impl<S: SendStream> State<S> {
             }
         }
         Ok(())
+    }
+
+    /// Whether so much was written within `send`s that the task is to have its turn.
+    fn is_turn_due(&self) -> bool {
+        self.own_writes >= OWN_WRITES * u32::from(self.calm)
+            || self.own_bytes >= OWN_BYTES * usize::from(self.calm)
     }
 
     fn is_written(&self) -> bool {
