@@ -37,6 +37,7 @@ pub(super) struct Inbox<R> {
     state: Mutex<State<R>>,
     /// Whose turn it is reads.
     readers: Turns<Readers<R>>,
+    new_lane: NewLane,
     /// Whether lengths carry a mark.
     marked: bool,
     /// Whether a lane's stream may be replaced while its link lives: where there may be a standby.
@@ -45,40 +46,41 @@ pub(super) struct Inbox<R> {
     counters: Arc<Counters>,
 }
 
+/// In this order, so that what each message needs lies together, as in the outbox.
 #[derive(Debug)]
+#[repr(C)]
 struct State<R> {
     /// Made when the first stream of each comes: most connections use one.
     lanes: [Option<Box<RecvLane>>; LANES],
-    new_lane: NewLane,
     /// Lanes that have a message; those that a stream has ever carried; and places for which a stream
     /// has arrived: so that a look at all of them is one at none of them.
     waiting: PlaceSet,
     used: PlaceSet,
     new: PlaceSet,
-    /// Streams that nobody reads yet.
-    arrived: [Option<Box<Source<R>>>; PLACES],
-    /// Which links are the present ones, by [`Way`], counted from 0: what an earlier one brings is
-    /// too late.
-    links: [u64; 2],
-    /// The lanes that have had their stream on it.
-    carried: [bool; LANES],
+    /// Somebody wants to know when more bytes come.
+    watched: bool,
     /// No further streams come on the main link.
     complete: bool,
     /// There is a standby, on which streams may come.
     standby: bool,
-    receiver: Option<Waker>,
-    /// By [`Way`].
-    reporters: [Option<Waker>; 2],
     /// The link on which the peer hears how far was read.
     report_on: Way,
     /// The peer is to hear at once how far was read.
     report_at_once: bool,
-    /// What the peer is to hear before anything else.
-    reports: VecDeque<ControlFrame>,
+    receiver: Option<Waker>,
+    /// Which links are the present ones, by [`Way`], counted from 0: what an earlier one brings is
+    /// too late.
+    links: [u64; 2],
     /// Bytes that have come, by [`Way`].
     heard: [u64; 2],
-    /// Somebody wants to know when more come.
-    watched: bool,
+    /// By [`Way`].
+    reporters: [Option<Waker>; 2],
+    /// The lanes that have had their stream on the main link.
+    carried: [bool; LANES],
+    /// Streams that nobody reads yet.
+    arrived: [Option<Box<Source<R>>>; PLACES],
+    /// What the peer is to hear before anything else.
+    reports: VecDeque<ControlFrame>,
 }
 
 /// What a lane begins with.
@@ -101,10 +103,11 @@ struct Readers<R> {
 
 /// A stream that carries a lane from some offset on.
 #[derive(Debug)]
+#[repr(C)]
 struct Source<R> {
     stream: R,
-    way: Way,
     carried: Carried,
+    way: Way,
     /// What came with the stream's first bytes.
     first: Option<Bytes>,
 }
@@ -123,7 +126,6 @@ impl<R: RecvStream> Inbox<R> {
     ) -> Self {
         let state = State {
             lanes: [const { None }; LANES],
-            new_lane: NewLane { window, max_message_size, origin },
             waiting: PlaceSet::default(),
             used: PlaceSet::default(),
             new: PlaceSet::default(),
@@ -146,8 +148,9 @@ impl<R: RecvStream> Inbox<R> {
             links: [0; 2],
             failed: false,
         };
+        let new_lane = NewLane { window, max_message_size, origin };
         let (state, readers) = (Mutex::new(state), Turns::new(readers));
-        Self { state, readers, marked, replaceable, watch, counters }
+        Self { state, readers, new_lane, marked, replaceable, watch, counters }
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
@@ -169,7 +172,8 @@ impl<R: RecvStream> Inbox<R> {
             if again && !self.replaceable {
                 return Err(LaneError::Again { lane });
             }
-            let carried = state.lane(lane.index()).carry(way, offset, self.marked)?;
+            let carried =
+                state.lane(lane.index(), self.new_lane).carry(way, offset, self.marked)?;
             // Without a byte, it would only keep a receive buffer alive.
             let first = (!first.is_empty()).then_some(first);
             let place = way as usize * LANES + lane.index();
@@ -254,7 +258,7 @@ impl<R: RecvStream> Inbox<R> {
     /// Where the lanes stand, for the peer to go on from.
     pub(super) fn standing(&self) -> [(u64, u64); LANES] {
         let mut state = self.state();
-        let origin = state.new_lane.origin;
+        let origin = self.new_lane.origin;
         let standing = |lane: &mut Option<Box<RecvLane>>| {
             lane.as_mut().map_or((origin, 0), |lane| lane.standing())
         };
@@ -342,8 +346,8 @@ impl<R: RecvStream> Inbox<R> {
                 wake = std::mem::take(&mut state.watched);
                 // What a former link brings now was counted as not arrived.
                 // So was what a stream brings that another has replaced.
-                if state.links[way] == readers.links[way] && state.arrived[place].is_none() {
-                    let to = state.lane(lane);
+                if state.links[way] == readers.links[way] && !state.new.contains(place) {
+                    let to = state.lane(lane, self.new_lane);
                     let taken = chunks
                         .into_iter()
                         .take(read)
@@ -486,6 +490,10 @@ impl PlaceSet {
         self.0 == 0
     }
 
+    const fn contains(self, lane: usize) -> bool {
+        self.0 & 1 << lane != 0
+    }
+
     /// Those of a higher priority than `lane`.
     const fn below(self, lane: usize) -> Self {
         Self(self.0 & ((1 << lane) - 1))
@@ -507,8 +515,8 @@ impl PlaceSet {
 
 impl<R> State<R> {
     /// The lane, which is made if it was not there.
-    fn lane(&mut self, lane: usize) -> &mut RecvLane {
-        let NewLane { window, max_message_size, origin } = self.new_lane;
+    fn lane(&mut self, lane: usize, begins: NewLane) -> &mut RecvLane {
+        let NewLane { window, max_message_size, origin } = begins;
         let new = || Box::new(RecvLane::new(window, max_message_size, origin));
         self.lanes[lane].get_or_insert_with(new)
     }

@@ -4,34 +4,27 @@
 //! load it goes into the queue, and the connection's task writes out what has collected there. Only
 //! that task is ever woken by the transport, so that a dropped `send` leaves nothing undone.
 //!
-//! Load is, besides a lane's [budget](crate::engine::packets), [`OWN_WRITES`] messages in a row without
-//! the task having had its turn: a sender that does not wait for anything. Each write costs several
-//! times what a message costs that goes with others, and wakes the transport's driver. A turn in which
-//! nothing had collected shows that there was no load; then the next comes [`CALM`] times later, for each
-//! costs a message that is waited for some microseconds.
+//! What load is, `state` says.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
+mod state;
+
+use self::state::{Lane, State};
 use super::counters::{Counters, add};
 use super::turns::Turns;
 use super::watch::Watch;
 use crate::close::CloseReason;
 use crate::engine::credit::CreditError;
-use crate::engine::send_lane::{LaneTerms, Progress, SendLane};
+use crate::engine::send_lane::{LaneTerms, Progress};
 use crate::engine::standby::Way;
 use crate::error::StreamError;
 use crate::priority::Priority;
 use crate::stream::SendStream;
-
-/// So many messages, or so many bytes, have writes of their own before the connection's task is to have
-/// a turn: the last of them wakes it, and further ones collect until then.
-const OWN_WRITES: u32 = 16;
-const OWN_BYTES: usize = 8 * 1024;
-const CALM: u8 = 16;
 
 /// The messages of one direction, until the peer has them.
 #[derive(Debug)]
@@ -42,54 +35,9 @@ pub(super) struct Outbox<S> {
     turns: [Turns<()>; Priority::COUNT],
     /// The peer knows one lane only.
     single: bool,
-    max_queued: usize,
+    terms: LaneTerms,
     watch: Arc<Watch>,
     counters: Arc<Counters>,
-}
-
-#[derive(Debug)]
-struct State<S> {
-    /// Made when they are first wanted: most connections use one.
-    lanes: [Option<Box<Lane<S>>>; Priority::COUNT],
-    terms: LaneTerms,
-    /// Messages given.
-    given: u64,
-    /// Somebody wants to know when more are given.
-    watched: bool,
-    /// The link that the lanes go over.
-    way: Way,
-    /// How often that has changed.
-    turn: u64,
-    /// There is one.
-    attached: bool,
-    /// The standby stands for the main link.
-    switched: bool,
-    /// This side closes: nothing is queued any more.
-    closing: Option<CloseReason>,
-    delivered: bool,
-    ended: bool,
-    failed: Option<StreamError>,
-    closer: Option<Waker>,
-    /// The parts of the connection's task that write, when they wait, by [`Way`].
-    writers: [Option<Waker>; 2],
-    /// Messages that were written within their `send` since one of them had its turn, and their bytes.
-    own_writes: u32,
-    own_bytes: usize,
-    /// 1, or [`CALM`] if nothing had collected then.
-    calm: u8,
-    /// The parts that open streams, when they wait.
-    openers: [Option<Waker>; 2],
-}
-
-#[derive(Debug)]
-struct Lane<S> {
-    out: SendLane,
-    stream: Option<S>,
-    /// The stream on the other link, for what is on its way there.
-    former: Option<S>,
-    /// Something is to be written, and there is no stream yet.
-    wanted: bool,
-    sender: Option<Waker>,
 }
 
 /// Why a message was not taken.
@@ -108,36 +56,10 @@ impl<S: SendStream> Outbox<S> {
         watch: Arc<Watch>,
         counters: Arc<Counters>,
     ) -> Self {
-        let mut state = State {
-            lanes: [const { None }; Priority::COUNT],
-            terms,
-            given: 0,
-            watched: false,
-            way: Way::Main,
-            turn: 0,
-            attached: true,
-            switched: false,
-            closing: None,
-            delivered: false,
-            ended: false,
-            failed: None,
-            closer: None,
-            writers: [None, None],
-            own_writes: 0,
-            own_bytes: 0,
-            calm: 1,
-            openers: [None, None],
-        };
+        let mut state = State::new();
         // Most connections need it, so it is opened before it is wanted.
-        state.lane(Priority::Normal.index()).wanted = true;
-        Self {
-            state: Mutex::new(state),
-            turns: Default::default(),
-            single,
-            max_queued: terms.max_queued,
-            watch,
-            counters,
-        }
+        state.lane(Priority::Normal.index(), terms).wanted = true;
+        Self { state: Mutex::new(state), turns: Default::default(), single, terms, watch, counters }
     }
 
     fn state(&self) -> MutexGuard<'_, State<S>> {
@@ -180,7 +102,7 @@ impl<S: SendStream> Outbox<S> {
         if let Some(error) = state.takes_no_more() {
             return Poll::Ready(Err(error));
         }
-        let to = state.lane(lane);
+        let to = state.lane(lane, self.terms);
         if !to.out.try_push(message) {
             if let Some(waker) = waker {
                 to.sender = Some(waker.clone());
@@ -236,7 +158,7 @@ impl<S: SendStream> Outbox<S> {
         if let Some(error) = state.takes_no_more() {
             return Poll::Ready(Err(error));
         }
-        let to = state.lane(lane);
+        let to = state.lane(lane, self.terms);
         if to.out.try_reserve(size) {
             return Poll::Ready(Ok(()));
         }
@@ -258,7 +180,7 @@ impl<S: SendStream> Outbox<S> {
         if let Some(error) = state.takes_no_more() {
             return Err(error);
         }
-        let to = state.lane(lane);
+        let to = state.lane(lane, self.terms);
         to.out.push_reserved(size, message);
         // It may need less than was kept.
         let sender = to.sender.take();
@@ -272,7 +194,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn give_back(&self, priority: Priority, size: usize) {
         let sender = {
             let mut state = self.state();
-            let lane = state.lane(self.lane_of(priority));
+            let lane = state.lane(self.lane_of(priority), self.terms);
             lane.out.give_back(size);
             lane.sender.take()
         };
@@ -291,7 +213,7 @@ impl<S: SendStream> Outbox<S> {
 
     /// How many bytes of each priority may be queued.
     pub(super) const fn max_queued(&self) -> usize {
-        self.max_queued
+        self.terms.max_queued
     }
 
     /// Bytes of this priority that no stream has carried yet.
@@ -360,7 +282,7 @@ impl<S: SendStream> Outbox<S> {
             if state.way != way {
                 return Ok(());
             }
-            (state.turn, state.lane(priority.index()).out.next_offset())
+            (state.turn, state.lane(priority.index(), self.terms).out.next_offset())
         };
         stream.write_all(preamble(offset)).await?;
         let writer = {
@@ -369,7 +291,7 @@ impl<S: SendStream> Outbox<S> {
                 // The lane goes another way by now.
                 return Ok(());
             }
-            state.lane(priority.index()).stream = Some(stream);
+            state.lane(priority.index(), self.terms).stream = Some(stream);
             state.writers[way as usize].take()
         };
         writer.into_iter().for_each(Waker::wake);
@@ -385,11 +307,7 @@ impl<S: SendStream> Outbox<S> {
                 state.writers[way as usize] = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            if !state.is_written() {
-                state.calm = 1;
-            } else if state.is_turn_due() {
-                state.calm = CALM;
-            }
+            state.begin_turn();
             let written = state.write(cx);
             let mut wake: [Option<Waker>; Priority::COUNT] = [const { None }; Priority::COUNT];
             for (lane, wake) in state.made_mut().zip(&mut wake) {
@@ -406,7 +324,6 @@ impl<S: SendStream> Outbox<S> {
                 Ok(()) => Poll::Pending,
             };
             state.writers[way as usize] = Some(cx.waker().clone());
-            (state.own_writes, state.own_bytes) = (0, 0);
             drop(state);
             wake.into_iter().flatten().for_each(Waker::wake);
             result
@@ -431,7 +348,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn on_taken(&self, lane: Priority, total: u64) -> Result<(), CreditError> {
         let (result, sender) = {
             let mut state = self.state();
-            let lane = state.lane(lane.index());
+            let lane = state.lane(lane.index(), self.terms);
             (lane.out.on_taken(total), lane.sender.take())
         };
         sender.into_iter().for_each(Waker::wake);
@@ -442,7 +359,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn on_read(&self, lane: Priority, offset: u64) -> Result<(), CreditError> {
         let (result, writer) = {
             let mut state = self.state();
-            (state.lane(lane.index()).out.on_read(offset), state.take_writer())
+            (state.lane(lane.index(), self.terms).out.on_read(offset), state.take_writer())
         };
         writer.into_iter().for_each(Waker::wake);
         result
@@ -481,7 +398,7 @@ impl<S: SendStream> Outbox<S> {
     pub(super) fn close(&self, reason: CloseReason) {
         let wake = {
             let mut state = self.state();
-            state.closing.get_or_insert(reason);
+            state.closing.get_or_insert_with(|| Box::new(reason));
             let mut wake = state.take_senders();
             wake.extend(state.take_writer());
             wake
@@ -522,108 +439,5 @@ impl<S: SendStream> Outbox<S> {
             wake
         };
         wake.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl<S: SendStream> State<S> {
-    /// The lane, which is made if it was not there.
-    fn lane(&mut self, lane: usize) -> &mut Lane<S> {
-        let terms = self.terms;
-        self.lanes[lane].get_or_insert_with(|| {
-            let out = SendLane::new(terms);
-            Box::new(Lane { out, stream: None, former: None, wanted: false, sender: None })
-        })
-    }
-
-    /// The lanes that were made, the most urgent first.
-    fn made(&self) -> impl Iterator<Item = &Lane<S>> {
-        self.lanes.iter().flatten().map(Box::as_ref)
-    }
-
-    fn made_mut(&mut self) -> impl Iterator<Item = &mut Lane<S>> {
-        self.lanes.iter_mut().flatten().map(Box::as_mut)
-    }
-
-    fn take_writer(&mut self) -> Option<Waker> {
-        self.writers[self.way as usize].take()
-    }
-
-    /// Lets the lanes go over this link. What is on its way on the other may still arrive: its streams
-    /// live on until the next turn. Returns those of the turn before, and whom to wake.
-    fn turn_to(&mut self, way: Way) -> (Vec<S>, [Option<Waker>; 2]) {
-        self.way = way;
-        self.turn += 1;
-        self.attached = true;
-        self.failed = None;
-        let mut gone = Vec::new();
-        for lane in self.lanes.iter_mut().flatten() {
-            gone.extend(std::mem::replace(&mut lane.former, lane.stream.take()));
-            lane.out.rewind();
-            lane.wanted |= lane.out.queued() > 0;
-        }
-        (gone, [self.take_writer(), self.openers[way as usize].take()])
-    }
-
-    /// Why no message is taken, if so.
-    fn takes_no_more(&self) -> Option<PushError> {
-        match &self.closing {
-            Some(reason) => Some(PushError::Closing(reason.clone())),
-            None => self.ended.then_some(PushError::Ended),
-        }
-    }
-
-    fn take_senders(&mut self) -> Vec<Waker> {
-        self.made_mut().filter_map(|lane| lane.sender.take()).collect()
-    }
-
-    /// Writes at once if the lane is not under load; otherwise returns the task to wake for it. A
-    /// task that does not wait will look by itself.
-    #[inline]
-    fn write_soon(&mut self, lane: usize) -> Option<Waker> {
-        let Lane { out, stream, wanted, .. } = self.lanes[lane].as_deref_mut()?;
-        let Some(stream) = stream else {
-            *wanted = true;
-            return if self.attached { self.openers[self.way as usize].take() } else { None };
-        };
-        let writer = self.writers[self.way as usize].take()?;
-        if self.failed.is_none() && out.is_ample() {
-            self.own_writes += 1;
-            self.own_bytes += out.queued();
-            match out.write(stream, &mut Context::from_waker(&writer)) {
-                Ok(()) if !self.is_turn_due() => {
-                    self.writers[self.way as usize] = Some(writer);
-                    return None;
-                }
-                Ok(()) => {}
-                Err(error) => self.failed = Some(error),
-            }
-        }
-        Some(writer)
-    }
-
-    /// Writes what is queued, the most urgent first, as far as the transport and the budgets have
-    /// room.
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), StreamError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        for Lane { out, stream, .. } in self.lanes.iter_mut().flatten().map(Box::as_mut) {
-            let Some(stream) = stream else { continue };
-            if let Err(error) = out.write(stream, cx) {
-                self.failed = Some(error.clone());
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether so much was written within `send`s that the task is to have its turn.
-    fn is_turn_due(&self) -> bool {
-        self.own_writes >= OWN_WRITES * u32::from(self.calm)
-            || self.own_bytes >= OWN_BYTES * usize::from(self.calm)
-    }
-
-    fn is_written(&self) -> bool {
-        self.made().all(|lane| lane.out.queued() == 0)
     }
 }

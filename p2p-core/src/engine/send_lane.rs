@@ -41,7 +41,7 @@ pub(crate) struct SendLane {
     reserved: usize,
     credit: SendCredit,
     packets: PacketBudget,
-    packer: Option<Packer>,
+    packer: Option<Box<Packer>>,
     /// Whether lengths carry a mark.
     marked: bool,
     /// Where the last frame given ends.
@@ -49,7 +49,7 @@ pub(crate) struct SendLane {
     /// How far any stream was written.
     reached: u64,
     messages: u64,
-    kept: Option<Kept>,
+    kept: Option<Box<Kept>>,
 }
 
 /// What may have to be written once more.
@@ -91,12 +91,14 @@ pub(crate) struct Progress {
 impl SendLane {
     pub(crate) fn new(terms: LaneTerms) -> Self {
         let LaneTerms { window, max_queued, origin, packing, keeps } = terms;
-        let kept = || Kept {
-            pieces: VecDeque::new(),
-            in_hand: Vec::new(),
-            start: origin,
-            ends: VecDeque::new(),
-            acknowledged: 0,
+        let kept = || {
+            Box::new(Kept {
+                pieces: VecDeque::new(),
+                in_hand: Vec::new(),
+                start: origin,
+                ends: VecDeque::new(),
+                acknowledged: 0,
+            })
         };
         Self {
             queue: VecDeque::new(),
@@ -106,7 +108,10 @@ impl SendLane {
             reserved: 0,
             credit: SendCredit::new(window),
             packets: PacketBudget::starting_at(origin),
-            packer: packing.filter(|&threshold| threshold < usize::MAX).map(Packer::new),
+            packer: packing
+                .filter(|&threshold| threshold < usize::MAX)
+                .map(Packer::new)
+                .map(Box::new),
             marked: packing.is_some(),
             end: origin,
             reached: origin,
