@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::connection::{MAX_UNKNOWN, READ_UP_TO};
+use crate::connection::{MAX_UNKNOWN, READ_CHUNKS, READ_UP_TO};
 use crate::datagram::{DatagramDrop, DatagramOptions};
 use crate::engine::hello::MAX_HELLO;
 use crate::engine::{credit, frame, packets};
@@ -156,7 +156,7 @@ impl ConnectionConfig {
         // What has come before, and the message that crosses the window.
         let waiting = window + self.max_message_size;
         // Packed, growing, and whole.
-        let coming = 3 * self.max_message_size + READ_UP_TO;
+        let coming = 3 * self.max_message_size + READ_CHUNKS * READ_UP_TO;
         let kept = packets::MAX_KEPT + self.max_message_size;
         let queued = self.send_queue + self.max_message_size;
         let lanes = Priority::COUNT * (waiting + coming + kept + queued);

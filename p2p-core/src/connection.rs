@@ -52,6 +52,7 @@ pub(crate) use arrivals::{MAX_UNKNOWN, READ_UP_TO};
 pub(crate) use core::Core;
 use core::{CoreTerms, Side};
 pub(crate) use counters::Counters;
+pub(crate) use inbox::READ_CHUNKS;
 use counters::add;
 use place::Place;
 pub use program_stream::{ProgramRecvStream, ProgramSendStream};

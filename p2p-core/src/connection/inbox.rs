@@ -25,7 +25,7 @@ use crate::provider::Message;
 use crate::stream::RecvStream;
 
 /// How many chunks are asked of the transport at once: each is the content of a packet, or less.
-const READ_CHUNKS: usize = 8;
+pub(crate) const READ_CHUNKS: usize = 8;
 const LANES: usize = Priority::COUNT;
 /// Places for streams that are read: for each lane the last one on each link, by [`Way`]. Only within a
 /// link is it known which came last.
