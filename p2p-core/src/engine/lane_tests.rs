@@ -184,7 +184,8 @@ pub(crate) fn play<'a>(
         pair.deliver(usize::MAX);
         while pair.take().is_some() {}
         pair.report();
-        if pair.sent.is_empty() {
+        // What goes once more after a break may be all that is left to send.
+        if pair.sent.is_empty() && pair.send.queued() == 0 {
             break;
         }
     }
