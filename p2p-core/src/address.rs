@@ -134,16 +134,17 @@ impl FromStr for RelayUrl {
         let Some(rest) = rest else {
             return Err(RelayUrlError::Scheme { url: text.chars().take(64).collect() });
         };
-        if text.len() > Self::MAX_LENGTH {
-            return Err(RelayUrlError::TooLong { max: Self::MAX_LENGTH, actual: text.len() });
+        // One spelling per relay: a URL without a path means the root.
+        let slash = if rest.contains('/') { "" } else { "/" };
+        let actual = text.len() + slash.len();
+        if actual > Self::MAX_LENGTH {
+            return Err(RelayUrlError::TooLong { max: Self::MAX_LENGTH, actual });
         }
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
         if host.is_empty() || host.starts_with(':') || !printable {
             return Err(RelayUrlError::Host { url: text.to_owned() });
         }
-        // One spelling per relay: a URL without a path means the root.
-        let slash = if rest.contains('/') { "" } else { "/" };
         Ok(Self(format!("{text}{slash}")))
     }
 }
