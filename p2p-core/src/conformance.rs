@@ -349,6 +349,7 @@ suite! { $ conformance_suite World (conformance)
         a_connection_says_how_it_is_doing,
         streams_end_with_their_link,
         path_events_go_on_over_the_next_link,
+        what_begins_between_two_links_goes_on_over_the_next,
         a_peer_that_does_not_come_back_is_lost,
         who_dials_and_finds_nobody_gives_up,
         a_connection_lasts_only_if_both_want_it,

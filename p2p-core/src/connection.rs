@@ -223,7 +223,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             return Ok(message);
         }
         loop {
-            let links = core.lost_links();
+            let links = core.former_links();
             match core.inbox.recv().await {
                 Ok(Some(message)) => return Ok(message),
                 // The peer has said its last word on this link; how it ends says why.
@@ -272,7 +272,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             return Ok(datagram);
         }
         loop {
-            let links = core.lost_links();
+            let links = core.former_links();
             match core.datagrams.recv(&*core.link()).await {
                 Some(datagram) => return Ok(datagram),
                 None => core.next_link(links).await.map_err(|reason| core.ended(reason))?,
@@ -290,7 +290,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         let core = &*self.inner.core;
         let resumes = core.reconnect.is_some();
         loop {
-            let links = core.lost_links();
+            let links = core.former_links();
             let Ok((mut send, recv)) = core.link().open_bi().await else {
                 core.next_link(links).await.map_err(|reason| core.ended(reason))?;
                 continue;
@@ -314,7 +314,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         let core = &*self.inner.core;
         let resumes = core.reconnect.is_some();
         loop {
-            let links = core.lost_links();
+            let links = core.former_links();
             match core.link().accept_bi().await {
                 Ok((send, recv)) => {
                     core.has_streams.store(true, Ordering::Relaxed);
@@ -367,7 +367,7 @@ impl<L: Link> P2PConnection for Connection<L> {
         ConnectionStats {
             datagrams_dropped: counted.datagrams_dropped + core.datagrams_not_sent(),
             datagrams_unread: core.datagrams.dropped(),
-            links: core.lost_links() + 1,
+            links: core.former_links() + 1,
             rtt: self.path().rtt,
             standby: core.standby_state(),
             ..counted

@@ -34,7 +34,7 @@ fn number_of(got: &Bytes) -> Outcome<u32> {
 }
 
 /// Sends datagrams of one size until one arrives; gives the numbers of all that arrived.
-async fn until_one_arrives<C: P2PConnection>(
+pub(super) async fn until_one_arrives<C: P2PConnection>(
     from: &C,
     to: &C,
     size: usize,

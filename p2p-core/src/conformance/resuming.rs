@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::datagrams::until_one_arrives;
 use super::step::{Pair, both, done, ensure, ensure_matches, fails, number_of, numbered, step};
 use super::stream_ends::write_error;
 use super::{Outcome, World};
@@ -14,7 +15,7 @@ use crate::path::PathKind;
 use crate::priority::Priority;
 use crate::provider::{P2PConnection, P2PProvider};
 use crate::reconnect::{Backoff, ConnectionState, LostReason, ReconnectPolicy};
-use crate::stream::RecvStream;
+use crate::stream::{RecvStream, SendStream};
 
 /// Patience of a connection in these checks.
 const GIVE_UP: Duration = Duration::from_secs(2);
@@ -32,7 +33,7 @@ async fn lasting_pair<W: World>(world: &W) -> Outcome<Pair<W>> {
 }
 
 /// Waits until a connection has had so many links, the present one included.
-async fn has_had<C: P2PConnection>(connection: &C, links: u64) -> Outcome {
+pub(super) async fn has_had<C: P2PConnection>(connection: &C, links: u64) -> Outcome {
     let mut states = connection.state_events();
     done("to have another link", async {
         while connection.stats().links < links
@@ -174,6 +175,54 @@ pub(super) async fn path_events_go_on_over_the_next_link<W: World>(world: &W) ->
     done("to close", pair.to_bob.close(0, "")).await?;
     while done("the end of the events", paths.next()).await?.is_some() {}
     Ok(())
+}
+
+/// Waits until a connection has no link.
+async fn is_between_links<C: P2PConnection>(connection: &C) -> Outcome {
+    let mut states = connection.state_events();
+    done("to lose the link", async {
+        while let Some(state) = states.next().await {
+            if matches!(state, ConnectionState::Reconnecting { .. }) {
+                break;
+            }
+        }
+    })
+    .await
+}
+
+pub(super) async fn what_begins_between_two_links_goes_on_over_the_next<W: World>(
+    world: &W,
+) -> Outcome {
+    let pair = lasting_pair(world).await?;
+    pair.talk("on the first link").await?;
+    pair.to_bob.renew_link();
+    let opened = async {
+        is_between_links(&pair.to_bob).await?;
+        let mut paths = pair.to_bob.path_events();
+        let (mut send, _recv) = step("to open a stream", pair.to_bob.open_stream()).await?;
+        step("to write", send.write_all(Bytes::from_static(b"over the next"))).await?;
+        step("to finish", async { send.finish() }).await?;
+        while done("the next path", paths.next())
+            .await?
+            .is_some_and(|path| path.kind == PathKind::None)
+        {}
+        step("to have it arrive", send.finished()).await
+    };
+    let accepted = async {
+        is_between_links(&pair.to_alice).await?;
+        let (_send, mut recv) = step("to accept it", pair.to_alice.accept_stream()).await?;
+        let mut got = Vec::new();
+        while let Some(chunk) = step("to read", recv.read_chunk(100)).await? {
+            got.extend_from_slice(&chunk);
+        }
+        ensure!(got == b"over the next", "{} bytes arrived", got.len());
+        Ok(())
+    };
+    both(opened, accepted).await?;
+    pair.to_alice.renew_link();
+    is_between_links(&pair.to_bob).await?;
+    until_one_arrives(&pair.to_alice, &pair.to_bob, 100, &mut 0).await?;
+    pair.talk("on the third link").await
 }
 
 pub(super) async fn a_peer_that_does_not_come_back_is_lost<W: World>(world: &W) -> Outcome {

@@ -38,8 +38,6 @@ use crate::transport::{Link, LinkClosed};
 /// What the handles and the task have in common.
 pub(crate) struct Core<L: Link> {
     link: Slot<L>,
-    /// How many links were lost: whoever waits for a next one knows by this that it has come.
-    pub(super) lost_links: AtomicU64,
     pub(super) peer: PeerInfo,
     pub(super) config: Arc<LiveConfig>,
     /// How to go on without a link, if both sides agreed to.
@@ -151,7 +149,6 @@ impl<L: Link> Core<L> {
         let (window, max_message_size) = (agreement.receive_window, peer.max_message_size);
         Self {
             link: Slot::new(link, reconnect.is_some()),
-            lost_links: AtomicU64::new(0),
             peer,
             config: live,
             reconnect,
@@ -263,25 +260,31 @@ impl<L: Link> Core<L> {
         self.link().closed().await.into()
     }
 
-    /// After something failed with a link, of which there were so many before: waits for the next
-    /// link, or returns how the connection has ended.
-    pub(super) async fn next_link(&self, lost_before: u64) -> Result<(), CloseReason> {
+    /// After something failed with a link, before which there were so many: waits until the peer is
+    /// heard on a next link, or returns how the connection has ended.
+    pub(super) async fn next_link(&self, former: u64) -> Result<(), CloseReason> {
         // In a box: each receive would have room for it, and be moved with it.
-        Box::pin(self.wait_for_link(lost_before)).await
+        Box::pin(self.wait_for_link(former)).await
     }
 
-    async fn wait_for_link(&self, lost_before: u64) -> Result<(), CloseReason> {
+    async fn wait_for_link(&self, former: u64) -> Result<(), CloseReason> {
         if self.reconnect.is_none() {
             return Err(self.link().closed().await.into());
         }
         self.state
             .wait(|state| {
                 state.is_over()
-                    || self.lost_links() > lost_before
+                    || self.former_links() > former
                         && !matches!(state, ConnectionState::Reconnecting { .. })
             })
             .await;
         self.state.end().map_or(Ok(()), Err)
+    }
+
+    /// The same, but does not wait until the peer is heard; `false` if the connection has ended.
+    pub(super) async fn has_next_link(&self, former: u64) -> bool {
+        self.state.wait(|state| state.is_over() || self.former_links() > former).await;
+        !self.is_over()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -300,7 +303,7 @@ impl<L: Link> Core<L> {
     pub(super) fn end_unused(&self, closed: &LinkClosed) -> bool {
         let by_network = matches!(closed, LinkClosed::TimedOut | LinkClosed::Transport { .. });
         let unused = by_network
-            && self.lost_links() == 0
+            && self.former_links() == 0
             && !self.has_standby()
             && self.inbox.is_untouched()
             && !self.has_streams.load(Ordering::Relaxed)
@@ -319,8 +322,10 @@ impl<L: Link> Core<L> {
         if again { CloseCause::LinkReplaced } else { CloseCause::NotResumable }
     }
 
-    pub(super) fn lost_links(&self) -> u64 {
-        self.lost_links.load(Ordering::Acquire)
+    /// How many links the connection had before the present one, or the last. Asked for before the link
+    /// is used: whoever waits for a next one knows by this that it has come.
+    pub(super) fn former_links(&self) -> u64 {
+        self.link.former()
     }
 
     /// What the end of the connection means to the program. Who has heard of the end sends no more,
@@ -505,7 +510,6 @@ impl<L: Link> Core<L> {
             self.watch.on_lost(Way::Main);
         }
         self.state.subject().link_lost(self.link().close_reason().map(CloseReason::from));
-        self.lost_links.fetch_add(1, Ordering::Release);
     }
 
     /// There is a next link. `standing` is where the peer's receiving lanes stand, if it said so.
@@ -523,6 +527,8 @@ impl<L: Link> Core<L> {
             self.outbox.on_taken(priority, taken)?;
         }
         self.outbox.attach();
+        // Whoever waits for a link looks again; the state may not change with it.
+        self.state.touch();
         if self.spare.is_some() {
             self.forsake_standby();
             self.watch.on_link(Way::Main, self.link().path().rtt);

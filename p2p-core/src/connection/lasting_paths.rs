@@ -19,7 +19,7 @@ pub(super) fn events<L: Link>(core: &Arc<Core<L>>) -> PathEvents {
         return core.link().path_events();
     }
     PathEvents::new(LastingPaths {
-        links: core.lost_links(),
+        links: core.former_links(),
         at: At::Link(core.link().path_events()),
         states: core.state.events(),
         core: core.clone(),
@@ -30,12 +30,12 @@ pub(super) fn events<L: Link>(core: &Arc<Core<L>>) -> PathEvents {
 
 struct LastingPaths<L: Link> {
     core: Arc<Core<L>>,
-    /// How many links had been lost when the present one was taken.
+    /// How many links there had been before the one that is followed.
     links: u64,
     at: At,
     /// Which link carries the data changes with them.
     states: StateEvents,
-    /// The main link's path.
+    /// The main link's path, once it is known.
     main: Option<PathInfo>,
     last: Option<PathInfo>,
 }
@@ -54,13 +54,15 @@ impl<L: Link> LastingPaths<L> {
                 if path.is_none() {
                     let (core, before) = (self.core.clone(), self.links);
                     self.at =
-                        At::Between(Box::pin(async move { core.next_link(before).await.is_ok() }));
+                        At::Between(Box::pin(async move { core.has_next_link(before).await }));
                 }
                 self.main = Some(path.unwrap_or(PathInfo::NONE));
                 true
             }),
             At::Between(next) => next.as_mut().poll(cx).map(|goes_on| {
-                self.links = self.core.lost_links();
+                self.links = self.core.former_links();
+                // Not known before the next link says so.
+                self.main = None;
                 self.at = At::Link(self.core.link().path_events());
                 goes_on
             }),

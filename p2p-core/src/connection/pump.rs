@@ -411,7 +411,7 @@ pub(super) async fn report<L: Link>(
     control: &mut L::SendStream,
     way: Way,
 ) -> PumpError {
-    if way == Way::Main && core.lost_links() > 0 {
+    if way == Way::Main && core.former_links() > 0 {
         if let Err(error) = Box::pin(announce(core, control)).await {
             return error.into();
         }
