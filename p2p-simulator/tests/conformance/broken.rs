@@ -35,6 +35,8 @@ enum Fault {
     Reorders,
     /// A send never waits.
     TakesEverything,
+    /// What begins between two links waits for ever.
+    MissesLinks,
     /// What is sent while the standby is relied on is lost.
     StandbyDrops,
     /// What comes while the standby is relied on comes twice.
@@ -151,6 +153,13 @@ impl<C: P2PConnection> BrokenConnection<C> {
     }
 
     /// The next message, if it is there already.
+    async fn miss_links(&self) {
+        let between = matches!(self.inner.state(), ConnectionState::Reconnecting { .. });
+        if between && self.fault == Fault::MissesLinks {
+            std::future::pending().await
+        }
+    }
+
     fn recv_now(&self) -> Option<Message> {
         let mut next = Box::pin(self.inner.recv_message());
         match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -226,6 +235,7 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
     }
 
     async fn recv_datagram(&self) -> Result<Bytes> {
+        self.miss_links().await;
         self.inner.recv_datagram().await
     }
 
@@ -234,10 +244,12 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
     }
 
     async fn open_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
+        self.miss_links().await;
         self.inner.open_stream().await
     }
 
     async fn accept_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
+        self.miss_links().await;
         self.inner.accept_stream().await
     }
 
@@ -370,6 +382,11 @@ fn a_backend_that_takes_everything_is_caught() {
 #[test]
 fn a_backend_that_forgets_what_was_given_up_is_caught() {
     caught(Fault::Forgets, &["cancelled_transfers::recv_given_up_loses_nothing"]);
+}
+
+#[test]
+fn a_backend_that_misses_the_next_link_is_caught() {
+    caught(Fault::MissesLinks, &["resuming::what_begins_between_two_links_goes_on_over_the_next"]);
 }
 
 #[test]
