@@ -5,6 +5,7 @@ mod loopback {
     pub(crate) mod link;
     mod paths;
     mod stream;
+    mod threads;
     pub(crate) mod transport;
 }
 

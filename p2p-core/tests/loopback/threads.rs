@@ -1,0 +1,105 @@
+//! What no simulated schedule shows: a connection's task and its handles on different threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use p2p_core::{
+    Backoff, ConnectOptions, Connection, ConnectionConfig, ListenOptions, Node, P2PConnection,
+    P2PListener, P2PProvider, ReconnectPolicy, RecvStream, SecretKey, SendStream, StreamError,
+};
+use tokio::time::timeout;
+
+use super::link::End;
+use super::transport::Network;
+
+/// How often the link changes.
+const LINKS: u32 = 1000;
+/// What hangs does so for ever; everything else takes microseconds.
+const HANGS: Duration = Duration::from_secs(30);
+
+type Lasting = Connection<End>;
+
+#[test]
+fn nothing_hangs_while_links_change_under_several_threads() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let (to_bob, to_alice) = pair().await;
+        let answering = tokio::spawn(answer(to_alice.clone()));
+        for number in 0..LINKS {
+            // Each begins somewhere between the loss of the one link and the use of the next.
+            let opened = tokio::spawn(open(to_bob.clone(), number));
+            let talked = tokio::spawn(talk(to_alice.clone(), to_bob.clone(), number));
+            if number % 3 == 0 {
+                to_alice.renew_link()
+            } else {
+                to_bob.renew_link()
+            }
+            let all = async { tokio::join!(opened, talked) };
+            let all = timeout(HANGS, all).await.unwrap_or_else(|_| {
+                panic!("change {number}: {:?} and {:?}", to_bob.state(), to_alice.state())
+            });
+            for one in [all.0, all.1] {
+                one.expect("no panic");
+            }
+        }
+        answering.abort();
+        assert!(to_bob.stats().links > u64::from(LINKS) / 2, "{:?}", to_bob.stats());
+    });
+}
+
+async fn pair() -> (Lasting, Lasting) {
+    let backoff = Backoff::default().with_first(Duration::from_micros(100));
+    let config = ConnectionConfig::default().with_reconnect(ReconnectPolicy::Resume(backoff));
+    let network = Arc::new(Network::default());
+    let [alice, bob] = [1, 2].map(|number| {
+        let id = SecretKey::from_bytes(&[number; 32]).peer_id();
+        Node::new(network.join(id, &config), config.clone(), [])
+    });
+    let name = "threads/1".parse().expect("a name");
+    let options = ListenOptions::new(name);
+    let dialling = ConnectOptions::new(options.protocol.clone());
+    let listener = bob.listen(options).await.expect("a listener");
+    let addr = bob.local_addr();
+    let (dialled, accepted) = tokio::join!(alice.connect(&addr, dialling), listener.accept());
+    (dialled.expect("dialled"), accepted.expect("accepted"))
+}
+
+/// Opens streams until the peer has answered on one.
+async fn open(connection: Lasting, number: u32) {
+    loop {
+        let (mut send, mut recv) = connection.open_stream().await.expect("a stream");
+        let answered = async {
+            send.write_all(number.to_be_bytes().to_vec().into()).await?;
+            send.finish()?;
+            recv.read_chunk(100).await
+        };
+        // Otherwise it has ended with its link.
+        if answered.await.is_ok_and(|answer| answer.is_some()) {
+            return;
+        }
+    }
+}
+
+/// Answers on the streams that come.
+async fn answer(connection: Lasting) {
+    loop {
+        let (mut send, mut recv) = connection.accept_stream().await.expect("a stream");
+        let answered = async {
+            while recv.read_chunk(100).await?.is_some() {}
+            send.write_all(Bytes::from_static(b"heard")).await?;
+            send.finish()
+        };
+        // Otherwise it has ended with its link.
+        let _: Result<(), StreamError> = answered.await;
+    }
+}
+
+/// A message and its answer.
+async fn talk(alice: Lasting, bob: Lasting, number: u32) {
+    for (from, to) in [(&bob, &alice), (&alice, &bob)] {
+        from.send(number.to_be_bytes().to_vec().into()).await.expect("sent");
+        assert_eq!(to.recv().await.expect("received"), number.to_be_bytes().to_vec());
+    }
+}
