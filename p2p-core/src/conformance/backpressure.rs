@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 
-use super::step::{Pair, Stream, Task, both, ensure, pattern, spawn, step, talk};
+use super::step::{Pair, Stream, Task, both, ensure, let_pass, pattern, spawn, step, talk};
 use super::{Failure, Outcome, World};
 use crate::provider::P2PConnection;
 use crate::stream::{RecvStream, SendStream};
@@ -79,8 +79,7 @@ impl Flood {
         let (mut last, mut quiet) = (u32::MAX, 0);
         while quiet < STALLED {
             talk(one, other, "while the flood rises").await?;
-            // A network so fast that the talk never waited has not let the flood rise.
-            tokio::task::yield_now().await;
+            let_pass().await;
             let sent = self.sent.load(Ordering::Relaxed);
             if self.task.is_over() {
                 self.task.end("the flood").await?;

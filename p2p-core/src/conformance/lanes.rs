@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::step::{
-    MOMENTS, Pair, both, done, ensure, ensure_matches, fails, give_up_after, number_of, numbered,
-    pattern, step, talk,
+    MOMENTS, Pair, both, done, ensure, ensure_matches, fails, give_up_after, let_pass, number_of,
+    numbered, pattern, step, talk,
 };
 use super::{Outcome, World};
 use crate::error::{Limit, P2PError};
@@ -62,7 +62,7 @@ async fn fill<C: P2PConnection>(priority: Priority, from: &C, one: &C, other: &C
             Ok(()) => (sent, quiet) = (sent + 1, 0),
             Err(P2PError::LimitExceeded { limit: Limit::SendQueue, .. }) => {
                 talk(one, other, "while the lane is full").await?;
-                tokio::task::yield_now().await;
+                let_pass().await;
                 quiet += 1;
             }
             Err(error) => ensure!(false, "to send at once: {error}"),
@@ -82,8 +82,7 @@ pub(super) async fn a_full_lane_does_not_hold_up_another<W: World>(world: &W) ->
         // It has arrived when this has; nobody has received anything yet.
         for _ in 0..10 {
             talk(&one, &other, "while it arrives").await?;
-            // On a network so fast that the talk never waits, others have to get their turn.
-            tokio::task::yield_now().await;
+            let_pass().await;
         }
         let got = step("to receive", pair.to_alice.recv_message()).await?;
         let (as_what, size) = (got.priority, got.payload.len());

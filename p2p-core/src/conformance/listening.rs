@@ -1,5 +1,6 @@
 //! `listen`, `accept` and the end of a listener.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use tokio::sync::Semaphore;
 
 use super::resuming::lasting;
 use super::step::{
-    Pair, STEP, both, dialling, done, ensure, ensure_matches, fails, give_up_after, meet, protocol,
-    serving, spawn, speech, step, talk,
+    Pair, STEP, both, dialling, done, ensure, ensure_matches, fails, give_up_after, meet,
+    number_of, numbered, protocol, serving, spawn, speech, step, talk,
 };
 use super::{Outcome, World};
 use crate::close::{CloseCause, ClosedBy};
@@ -238,13 +239,23 @@ pub(super) async fn a_full_backlog_is_busy<W: World>(world: &W) -> Outcome {
     let first = step("to connect", pair.alice.connect(&addr, options.clone())).await?;
     let second = step("to connect", pair.alice.connect(&addr, options.clone())).await?;
     busy(&pair.alice, &listener, name).await?;
-    let accepted = step("to accept", listener.accept()).await?;
-    talk(&first, &accepted, "on the first").await?;
+    let mut accepted = vec![step("to accept", listener.accept()).await?];
     let third = step("to connect", pair.alice.connect(&addr, options)).await?;
     // Those refused are nowhere between.
-    for waiting in [&second, &third] {
-        let accepted = step("to accept", listener.accept()).await?;
-        talk(waiting, &accepted, "on those that waited").await?;
+    for _ in [&second, &third] {
+        accepted.push(step("to accept", listener.accept()).await?);
+    }
+    // Whoever was let in at the same time may have come in in any order.
+    let dialled = [first, second, third];
+    for (number, dialled) in (0..).zip(&dialled) {
+        step("to send", dialled.send(numbered(0, number))).await?;
+    }
+    let mut came = BTreeSet::new();
+    for accepted in &accepted {
+        let (_, number) = number_of(&step("to receive", accepted.recv()).await?)?;
+        ensure!(came.insert(number), "number {number} was accepted twice");
+        let Some(dialled) = dialled.get(number as usize) else { continue };
+        talk(dialled, accepted, "on one of three").await?;
     }
     Ok(())
 }

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use p2p_core::conformance::{Fixture, Outcome};
 use p2p_core::{
     Backoff, ConnectOptions, Connection, ConnectionConfig, ListenOptions, Node, P2PConnection,
     P2PListener, P2PProvider, ReconnectPolicy, RecvStream, SecretKey, SendStream, StreamError,
 };
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::link::End;
 use super::transport::Network;
+use crate::Peers;
 
 /// How often the link changes.
 const LINKS: u32 = 1000;
@@ -20,11 +23,29 @@ const HANGS: Duration = Duration::from_secs(30);
 
 type Lasting = Connection<End>;
 
+struct OnThreads;
+
+impl Fixture for OnThreads {
+    type World = Peers;
+
+    fn run<F>(&self, check: impl FnOnce(Peers) -> F + Send + 'static) -> Outcome
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        threads().block_on(async { tokio::spawn(check(Peers::default())).await.expect("no panic") })
+    }
+}
+
+p2p_core::conformance_suite!(OnThreads);
+
+fn threads() -> Runtime {
+    let runtime = Builder::new_multi_thread().worker_threads(4).enable_time().build();
+    runtime.expect("a runtime")
+}
+
 #[test]
 fn nothing_hangs_while_links_change_under_several_threads() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build();
-    runtime.expect("a runtime").block_on(async {
+    threads().block_on(async {
         let (to_bob, to_alice) = pair().await;
         let answering = tokio::spawn(answer(to_alice.clone()));
         for number in 0..LINKS {
