@@ -286,6 +286,8 @@ suite! { $ conformance_suite World (conformance)
         messages_before_a_close_arrive,
         messages_arrive_before_a_local_close_shows,
         closing_again_changes_nothing,
+        who_sends_during_a_close_cuts_nothing_off,
+        the_first_of_two_closes_counts,
         both_sides_may_close_at_once,
         every_observer_sees_the_end,
         long_words_are_cut_at_a_character,

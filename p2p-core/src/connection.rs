@@ -377,13 +377,12 @@ impl<L: Link> P2PConnection for Connection<L> {
     async fn close(&self, code: u32, message: &str) {
         let core = &*self.inner.core;
         let close_timeout = core.config.get().close_timeout;
-        let cause = CloseCause::Application(code);
-        let reason = CloseReason::new(ClosedBy::Local, cause, message);
+        let reason = CloseReason::new(ClosedBy::Local, CloseCause::Application(code), message);
         if core.end().is_none() {
-            core.outbox.close(reason.clone());
+            let reason = core.outbox.close(reason);
             // Whatever was not delivered by then is lost: that is what the bound means.
             let _ = tokio::time::timeout(close_timeout, core.outbox.delivered()).await;
-            core.close(cause, &reason.message);
+            core.close(reason.cause, &reason.message);
         }
         core.closed().await;
     }

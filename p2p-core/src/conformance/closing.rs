@@ -7,13 +7,15 @@ use tokio::time::Instant;
 
 use super::backpressure::Flood;
 use super::step::{
-    ConnectionOf, MARGIN, Pair, RecvStreamOf, SendStreamOf, Stream, Task, both, dialling, done,
-    ensure, ensure_matches, fails, meet, number_of, numbered, pattern, spawn, step, stream, talk,
+    ConnectionOf, MARGIN, Pair, RecvStreamOf, STEP, SendStreamOf, Stream, Task, both, dialling,
+    done, ensure, ensure_matches, fails, meet, number_of, numbered, pattern, spawn, step, stream,
+    talk,
 };
 use super::stream_ends::write_error;
 use super::{Outcome, World};
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::error::{P2PError, StreamError};
+use crate::priority::Priority;
 use crate::provider::P2PConnection;
 use crate::stream::{RecvStream, SendStream};
 
@@ -122,6 +124,66 @@ pub(super) async fn closing_again_changes_nothing<W: World>(world: &W) -> Outcom
     let again = done("Alice to see the end", pair.to_bob.closed()).await?;
     ensure!(again == local, "it was {local}, and then {again}");
     Ok(())
+}
+
+/// Starts to close, and waits until that shows; gives how many messages it still took before.
+async fn begin_to_close<C: P2PConnection>(
+    connection: &C,
+    code: u32,
+    sent: u32,
+) -> Outcome<(Task<()>, u32)> {
+    let closing = spawn({
+        let connection = connection.clone();
+        async move {
+            connection.close(code, "").await;
+            Ok(())
+        }
+    });
+    let mut sent = sent;
+    // Whoever does not know goes on to send.
+    while done("to send", connection.send(numbered(0, sent))).await?.is_ok() {
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    Ok((closing, sent))
+}
+
+pub(super) async fn who_sends_during_a_close_cuts_nothing_off<W: World>(world: &W) -> Outcome {
+    let pair = Pair::new(world).await?;
+    let mut sent = 0;
+    while pair.to_bob.try_send(Priority::Normal, numbered(0, sent)).is_ok() {
+        sent += 1;
+    }
+    let (closing, sent) = begin_to_close(&pair.to_bob, 7, sent).await?;
+    for number in 0..sent {
+        let got = step("to receive what was taken", pair.to_alice.recv()).await?;
+        ensure!(number_of(&got)? == (0, number), "{got:?} came instead of {number} of {sent}");
+    }
+    let end = done("Bob to see the end", pair.to_alice.closed()).await?;
+    ensure_end(&end, ClosedBy::Peer, CloseCause::Application(7), "")?;
+    closing.end("to close").await
+}
+
+pub(super) async fn the_first_of_two_closes_counts<W: World>(world: &W) -> Outcome {
+    // Whoever waits for what does not come waits longer than a step may take.
+    let mut timers = world.timers();
+    timers.close_timeout = STEP * 2;
+    let pair = Pair::with(world, timers.clone(), timers).await?;
+    let (first, _) = begin_to_close(&pair.to_bob, 1, 0).await?;
+    let second = spawn({
+        let connection = pair.to_bob.clone();
+        async move {
+            connection.close(2, "").await;
+            Ok(())
+        }
+    });
+    let end = done("Bob to see the end", async {
+        while pair.to_alice.recv().await.is_ok() {}
+        pair.to_alice.closed().await
+    });
+    ensure_end(&end.await?, ClosedBy::Peer, CloseCause::Application(1), "")?;
+    first.end("to close").await?;
+    second.end("to close as well").await
 }
 
 pub(super) async fn both_sides_may_close_at_once<W: World>(world: &W) -> Outcome {

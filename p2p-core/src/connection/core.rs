@@ -332,6 +332,11 @@ impl<L: Link> Core<L> {
     /// even if the task has not noticed it yet.
     pub(super) fn ended(&self, reason: impl Into<CloseReason>) -> P2PError {
         self.outbox.end();
+        self.told(reason)
+    }
+
+    /// The same, while this side's close still waits for what was sent before.
+    fn told(&self, reason: impl Into<CloseReason>) -> P2PError {
         if let Some(detail) = self.violation.get() {
             return ProtocolError::Violation { detail: detail.clone() }.into();
         }
@@ -341,7 +346,7 @@ impl<L: Link> Core<L> {
     /// Why a message was not taken, once it is known how the connection ended.
     pub(super) async fn refused(&self, error: PushError) -> P2PError {
         match error {
-            PushError::Closing(reason) => self.ended(reason),
+            PushError::Closing(reason) => self.told(reason),
             PushError::Ended => self.ended(self.closed().await),
         }
     }
@@ -350,7 +355,7 @@ impl<L: Link> Core<L> {
     pub(super) fn not_taken(&self, error: PushError) -> P2PError {
         let ending = || CloseReason::new(ClosedBy::Network, CloseCause::Transport, "");
         match error {
-            PushError::Closing(reason) => self.ended(reason),
+            PushError::Closing(reason) => self.told(reason),
             PushError::Ended => self.ended(self.end().unwrap_or_else(ending)),
         }
     }
@@ -382,8 +387,9 @@ impl<L: Link> Core<L> {
             let cause = CloseCause::ProtocolViolation;
             let reason = CloseReason::new(ClosedBy::Local, cause, detail);
             self.state.subject().violation(&reason.message);
-            self.close(cause, &reason.message);
-            self.violation.get_or_init(|| reason.message);
+            // First: who hears of the end asks for it.
+            let detail = self.violation.get_or_init(|| reason.message.clone());
+            self.close(cause, detail);
         }
     }
 

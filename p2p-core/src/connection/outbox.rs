@@ -7,10 +7,12 @@
 //! What load is, `state` says.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 mod state;
 
@@ -38,6 +40,9 @@ pub(super) struct Outbox<S> {
     terms: LaneTerms,
     watch: Arc<Watch>,
     counters: Arc<Counters>,
+    /// For those who close: the peer's transport has everything, or never will. In order, so that
+    /// simulated runs repeat.
+    settled: Notify,
 }
 
 /// Why a message was not taken.
@@ -59,7 +64,8 @@ impl<S: SendStream> Outbox<S> {
         let mut state = State::new();
         // Most connections need it, so it is opened before it is wanted.
         state.lane(Priority::Normal.index(), terms).wanted = true;
-        Self { state: Mutex::new(state), turns: Default::default(), single, terms, watch, counters }
+        let (state, turns, settled) = (Mutex::new(state), Default::default(), Notify::new());
+        Self { state, turns, single, terms, watch, counters, settled }
     }
 
     fn state(&self) -> MutexGuard<'_, State<S>> {
@@ -395,49 +401,47 @@ impl<S: SendStream> Outbox<S> {
     }
 
     /// Takes no further messages, and lets the task finish the streams once it has written the rest.
-    pub(super) fn close(&self, reason: CloseReason) {
-        let wake = {
+    /// Returns the reason that counts: the first.
+    pub(super) fn close(&self, reason: CloseReason) -> CloseReason {
+        let (reason, wake) = {
             let mut state = self.state();
-            state.closing.get_or_insert_with(|| Box::new(reason));
+            let reason = state.closing.get_or_insert_with(|| Box::new(reason)).clone();
             let mut wake = state.take_senders();
             wake.extend(state.take_writer());
-            wake
+            (reason, wake)
         };
         wake.into_iter().for_each(Waker::wake);
+        *reason
     }
 
     /// Waits, after a close, until the peer's transport has everything, or never will.
     pub(super) async fn delivered(&self) {
-        poll_fn(|cx| {
-            let mut state = self.state();
-            if state.delivered || state.ended {
-                return Poll::Ready(());
-            }
-            state.closer = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        let mut settled = pin!(self.settled.notified());
+        // Before looking, so that no change is missed in between.
+        settled.as_mut().enable();
+        let is_settled = {
+            let state = self.state();
+            state.delivered || state.ended
+        };
+        if !is_settled {
+            settled.await;
+        }
     }
 
     /// The peer's transport has everything.
     pub(super) fn set_delivered(&self) {
-        let closer = {
-            let mut state = self.state();
-            state.delivered = true;
-            state.closer.take()
-        };
-        closer.into_iter().for_each(Waker::wake);
+        self.state().delivered = true;
+        self.settled.notify_waiters();
     }
 
     /// The connection has ended.
     pub(super) fn end(&self) {
-        let wake = {
+        let senders = {
             let mut state = self.state();
             state.ended = true;
-            let mut wake = state.take_senders();
-            wake.extend(state.closer.take());
-            wake
+            state.take_senders()
         };
-        wake.into_iter().for_each(Waker::wake);
+        senders.into_iter().for_each(Waker::wake);
+        self.settled.notify_waiters();
     }
 }

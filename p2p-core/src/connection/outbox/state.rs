@@ -53,7 +53,6 @@ pub(super) struct State<S> {
     pub(super) writers: [Option<Waker>; 2],
     /// How often the link that the lanes go over has changed.
     pub(super) turn: u64,
-    pub(super) closer: Option<Waker>,
     /// The parts that open streams, when they wait.
     pub(super) openers: [Option<Waker>; 2],
 }
@@ -88,7 +87,6 @@ impl<S: SendStream> State<S> {
             failed: None,
             writers: [None, None],
             turn: 0,
-            closer: None,
             openers: [None, None],
         }
     }
