@@ -228,7 +228,7 @@ impl<L: Link> P2PConnection for Connection<L> {
                 Ok(Some(message)) => return Ok(message),
                 // The peer has said its last word on this link; how it ends says why.
                 Ok(None) | Err(PumpError::Closed) => {
-                    core.next_link(links).await.map_err(|reason| core.ended(reason))?;
+                    core.next_carrier(links).await.map_err(|reason| core.ended(reason))?;
                 }
                 // And on, for the messages before it.
                 Err(PumpError::Violation(detail)) => core.violate(detail),
@@ -275,7 +275,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             let links = core.former_links();
             match core.datagrams.recv(&*core.link()).await {
                 Some(datagram) => return Ok(datagram),
-                None => core.next_link(links).await.map_err(|reason| core.ended(reason))?,
+                None => core.next_datagram(links).await.map_err(|reason| core.ended(reason))?,
             }
         }
     }

@@ -4,6 +4,7 @@
 mod loopback {
     pub(crate) mod link;
     mod paths;
+    mod standby;
     mod stream;
     mod threads;
     pub(crate) mod transport;

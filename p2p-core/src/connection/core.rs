@@ -29,6 +29,7 @@ use crate::path::PathPolicy;
 use crate::priority::Priority;
 use crate::protocol::Capabilities;
 use crate::provider::PeerInfo;
+use crate::race::{First, first};
 use crate::reconnect::{
     Backoff, ConnectionState, FailoverPolicy, LaneProgress, Lost, LostReason, ReconnectPolicy,
     StandbyState,
@@ -279,6 +280,30 @@ impl<L: Link> Core<L> {
             })
             .await;
         self.state.end().map_or(Ok(()), Err)
+    }
+
+    /// The same for messages: or until there is a standby, which carries them as well.
+    pub(super) async fn next_carrier(&self, former: u64) -> Result<(), CloseReason> {
+        if self.spare.is_none() {
+            return self.next_link(former).await;
+        }
+        self.next_link_or(former, self.state.wait(|_| self.has_standby())).await
+    }
+
+    /// The same for datagrams: or until one has come over a standby.
+    pub(super) async fn next_datagram(&self, former: u64) -> Result<(), CloseReason> {
+        self.next_link_or(former, self.datagrams.come()).await
+    }
+
+    async fn next_link_or(
+        &self,
+        former: u64,
+        other: impl Future<Output = ()> + Send,
+    ) -> Result<(), CloseReason> {
+        match Box::pin(first(self.wait_for_link(former), other)).await {
+            First::One(result) => result,
+            First::Other(()) => Ok(()),
+        }
     }
 
     /// The same, but does not wait until the peer is heard; `false` if the connection has ended.

@@ -171,6 +171,20 @@ impl Datagrams {
         .await
     }
 
+    /// Waits, without a link, until one waits here. Cancel safe.
+    pub(super) async fn come(&self) {
+        let _turn = self.turns.take().await;
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if !state.queue.datagrams.is_empty() {
+                return Poll::Ready(());
+            }
+            state.receiver = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Waits until nobody receives.
     async fn nobody_receives(&self) {
         loop {

@@ -257,12 +257,11 @@ impl<R: RecvStream> Inbox<R> {
 
     /// Where the lanes stand, for the peer to go on from.
     pub(super) fn standing(&self) -> [(u64, u64); LANES] {
-        let mut state = self.state();
         let origin = self.new_lane.origin;
-        let standing = |lane: &mut Option<Box<RecvLane>>| {
-            lane.as_mut().map_or((origin, 0), |lane| lane.standing())
+        let standing = |lane: &Option<Box<RecvLane>>| {
+            lane.as_ref().map_or((origin, 0), |lane| lane.standing())
         };
-        state.lanes.each_mut().map(standing)
+        self.state().lanes.each_ref().map(standing)
     }
 
     /// The next message, if it is there, nobody waits for one, and no other lane could have a more
@@ -307,7 +306,9 @@ impl<R: RecvStream> Inbox<R> {
             if let Some(message) = state.pop(&self.counters) {
                 return Poll::Ready(Ok(Some(message)));
             }
-            if brought || readers.links != state.links || !state.new.is_empty() {
+            // Who takes no turn may have taken the message because of which lanes were not read.
+            let skipped = waiting.is_some();
+            if brought || skipped || readers.links != state.links || !state.new.is_empty() {
                 continue;
             }
             let complete = state.complete && !state.standby;

@@ -3,7 +3,7 @@
 //! lost, and both sides agreed to that, it sees to a next one. Messages are read by those who
 //! [receive](super::inbox) them.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -28,6 +28,7 @@ use crate::engine::{StreamKind, backoff};
 use crate::error::StreamError;
 use crate::handshake::{ControlReader, HandshakeError};
 use crate::priority::Priority;
+use crate::race::{First, first};
 use crate::reconnect::{Backoff, ConnectionState, LostReason};
 use crate::stream::SendStream;
 use crate::transport::{EngineTask, Link, LinkClosed};
@@ -199,11 +200,11 @@ impl<L: Link> Seeker<L> {
         loop {
             let since = self.since.unwrap_or_else(Instant::now);
             let left = backoff.give_up.saturating_sub(since.elapsed());
-            let search = first_of(core.state.over(), self.search(core, backoff));
+            let search = first(core.state.over(), self.search(core, backoff));
             match timeout(left, search).await {
-                Ok(Some(found)) => return found,
+                Ok(First::Other(found)) => return found,
                 // Somebody closed the connection, which changes its state no more.
-                Ok(None) => return Err(LostReason::PeerRestarted),
+                Ok(First::One(_)) => return Err(LostReason::PeerRestarted),
                 // It has one link that carries everything.
                 Err(_) if core.has_standby() => self.since = Some(Instant::now()),
                 Err(_) => {
@@ -245,19 +246,6 @@ impl<L: Link> Seeker<L> {
             }
         }
     }
-}
-
-/// What `second` comes to, unless `first` comes to anything before.
-async fn first_of<A, B>(
-    first: impl Future<Output = A>,
-    second: impl Future<Output = B>,
-) -> Option<B> {
-    let (mut first, mut second) = (pin!(first), pin!(second));
-    poll_fn(|cx| match first.as_mut().poll(cx) {
-        Poll::Ready(_) => Poll::Ready(None),
-        Poll::Pending => second.as_mut().poll(cx).map(Some),
-    })
-    .await
 }
 
 /// How the time on a link ends.

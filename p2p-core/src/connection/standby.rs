@@ -299,6 +299,8 @@ impl<L: Link> Core<L> {
         if first {
             self.state.subject().standby_ready();
             self.watch.on_link(Way::Standby, link.path().rtt);
+            // Whoever waits for what carries messages looks again.
+            self.state.touch();
         }
     }
 }

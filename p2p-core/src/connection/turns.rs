@@ -49,7 +49,8 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Whether nobody waits or has a turn. It may change at any moment: only fairness depends on it.
+    /// Whether nobody waits or has a turn. It may change at any moment: who does something without a
+    /// turn does it beside somebody who has one.
     pub(super) fn is_free(&self) -> bool {
         self.callers.load(Ordering::Relaxed) == 0
     }

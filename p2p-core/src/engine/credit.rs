@@ -107,6 +107,11 @@ impl RecvCredit {
         self.taken - self.reported >= self.window / 4
     }
 
+    /// How much the program has taken.
+    pub(crate) const fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// What to report, whether it is time or not.
     pub(crate) const fn report_now(&mut self) -> u64 {
         self.reported = self.taken;

@@ -146,9 +146,9 @@ impl RecvLane {
         (self.read_now().max(self.end), self.credit.report_now())
     }
 
-    /// For a peer that has a new link: up to where frames have come, and how much the program has
-    /// taken.
-    pub(crate) fn standing(&mut self) -> (u64, u64) {
-        (self.end, self.credit.report_now())
+    /// For a peer that may have a new link: up to where frames have come, and how much the program has
+    /// taken. It may never hear of it: what is due is due still.
+    pub(crate) const fn standing(&self) -> (u64, u64) {
+        (self.end, self.credit.taken())
     }
 }

@@ -70,6 +70,36 @@ fn nothing_hangs_while_links_change_under_several_threads() {
     });
 }
 
+#[test]
+fn several_receivers_get_all_messages_between_them() {
+    const PAIRS: u32 = 20_000;
+    threads().block_on(async {
+        let (to_bob, to_alice) = pair().await;
+        let (came, mut news) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..4 {
+            let (to_alice, came) = (to_alice.clone(), came.clone());
+            tokio::spawn(async move {
+                while let Ok(message) = to_alice.recv().await {
+                    let _ = came.send(message);
+                }
+            });
+        }
+        for number in 0..PAIRS {
+            if number % 50 == 49 {
+                to_bob.renew_link();
+            }
+            for _ in 0..2 {
+                to_bob.send(number.to_be_bytes().to_vec().into()).await.expect("sent");
+            }
+            for _ in 0..2 {
+                let got = timeout(HANGS, news.recv()).await;
+                let got = got.unwrap_or_else(|_| panic!("pair {number}: {:?}", to_alice.state()));
+                assert_eq!(got.expect("receivers"), number.to_be_bytes().to_vec());
+            }
+        }
+    });
+}
+
 async fn pair() -> (Lasting, Lasting) {
     let backoff = Backoff::default().with_first(Duration::from_micros(100));
     let config = ConnectionConfig::default().with_reconnect(ReconnectPolicy::Resume(backoff));

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use p2p_core::transport::{LinkClosed, StandbySupport, Transport};
@@ -21,6 +22,8 @@ pub(crate) struct Network {
     links: Mutex<Vec<([PeerId; 2], Weak<Shared>)>>,
     /// Which way data takes, if not the direct one.
     path: Mutex<Option<PathInfo>>,
+    /// No dial comes to anything, those for standbys apart.
+    held: AtomicBool,
 }
 
 impl Network {
@@ -39,6 +42,11 @@ impl Network {
                 shared.change(|state| state.paths.push(path.clone()));
             }
         }
+    }
+
+    /// From now on, no dial comes to anything, those for standbys apart.
+    pub(crate) fn hold_dials(&self) {
+        self.held.store(true, Ordering::Relaxed);
     }
 
     /// Lets nothing of this peer through any more. The other ends notice after the idle timeout.
@@ -80,6 +88,9 @@ impl Transport for Loopback {
     }
 
     async fn dial(&self, peer: &PeerAddr) -> Result<End, P2PError> {
+        if self.network.held.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
         self.dial_as(self.id, peer.id()).await
     }
 
