@@ -251,7 +251,7 @@ impl<L: Link> P2PConnection for Connection<L> {
             }
             Err(DatagramError::Closed(closed)) => match core.end() {
                 // Between two links: lost, as datagrams may be.
-                None if !core.is_final(&closed) => {
+                None if core.reconnect.is_some() => {
                     add(&counters.datagrams_dropped, 1);
                     Ok(())
                 }

@@ -108,7 +108,8 @@ async fn run_with_standby<L: Link>(
     })
     .await;
     if let Some(spare) = &core.spare {
-        spare.end();
+        let (cause, message) = core.last_word().unwrap_or((CloseCause::Dropped, String::new()));
+        spare.end(cause, &message);
     }
 }
 

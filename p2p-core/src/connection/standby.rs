@@ -187,8 +187,9 @@ impl<L: Link> Spare<L> {
         }
     }
 
-    /// The connection has ended.
-    pub(super) fn end(&self) {
+    /// The connection has ended, and its task with it: nobody else closes what came since.
+    pub(super) fn end(&self, cause: CloseCause, message: &str) {
+        self.close(cause, message);
         if let Some(late) = self.handover.end() {
             late.link.close(CloseCause::NotResumable.to_wire(), "");
         }

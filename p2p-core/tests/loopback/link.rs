@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub(super) changed: Notify,
     pub(super) idle_timeout: Duration,
     pub(super) max_streams: usize,
+    pub(super) stands_by: bool,
 }
 
 #[derive(Debug, Default)]

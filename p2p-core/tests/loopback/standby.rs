@@ -4,21 +4,17 @@ use std::time::Duration;
 
 use p2p_core::conformance::{Fixture, World};
 use p2p_core::{
-    Backoff, ConnectOptions, Connection, ConnectionConfig, ConnectionState, FailoverPolicy,
-    ListenOptions, P2PConnection, P2PListener, P2PProvider, ReconnectPolicy, StandbyState,
+    Backoff, CloseCause, ConnectOptions, Connection, ConnectionConfig, ConnectionState,
+    FailoverPolicy, ListenOptions, P2PConnection, P2PListener, P2PProvider, ReconnectPolicy,
+    StandbyState,
 };
 use tokio::time::{sleep, timeout};
 
 use super::link::End;
 use crate::{InMemory, Peers};
 
-/// Both ends of a connection that has lost its link for good, and has a standby. `before` may begin
-/// something at the end that accepted while the link is there.
-async fn on_standby_only<T>(
-    peers: &Peers,
-    window: usize,
-    before: impl FnOnce(Connection<End>) -> T,
-) -> (Connection<End>, Connection<End>, T) {
+/// Both ends of a connection that has a standby.
+async fn with_standby(peers: &Peers, window: usize) -> (Connection<End>, Connection<End>) {
     let backoff = Backoff::default().with_attempt(Duration::from_secs(1));
     let config = ConnectionConfig::default()
         .with_reconnect(ReconnectPolicy::Resume(backoff))
@@ -36,9 +32,20 @@ async fn on_standby_only<T>(
             sleep(Duration::from_millis(10)).await;
         }
     }
+    (dialled, accepted)
+}
+
+/// Both ends of a connection that has lost its link for good, and has a standby. `before` may begin
+/// something at the end that accepted while the link is there.
+async fn on_standby_only<T>(
+    peers: &Peers,
+    window: usize,
+    before: impl FnOnce(Connection<End>) -> T,
+) -> (Connection<End>, Connection<End>, T) {
+    let (dialled, accepted) = with_standby(peers, window).await;
     let begun = before(dialled.clone());
     sleep(Duration::from_millis(10)).await;
-    peers.network.hold_dials();
+    peers.network.hold_dials(true);
     dialled.renew_link();
     for connection in [&dialled, &accepted] {
         while connection.stats().standby != StandbyState::Active {
@@ -78,4 +85,24 @@ fn who_waited_for_a_datagram_before_gets_those_of_the_standby() {
         Ok(())
     });
     outcome.expect("the datagram");
+}
+
+#[test]
+fn who_receives_after_the_end_does_not_wait_for_a_dead_standby() {
+    let outcome = InMemory.run(async |peers| {
+        let (dialled, accepted, ()) = on_standby_only(&peers, 1 << 20, |_| ()).await;
+        peers.network.cut_standbys();
+        accepted.send("over the standby, which says no more".into()).await.expect("sent");
+        dialled.recv().await.expect("received");
+        peers.network.hold_dials(false);
+        while dialled.state() != ConnectionState::Resumed {
+            sleep(Duration::from_millis(10)).await;
+        }
+        accepted.close(7, "").await;
+        assert_eq!(dialled.closed().await.cause, CloseCause::Application(7));
+        let told = timeout(Duration::from_secs(1), dialled.recv()).await;
+        told.expect("told at once").expect_err("the connection is over");
+        Ok(())
+    });
+    outcome.expect("told");
 }

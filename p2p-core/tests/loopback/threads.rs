@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Outcome};
 use p2p_core::{
-    Backoff, ConnectOptions, Connection, ConnectionConfig, ListenOptions, Node, P2PConnection,
-    P2PListener, P2PProvider, ReconnectPolicy, RecvStream, SecretKey, SendStream, StreamError,
+    Backoff, ConnectOptions, Connection, ConnectionConfig, FailoverPolicy, ListenOptions, Node,
+    P2PConnection, P2PListener, P2PProvider, ReconnectPolicy, RecvStream, SecretKey, SendStream,
+    StreamError,
 };
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::link::End;
 use super::transport::Network;
@@ -100,10 +101,41 @@ fn several_receivers_get_all_messages_between_them() {
     });
 }
 
-async fn pair() -> (Lasting, Lasting) {
+#[test]
+fn no_link_outlives_its_connection() {
+    threads().block_on(async {
+        for number in 0..2000_u32 {
+            let network = Arc::new(Network::default());
+            let config = lasting().with_failover(FailoverPolicy::STANDBY);
+            let (to_bob, to_alice) = pair_on(&network, config).await;
+            // At some moment while the standby comes about.
+            for _ in 0..number * 7 % 400 {
+                tokio::task::yield_now().await;
+            }
+            to_bob.close(0, "").await;
+            to_alice.closed().await;
+            let closed = async {
+                while network.open_links() > 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            };
+            // Both handles are there still.
+            let closed = timeout(HANGS, closed).await;
+            assert!(closed.is_ok(), "try {number}: {:?} {:?}", to_bob.state(), to_alice.state());
+        }
+    });
+}
+
+fn lasting() -> ConnectionConfig {
     let backoff = Backoff::default().with_first(Duration::from_micros(100));
-    let config = ConnectionConfig::default().with_reconnect(ReconnectPolicy::Resume(backoff));
-    let network = Arc::new(Network::default());
+    ConnectionConfig::default().with_reconnect(ReconnectPolicy::Resume(backoff))
+}
+
+async fn pair() -> (Lasting, Lasting) {
+    pair_on(&Arc::new(Network::default()), lasting()).await
+}
+
+async fn pair_on(network: &Arc<Network>, config: ConnectionConfig) -> (Lasting, Lasting) {
     let [alice, bob] = [1, 2].map(|number| {
         let id = SecretKey::from_bytes(&[number; 32]).peer_id();
         Node::new(network.join(id, &config), config.clone(), [])

@@ -44,9 +44,29 @@ impl Network {
         }
     }
 
-    /// From now on, no dial comes to anything, those for standbys apart.
-    pub(crate) fn hold_dials(&self) {
-        self.held.store(true, Ordering::Relaxed);
+    /// The other end of a standby does not hear any more of its close.
+    pub(crate) fn cut_standbys(&self) {
+        for (_, shared) in &*self.links.lock().expect("no panic") {
+            if let Some(shared) = shared.upgrade().filter(|shared| shared.stands_by) {
+                shared.state().cut = true;
+            }
+        }
+    }
+
+    /// How many links are open at either end.
+    pub(crate) fn open_links(&self) -> usize {
+        let links = self.links.lock().expect("no panic");
+        let is_open = |shared: Arc<Shared>| shared.state().closed.iter().any(Option::is_none);
+        links
+            .iter()
+            .filter_map(|(_, shared)| shared.upgrade())
+            .filter(|one| is_open(one.clone()))
+            .count()
+    }
+
+    /// Whether no dial comes to anything, those for standbys apart.
+    pub(crate) fn hold_dials(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     /// Lets nothing of this peer through any more. The other ends notice after the idle timeout.
@@ -132,6 +152,7 @@ impl Loopback {
         let shared = Arc::new(Shared {
             idle_timeout: self.config.idle_timeout,
             max_streams: self.config.max_streams as usize,
+            stands_by: name != self.id,
             ..Shared::default()
         });
         shared.state().paths.extend(self.network.path.lock().expect("no panic").clone());
