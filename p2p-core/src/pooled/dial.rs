@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use super::connection::{Lease, PooledConnection};
 use super::reaper::Pool;
@@ -61,7 +60,7 @@ impl<C: P2PConnection> Dial<C> {
                 // In use before it is in the pool, so that nobody takes its place.
                 let (key, number) = (self.key.clone(), self.number);
                 let lease = Arc::new(Lease::new(connection.clone(), &pool, key, number));
-                pool.slots().open(&self.key, number, connection, &lease, Instant::now());
+                pool.slots().open(&self.key, number, connection, &lease);
                 Ok(PooledConnection::shared(lease))
             }
             Err(error) => {

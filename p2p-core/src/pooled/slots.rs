@@ -50,8 +50,8 @@ struct Open<C: P2PConnection> {
     connection: C,
     /// Held by all who use it.
     lease: Weak<Lease<C>>,
-    /// When the last of them went.
-    idle_since: Instant,
+    /// When the last of them went, once that was told.
+    idle_since: Option<Instant>,
 }
 
 impl<C: P2PConnection> Open<C> {
@@ -102,7 +102,7 @@ impl<C: P2PConnection> Slots<C> {
                         key.clone(),
                         open.number,
                     ));
-                    open.lease = Arc::downgrade(&lease);
+                    (open.lease, open.idle_since) = (Arc::downgrade(&lease), None);
                     lease
                 });
                 return Ok(Taken::Open(PooledConnection::shared(lease)));
@@ -131,12 +131,11 @@ impl<C: P2PConnection> Slots<C> {
         number: u64,
         connection: C,
         lease: &Arc<Lease<C>>,
-        now: Instant,
     ) {
         if let Some(slot @ Slot::Dialling(..)) = self.slots.get_mut(key) {
             if slot.number() == number {
                 let lease = Arc::downgrade(lease);
-                *slot = Slot::Open(Open { number, connection, lease, idle_since: now });
+                *slot = Slot::Open(Open { number, connection, lease, idle_since: None });
             }
         }
     }
@@ -155,7 +154,7 @@ impl<C: P2PConnection> Slots<C> {
         if let Some(Slot::Open(open)) = self.slots.get_mut(key) {
             // Unless another has come in the meantime.
             if open.number == number && open.is_idle() {
-                open.idle_since = now;
+                open.idle_since = Some(now);
             }
         }
     }
@@ -166,10 +165,8 @@ impl<C: P2PConnection> Slots<C> {
         let (mut over, mut next) = (Vec::new(), None::<Instant>);
         for (key, slot) in &self.slots {
             let Slot::Open(open) = slot else { continue };
-            if !open.is_idle() {
-                continue;
-            }
-            let end = open.idle_since + self.config.idle_timeout;
+            let Some(since) = open.idle_since.filter(|_| open.is_idle()) else { continue };
+            let end = since + self.config.idle_timeout;
             if end <= now || !open.connection.is_connected() {
                 over.push(key.clone());
             } else {
@@ -206,7 +203,7 @@ impl<C: P2PConnection> Slots<C> {
             return Ok(());
         }
         let idle = self.slots.iter().filter_map(|(key, slot)| match slot {
-            Slot::Open(open) if open.is_idle() => Some((open.idle_since.min(now), key)),
+            Slot::Open(open) if open.is_idle() => Some((open.idle_since.unwrap_or(now), key)),
             _ => None,
         });
         let Some(key) = idle.min().map(|(_, key)| key.clone()) else {
