@@ -94,8 +94,8 @@ impl ConnectionConfig {
     /// # Errors
     ///
     /// [`ConfigError`], with the setting, its value, and what it should be: a duration of zero or of
-    /// more than a year, a keep-alive that comes after the idle timeout, waits that shrink, a size of
-    /// zero or above its bound.
+    /// more than a year, a keep-alive that comes after the idle timeout, waits that shrink, a failover
+    /// to links that are never dialled, a size of zero or above its bound.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let durations = [
             ("connect_timeout", self.connect_timeout),
@@ -134,6 +134,12 @@ impl ConnectionConfig {
             backoff.validate()?;
         }
         self.failover.validate()?;
+        if self.failover != FailoverPolicy::Off && self.reconnect == ReconnectPolicy::Off {
+            let value = self.failover.to_string();
+            let expected =
+                "it needs a reconnect policy that resumes: there is no next link otherwise";
+            return Err(ConfigError::new("failover", value, expected));
+        }
         if self.max_streams == 0 {
             return Err(ConfigError::zero("max_streams"));
         }
@@ -343,6 +349,12 @@ mod tests {
             let late = StandbyOptions::default().with_redial_after(years);
             config.failover = FailoverPolicy::Standby(late);
         });
+    }
+
+    #[test]
+    fn who_fails_over_resumes() {
+        check("failover", "redial", |config| config.failover = FailoverPolicy::REDIAL);
+        check("failover", "standby", |config| config.failover = FailoverPolicy::STANDBY);
     }
 
     #[test]

@@ -193,11 +193,10 @@ impl<L: Link> P2PConnection for Connection<L> {
         let size = self.check_size(&message)?;
         match core.outbox.try_push(priority, &message) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(P2PError::LimitExceeded {
-                limit: Limit::SendQueue,
-                max: core.outbox.max_queued() as u64,
-                actual: (core.outbox.queued(priority) + size) as u64,
-            }),
+            Ok(false) => {
+                let (limit, max, actual) = core.outbox.bound_on(priority, size);
+                Err(P2PError::LimitExceeded { limit, max, actual })
+            }
             Err(error) => Err(core.not_taken(error)),
         }
     }

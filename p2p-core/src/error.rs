@@ -286,6 +286,8 @@ impl ConfigError {
 pub enum Limit {
     /// Peers' attempts to connect to this side that get as far as admission.
     Admissions,
+    /// Connections that wait to be accepted.
+    Backlog,
     /// Connections that live.
     Connections,
     /// Bytes of a hello's credential.
@@ -308,6 +310,9 @@ pub enum Limit {
     Peers,
     /// Connections of a pool.
     PooledConnections,
+    /// Bytes of messages of one priority that the peer's program has not taken, each counted with 64
+    /// bytes: the peer's `receive_window`.
+    ReceiveWindow,
     /// Bytes of a message that has a reserved place.
     Reserved,
     /// Bytes of messages of one priority that wait for the transport.
@@ -324,6 +329,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Admissions => "admissions",
+            Self::Backlog => "connections that wait to be accepted",
             Self::Connections => "connections",
             Self::Credential => "bytes in a credential",
             Self::Datagram => "bytes in a datagram",
@@ -335,6 +341,7 @@ impl fmt::Display for Limit {
             Self::Message => "bytes in a message",
             Self::Peers => "peers with limits",
             Self::PooledConnections => "connections of a pool, all in use",
+            Self::ReceiveWindow => "bytes of messages that the peer has not taken",
             Self::Reserved => "bytes in a reserved place",
             Self::SendQueue => "bytes of messages that wait to be sent",
             Self::SentBytes => "bytes sent",

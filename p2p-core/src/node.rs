@@ -98,18 +98,26 @@ pub(crate) struct Slot<L: Link> {
     pub(crate) backlog: Arc<Backlog<Connection<L>>>,
     /// For connections that live.
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) max_connections: usize,
     pub(crate) path_policy: PathPolicy,
 }
 
 impl<L: Link> Slot<L> {
-    /// A place for a connection that lives, and one to wait in until it is accepted, if there are both.
-    /// Those who gave up before they heard that they were let in stand in nobody's way.
-    pub(crate) fn place(&self) -> Option<(OwnedSemaphorePermit, Entry<Connection<L>>)> {
+    /// A place for a connection that lives, and one to wait in until it is accepted, if there are both;
+    /// or the bound that leaves none. Those who gave up before they heard that they were let in stand in
+    /// nobody's way.
+    pub(crate) fn place(&self) -> Result<(OwnedSemaphorePermit, Entry<Connection<L>>)> {
         let both = || {
-            let place = self.places.clone().try_acquire_owned().ok()?;
-            Some((place, self.backlog.try_reserve()?))
+            let full = |limit, max: usize| {
+                let (max, actual) = (max as u64, max as u64 + 1);
+                P2PError::LimitExceeded { limit, max, actual }
+            };
+            let place = self.places.clone().try_acquire_owned();
+            let place = place.map_err(|_| full(Limit::Connections, self.max_connections))?;
+            let entry = self.backlog.try_reserve();
+            Ok((place, entry.ok_or_else(|| full(Limit::Backlog, self.backlog.capacity()))?))
         };
-        both().or_else(|| {
+        both().or_else(|_: P2PError| {
             self.backlog.shed(|waiting| waiting.inner.core.was_given_up());
             both()
         })
@@ -122,6 +130,7 @@ impl<L: Link> Clone for Slot<L> {
             admission: self.admission.clone(),
             backlog: self.backlog.clone(),
             places: self.places.clone(),
+            max_connections: self.max_connections,
             path_policy: self.path_policy,
         }
     }
@@ -231,6 +240,7 @@ impl<T: Transport> Node<T> {
                 source: None,
             });
         }
+        options.check()?;
         let known = if peer.is_id_only() { self.shared.known.get(&peer.id()) } else { None };
         let after = options.timeout.unwrap_or(self.shared.config.get().connect_timeout);
         let attempt =
@@ -531,12 +541,21 @@ impl<T: Transport> P2PProvider for Node<T> {
     }
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
-        let backlog = Arc::new(Backlog::new(options.backlog.max(1)));
-        let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
+        for (setting, value) in
+            [("backlog", options.backlog), ("max_connections", options.max_connections)]
+        {
+            if value == 0 {
+                return Err(ConfigError::zero(setting).into());
+            }
+        }
+        let backlog = Arc::new(Backlog::new(options.backlog));
+        let max_connections = options.max_connections.min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(max_connections));
         let slot = Slot {
             admission: options.admission,
             backlog: backlog.clone(),
             places,
+            max_connections,
             path_policy: options.path_policy,
         };
         let mut state = self.shared.state();

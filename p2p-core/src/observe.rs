@@ -82,7 +82,7 @@
 //! | `connect_timeout`, `handshake_timeout`, `max_handshakes_per_address`, `max_handshakes_per_peer` | [`Node::reconfigure`](crate::Node::reconfigure) | attempts that begin from now on |
 //! | `max_listeners` | the same | the next `listen`; listeners that are there stay |
 //! | `close_timeout`, the times in `reconnect` | the same | all connections, at their next close or attempt |
-//! | `max_message_size`, `receive_window`, `send_queue`, `compress_from`, `failover`, whether to `reconnect` at all | the same | connections that begin from now on: they are agreed with the peer |
+//! | `max_message_size`, `receive_window`, `send_queue`, `datagram_queue`, `datagram_drop`, `compress_from`, `failover`, whether to `reconnect` at all | the same | connections that begin from now on |
 //! | `idle_timeout`, `keep_alive_interval`, `max_streams`, `max_handshakes` | nothing | they are the transport's, from when the node was made |
 //! | [`Limits`](crate::Limits) | [`Limited::set_limits`](crate::Limited::set_limits) | all connections, at once |
 //! | [`Admission`](crate::Admission) | the hook itself, which is asked each time | the next applicant |

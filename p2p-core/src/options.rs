@@ -50,16 +50,18 @@ impl ConnectOptions {
     ///
     /// [`P2PError::LimitExceeded`] past [`MAX_CREDENTIAL`] bytes.
     pub fn with_credential(mut self, credential: impl Into<Bytes>) -> Result<Self> {
-        let credential = credential.into();
-        if credential.len() > MAX_CREDENTIAL {
-            return Err(P2PError::LimitExceeded {
-                limit: Limit::Credential,
-                max: MAX_CREDENTIAL as u64,
-                actual: credential.len() as u64,
-            });
-        }
-        self.credential = credential;
+        self.credential = credential.into();
+        self.check()?;
         Ok(self)
+    }
+
+    /// Checks what is bounded.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (max, actual) = (MAX_CREDENTIAL as u64, self.credential.len() as u64);
+        if actual > max {
+            return Err(P2PError::LimitExceeded { limit: Limit::Credential, max, actual });
+        }
+        Ok(())
     }
 
     /// Sets when `connect` returns.
@@ -102,9 +104,10 @@ pub struct ListenOptions {
     pub protocol: ProtocolName,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
-    /// Connections that may wait to be accepted; further ones are refused as busy. Default 64.
+    /// Connections that may wait to be accepted, at least one; further ones are refused as busy.
+    /// Default 64.
     pub backlog: usize,
-    /// Connections that may live at once; further ones are refused as busy. Default 4096.
+    /// Connections that may live at once, at least one; further ones are refused as busy. Default 4096.
     pub max_connections: usize,
     /// Which paths the connections may take. Default [`PathPolicy::PreferDirect`].
     pub path_policy: PathPolicy,
@@ -129,10 +132,10 @@ impl ListenOptions {
         self
     }
 
-    /// Sets how many connections may wait to be accepted; at least one.
+    /// Sets how many connections may wait to be accepted.
     #[must_use]
-    pub fn with_backlog(mut self, connections: usize) -> Self {
-        self.backlog = connections.max(1);
+    pub const fn with_backlog(mut self, connections: usize) -> Self {
+        self.backlog = connections;
         self
     }
 

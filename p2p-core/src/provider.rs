@@ -82,6 +82,7 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     ///
     /// [`Protocol`](crate::P2PError::Protocol) if the name has a listener already,
     /// [`LimitExceeded`](crate::P2PError::LimitExceeded) past the node's `max_listeners`,
+    /// [`Config`](crate::P2PError::Config) for a backlog or a bound on connections of zero,
     /// [`Closed`](crate::P2PError::Closed) after `shutdown`.
     ///
     /// # Cancel safety
@@ -165,7 +166,8 @@ pub trait P2PConnection: Clone + Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`LimitExceeded`](crate::P2PError::LimitExceeded): with
-    /// [`Limit::SendQueue`](crate::Limit::SendQueue) if a send of this priority would have to wait,
+    /// [`Limit::SendQueue`](crate::Limit::SendQueue) or
+    /// [`Limit::ReceiveWindow`](crate::Limit::ReceiveWindow) if a send of this priority would have to wait,
     /// otherwise as [`send_with`](P2PConnection::send_with).
     fn try_send(&self, priority: Priority, message: Bytes) -> Result<()>;
 

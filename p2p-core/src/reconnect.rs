@@ -102,7 +102,8 @@ impl Default for Backoff {
 }
 
 /// Whether a connection that [resumes](ReconnectPolicy::Resume) waits for its transport to find a
-/// link dead, which on QUIC takes up to the idle timeout.
+/// link dead, which on QUIC takes up to the idle timeout. Together with [`ReconnectPolicy::Off`], all but
+/// `Off` is a [`ConfigError`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailoverPolicy {
@@ -150,6 +151,16 @@ impl FailoverPolicy {
             Self::Redial { after } => ConfigError::check_duration("failover.after", *after),
             Self::Standby(options) => options.validate(),
         }
+    }
+}
+
+impl fmt::Display for FailoverPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Redial { .. } => "redial",
+            Self::Standby(_) => "standby",
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The side that asks.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
@@ -77,8 +79,11 @@ async fn exchange<C: P2PConnection>(
             Err(CallError::Refused(Refusal::new(code, String::from_utf8_lossy(&body))))
         }
         ResponseKind::Busy(max) => Err(CallError::Busy { max }),
-        ResponseKind::DeadlineExceeded => {
+        ResponseKind::DeadlineExceeded(0) => {
             Err(CallError::DeadlineExceeded { after: options.timeout })
+        }
+        ResponseKind::DeadlineExceeded(millis) => {
+            Err(CallError::DeadlineExceeded { after: Duration::from_millis(millis.into()) })
         }
         ResponseKind::TooLarge(max) => Err(CallError::RequestTooLarge { max: max.into(), actual }),
         ResponseKind::Version(version) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Future, ready};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -93,6 +94,11 @@ const fn plain(kind: ResponseKind) -> Answer {
     Some((kind, Bytes::new()))
 }
 
+fn late(timeout: Duration) -> Answer {
+    let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+    plain(ResponseKind::DeadlineExceeded(millis))
+}
+
 impl<H, R> Server<H>
 where
     H: Fn(Request) -> R,
@@ -105,23 +111,26 @@ where
         mut reader: Reader<impl RecvStream>,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let mut deadline = Instant::now() + self.options.max_timeout;
+        let mut timeout = self.options.max_timeout;
+        let mut deadline = Instant::now() + timeout;
         let answer = match place {
             Some(_) => match timeout_at(deadline, self.head(&mut reader)).await {
                 Ok(Ok(head)) => {
                     let theirs = Instant::now().checked_add(head.timeout);
-                    deadline = theirs.map_or(deadline, |theirs| theirs.min(deadline));
+                    if let Some(theirs) = theirs.filter(|theirs| *theirs < deadline) {
+                        (deadline, timeout) = (theirs, head.timeout);
+                    }
                     let handled = self.handle(&mut reader, head.length as usize, deadline);
                     let handled = timeout_at(deadline, handled).await;
-                    handled.unwrap_or(plain(ResponseKind::DeadlineExceeded))
+                    handled.unwrap_or_else(|_| late(timeout))
                 }
                 Ok(Err(answer)) => answer,
-                Err(_) => plain(ResponseKind::DeadlineExceeded),
+                Err(_) => late(timeout),
             },
             None => plain(ResponseKind::Busy(bound(self.options.max_concurrent))),
         };
         let Some((kind, body)) = answer else { return };
-        let late = kind == ResponseKind::DeadlineExceeded;
+        let late = matches!(kind, ResponseKind::DeadlineExceeded(_));
         let reply = reply(&mut send, kind, body);
         if late {
             // A few bytes, for which there is room unless the peer wants no answer.

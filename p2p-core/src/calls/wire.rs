@@ -51,8 +51,8 @@ pub(crate) enum ResponseKind {
     Refused(u32),
     /// So many calls are being answered already.
     Busy(u32),
-    /// The time was up.
-    DeadlineExceeded,
+    /// The time was up: so many milliseconds, or 0 from a peer that does not say.
+    DeadlineExceeded(u32),
     /// Requests have at most so many bytes.
     TooLarge(u32),
     /// The request is of another version than this one.
@@ -67,7 +67,7 @@ impl ResponseHead {
             ResponseKind::Done => (0, 0),
             ResponseKind::Refused(code) => (1, code),
             ResponseKind::Busy(max) => (2, max),
-            ResponseKind::DeadlineExceeded => (3, 0),
+            ResponseKind::DeadlineExceeded(millis) => (3, millis),
             ResponseKind::TooLarge(max) => (4, max),
             ResponseKind::Version(version) => (5, version),
         };
@@ -85,7 +85,7 @@ impl ResponseHead {
             0 => ResponseKind::Done,
             1 => ResponseKind::Refused(number),
             2 => ResponseKind::Busy(number),
-            3 => ResponseKind::DeadlineExceeded,
+            3 => ResponseKind::DeadlineExceeded(number),
             4 => ResponseKind::TooLarge(number),
             5 => ResponseKind::Version(number),
             _ => return None,

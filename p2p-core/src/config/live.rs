@@ -53,23 +53,7 @@ fn check(old: &ConnectionConfig, new: &ConnectionConfig) -> Result<(), ConfigErr
     fixed("keep_alive_interval", &old.keep_alive_interval, &new.keep_alive_interval)?;
     fixed("max_streams", &old.max_streams, &new.max_streams)?;
     fixed("max_handshakes", &old.max_handshakes, &new.max_handshakes)?;
-    ConfigError::check_duration("connect_timeout", new.connect_timeout)?;
-    ConfigError::check_duration("handshake_timeout", new.handshake_timeout)?;
-    ConfigError::check_size("max_handshakes_per_address", new.max_handshakes_per_address)?;
-    ConfigError::check_size("max_handshakes_per_peer", new.max_handshakes_per_peer)?;
-    ConfigError::check_size("receive_window", new.receive_window)?;
-    ConfigError::check_size("send_queue", new.send_queue)?;
-    if !(1..=ConnectionConfig::MAX_MESSAGE_SIZE).contains(&new.max_message_size) {
-        let expected = "it must be at least 1 and at most 67108864";
-        let value = new.max_message_size.to_string();
-        return Err(ConfigError::new("max_message_size", value, expected));
-    }
-    new.failover.validate()?;
-    if let ReconnectPolicy::Resume(backoff) = new.reconnect {
-        ConfigError::check_duration("backoff.attempt", backoff.attempt)?;
-        ConfigError::check_duration("backoff.give_up", backoff.give_up)?;
-    }
-    Ok(())
+    new.validate()
 }
 
 /// What the transport, or the node itself, took over when it was made.
@@ -98,11 +82,20 @@ mod tests {
             ("max_handshakes", |c| c.max_handshakes += 1),
             ("connect_timeout", |c| c.connect_timeout = Duration::ZERO),
             ("handshake_timeout", |c| c.handshake_timeout = Duration::MAX),
+            ("close_timeout", |c| c.close_timeout = Duration::ZERO),
+            ("max_listeners", |c| c.max_listeners += 1),
+            ("datagram_queue", |c| c.datagram_queue = 0),
+            ("failover", |c| c.failover = crate::FailoverPolicy::REDIAL),
             ("max_handshakes_per_address", |c| c.max_handshakes_per_address = 0),
             ("max_handshakes_per_peer", |c| c.max_handshakes_per_peer = 0),
             ("receive_window", |c| c.receive_window = 0),
+            ("receive_window", |c| c.receive_window = ConnectionConfig::MAX_WINDOW + 1),
             ("send_queue", |c| c.send_queue = 0),
             ("max_message_size", |c| c.max_message_size = usize::MAX),
+            ("backoff.first", |c| {
+                let hasty = Backoff::default().with_first(Duration::ZERO);
+                c.reconnect = ReconnectPolicy::Resume(hasty);
+            }),
             ("backoff.give_up", |c| {
                 let never = Backoff::default().with_give_up(Duration::ZERO);
                 c.reconnect = ReconnectPolicy::Resume(never);

@@ -124,6 +124,34 @@ pub(super) async fn who_does_not_want_to_wait_is_told_and_loses_nothing<W: World
     Ok(())
 }
 
+pub(super) async fn who_is_held_back_by_the_peers_window_is_told_so<W: World>(
+    world: &W,
+) -> Outcome {
+    const WINDOW: usize = 20_000;
+    let timers = world.timers().with_receive_window(WINDOW);
+    let pair = Pair::with(world, timers.clone(), timers).await?;
+    let (limit, max) = done("to fill the window", async {
+        loop {
+            match pair.to_bob.try_send(Priority::Normal, pattern(0, 1_000)) {
+                Ok(()) => {}
+                Err(P2PError::LimitExceeded { limit, max, actual }) => {
+                    ensure!(actual > max, "{actual} is not more than {max}");
+                    if pair.to_bob.queue_depth(Priority::Normal) == 0 {
+                        return Ok((limit, max));
+                    }
+                    // What waits goes yet.
+                    let_pass().await;
+                }
+                Err(error) => ensure!(false, "to send at once: {error}"),
+            }
+        }
+    })
+    .await??;
+    ensure!(limit == Limit::ReceiveWindow, "it is held back by {limit}");
+    ensure!(max == WINDOW as u64, "the window is {max}");
+    Ok(())
+}
+
 pub(super) async fn packed_messages_arrive_as_they_were_sent<W: World>(world: &W) -> Outcome {
     let timers = world.timers().with_compress_from(100);
     let pair = Pair::with(world, timers.clone(), timers).await?;

@@ -218,6 +218,7 @@ async fn busy<P: P2PProvider>(dialler: &P, listener: &P::Listener, name: &str) -
     let end = ensure_matches!(&error, P2PError::Closed(end) => end, "the error");
     ensure!(end.cause == CloseCause::Busy && end.by == ClosedBy::Peer, "it ended so: {end}");
     ensure!(error.is_retryable(), "a place may be free later: {error}");
+    ensure!(end.message.contains("at most 2"), "it does not name the bound: {end}");
     match done("to connect where no place is", dialler.connect(&addr, options)).await? {
         Ok(connection) => {
             let end = done("to be sent away", connection.closed()).await?;
@@ -226,6 +227,20 @@ async fn busy<P: P2PProvider>(dialler: &P, listener: &P::Listener, name: &str) -
         Err(P2PError::Closed(end)) => ensure!(end.cause == CloseCause::Busy, "so: {end}"),
         Err(other) => ensure!(false, "the error is {other:?}"),
     }
+    Ok(())
+}
+
+pub(super) async fn a_bound_of_zero_is_refused<W: World>(world: &W) -> Outcome {
+    let bob = world.provider(world.timers()).await;
+    for (setting, options) in [
+        ("backlog", serving()?.with_backlog(0)),
+        ("max_connections", serving()?.with_max_connections(0)),
+    ] {
+        let error = fails("to listen", bob.listen(options)).await?;
+        let error = ensure_matches!(&error, P2PError::Config(error) => error, "the error");
+        ensure!(error.setting == setting && error.value == "0", "it is about {error}");
+    }
+    step("to listen", bob.listen(serving()?)).await?;
     Ok(())
 }
 

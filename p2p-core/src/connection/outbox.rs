@@ -24,7 +24,7 @@ use crate::close::CloseReason;
 use crate::engine::credit::CreditError;
 use crate::engine::send_lane::{LaneTerms, Progress};
 use crate::engine::standby::Way;
-use crate::error::StreamError;
+use crate::error::{Limit, StreamError};
 use crate::priority::Priority;
 use crate::stream::SendStream;
 
@@ -217,9 +217,10 @@ impl<S: SendStream> Outbox<S> {
         self.state().given
     }
 
-    /// How many bytes of each priority may be queued.
-    pub(super) const fn max_queued(&self) -> usize {
-        self.terms.max_queued
+    /// Why a message of this size has to wait: a bound, its value, and what it would have taken.
+    pub(super) fn bound_on(&self, priority: Priority, size: usize) -> (Limit, u64, u64) {
+        let lane = self.lane_of(priority);
+        self.state().lane(lane, self.terms).out.bound_on(size)
     }
 
     /// Bytes of this priority that no stream has carried yet.

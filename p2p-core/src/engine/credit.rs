@@ -55,6 +55,11 @@ impl SendCredit {
         fits
     }
 
+    /// What a message of this size would have out, and the bound on it.
+    pub(crate) const fn with(&self, size: usize) -> (u64, u64) {
+        (self.sent - self.taken + cost(size), self.window)
+    }
+
     /// Gives back what was taken for a message of this size, and takes what one of `used` bytes costs
     /// instead, if there is one: at most as much.
     pub(crate) fn exchange(&mut self, size: usize, used: Option<usize>) {

@@ -15,7 +15,7 @@ use super::credit::{CreditError, SendCredit};
 use super::frame;
 use super::pack::Packer;
 use super::packets::PacketBudget;
-use crate::error::StreamError;
+use crate::error::{Limit, StreamError};
 use crate::stream::SendStream;
 
 /// Up to this size a message is copied behind its header, to be one piece; larger ones go
@@ -155,6 +155,16 @@ impl SendLane {
     /// Whether there is room in the queue; credit depends on the message.
     pub(crate) const fn has_room(&self) -> bool {
         self.queued + self.reserved < self.max_queued
+    }
+
+    /// Why a message of this size has to wait: a bound, its value, and what it would have taken.
+    pub(crate) fn bound_on(&self, size: usize) -> (Limit, u64, u64) {
+        if self.has_room() {
+            let (actual, max) = self.credit.with(size);
+            return (Limit::ReceiveWindow, max, actual);
+        }
+        let actual = self.queued + self.reserved + size;
+        (Limit::SendQueue, self.max_queued as u64, actual as u64)
     }
 
     /// Bytes that were given and that no stream has carried yet.

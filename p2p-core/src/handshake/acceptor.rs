@@ -36,12 +36,13 @@ pub(crate) async fn inbound<T: Transport>(
 ) {
     let (began, config) = (Instant::now(), shared.config.get());
     let deadline = began + config.handshake_timeout;
+    let too_slow = || format!("the handshake took longer than {:?}", config.handshake_timeout);
     let proven = shared.unless_shut_down(timeout_at(deadline, prove(shared, &config, incoming)));
     // Too slow or too late to prove who it is: the future is dropped, and the link with it.
     let (link, ours, said) = match proven.await {
         Some(Ok(Some(proven))) => proven,
         Some(Ok(None)) => return shared.monitor.refused(None, CloseCause::Transport, ""),
-        Some(Err(_)) => return shared.monitor.refused(None, CloseCause::TimedOut, ""),
+        Some(Err(_)) => return shared.monitor.refused(None, CloseCause::TimedOut, &too_slow()),
         None => return,
     };
     shared.monitor.accepted(link.peer_id());
@@ -64,7 +65,7 @@ pub(crate) async fn inbound<T: Transport>(
         // The refusal has been sent.
         Some(Ok(None)) => {}
         Some(Err(_)) => {
-            turn_away(shared, &link, CloseCause::TimedOut, "the handshake took too long");
+            turn_away(shared, &link, CloseCause::TimedOut, too_slow());
         }
         None => refuse(&link, CloseCause::Shutdown, ""),
     }
@@ -161,9 +162,12 @@ async fn judge<T: Transport>(
         turn_away(shared, link, CloseCause::PathPolicy, words);
         return None;
     }
-    let Some((place, entry)) = slot.place() else {
-        turn_away(shared, link, CloseCause::Busy, "");
-        return None;
+    let (place, entry) = match slot.place() {
+        Ok(both) => both,
+        Err(full) => {
+            turn_away(shared, link, CloseCause::Busy, full.to_string());
+            return None;
+        }
     };
     let claim = theirs.claim.number;
     let applicant = Applicant { peer: id, protocol, credential: theirs.credential };

@@ -121,8 +121,11 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         let bytes = message.len();
         let paid = self.take(bytes, self.peer().max_message_size)?;
         let sent = self.inner.try_send(priority, message);
-        if let (true, Err(P2PError::LimitExceeded { limit: Limit::SendQueue, .. })) = (paid, &sent)
-        {
+        let full = matches!(
+            &sent,
+            Err(P2PError::LimitExceeded { limit: Limit::SendQueue | Limit::ReceiveWindow, .. })
+        );
+        if paid && full {
             let Place { shared, peer } = &*self.place;
             shared.ledger().unsend(*peer, 1, bytes as u64, shared.now());
         }

@@ -32,6 +32,10 @@ impl<C> Backlog<C> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.state().capacity
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed
     }

@@ -125,13 +125,7 @@ impl<C: P2PConnection> Slots<C> {
 
     /// The dial with this number has come to a connection. It is in the pool from now on, unless that
     /// was shut down.
-    pub(super) fn open(
-        &mut self,
-        key: &Key,
-        number: u64,
-        connection: C,
-        lease: &Arc<Lease<C>>,
-    ) {
+    pub(super) fn open(&mut self, key: &Key, number: u64, connection: C, lease: &Arc<Lease<C>>) {
         if let Some(slot @ Slot::Dialling(..)) = self.slots.get_mut(key) {
             if slot.number() == number {
                 let lease = Arc::downgrade(lease);

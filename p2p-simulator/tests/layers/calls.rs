@@ -260,7 +260,10 @@ fn the_side_that_serves_has_a_deadline_of_its_own() {
         serving(&pair.to_alice, ServeOptions::default().with_max_timeout(ms(200)));
         let start = network.elapsed();
         let outcome = call(&pair.to_bob, "sleep".into(), CallOptions::default()).await;
-        assert!(matches!(outcome, Err(CallError::DeadlineExceeded { .. })), "{outcome:?}");
+        match outcome {
+            Err(CallError::DeadlineExceeded { after }) => assert_eq!(after, ms(200), "the peer's"),
+            other => panic!("{other:?}"),
+        }
         assert_eq!(network.elapsed() - start, ms(200) + 2 * LATENCY);
     });
 }

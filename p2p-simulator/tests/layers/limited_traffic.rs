@@ -236,7 +236,10 @@ fn a_message_that_finds_no_place_in_the_queue_costs_nothing() {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(full, P2PError::LimitExceeded { limit: Limit::SendQueue, .. }), "{full}");
+        assert!(
+            matches!(full, P2PError::LimitExceeded { limit: Limit::ReceiveWindow, .. }),
+            "{full}"
+        );
         for _ in 0..2000 {
             assert!(pair.to_bob.try_send(Priority::Bulk, vec![0; 10_000].into()).is_err());
         }

@@ -94,7 +94,7 @@ pub(super) async fn one_that_never_ends_takes_a_place_only_until_its_time_is_ove
         tokio::time::sleep(pace).await;
     }
     for wire in [&silent, &slow.raw.wire] {
-        closed_for(wire, CloseCause::TimedOut, "the handshake took too long").await?;
+        closed_for(wire, CloseCause::TimedOut, "the handshake took longer than").await?;
     }
     let took = start.elapsed();
     ensure!(
