@@ -70,8 +70,9 @@ impl Queue {
         Some(datagram)
     }
 
-    /// Keeps a datagram, dropping what does not fit. One always fits.
-    fn push(&mut self, datagram: Bytes) {
+    /// Keeps a datagram, dropping what does not fit. One always fits. It is copied, because it may be a
+    /// small part of what the transport received, all of which it would keep alive.
+    fn push(&mut self, datagram: &[u8]) {
         let cost = datagram.len() + OVERHEAD;
         while self.size + cost > self.max && !self.datagrams.is_empty() {
             self.dropped += 1;
@@ -81,7 +82,7 @@ impl Queue {
             }
         }
         self.size += cost;
-        self.datagrams.push_back(datagram);
+        self.datagrams.push_back(Bytes::copy_from_slice(datagram));
     }
 }
 
@@ -115,7 +116,7 @@ impl Datagrams {
     }
 
     /// A datagram has come otherwise than to a receiver.
-    pub(super) fn push(&self, datagram: Bytes) {
+    pub(super) fn push(&self, datagram: &[u8]) {
         let receiver = {
             let mut state = self.state();
             state.queue.push(datagram);
@@ -161,7 +162,7 @@ impl Datagrams {
             self.counters.on_datagram_received();
             for _ in 0..BATCH / AT_ONCE {
                 let come = link.try_recv_datagrams(&mut places);
-                places[..come].iter_mut().map(std::mem::take).for_each(|d| state.queue.push(d));
+                places[..come].iter().for_each(|datagram| state.queue.push(datagram));
                 if come < AT_ONCE {
                     break;
                 }
@@ -245,8 +246,7 @@ pub(super) async fn collect<L: Link>(core: &Core<L>, link: &L) {
                     let Ok(datagram) = ready!(reading.as_mut().poll(cx)) else {
                         return Poll::Ready(true);
                     };
-                    // Copied, because it may be a small part of what the transport received.
-                    datagrams.push(Bytes::copy_from_slice(&datagram));
+                    datagrams.push(&datagram);
                     reading.set(link.recv_datagram());
                 }
                 cx.waker().wake_by_ref();
@@ -281,7 +281,7 @@ mod tests {
         for (drops, kept) in [(DatagramDrop::Newest, [0, 1, 2]), (DatagramDrop::Oldest, [7, 8, 9])]
         {
             let mut queue = queue(drops);
-            (0..10).for_each(|number| queue.push(Bytes::from(vec![number])));
+            (0..10).for_each(|number| queue.push(&[number]));
             assert_eq!(queue.dropped, 7);
             assert_eq!(left(queue), kept);
         }
@@ -291,7 +291,7 @@ mod tests {
     fn one_datagram_always_fits() {
         for drops in [DatagramDrop::Newest, DatagramDrop::Oldest] {
             let mut queue = queue(drops);
-            queue.push(Bytes::from(vec![1; 1000]));
+            queue.push(&[1; 1000]);
             assert_eq!((queue.dropped, left(queue)), (0, vec![1]));
         }
     }

@@ -377,7 +377,7 @@ async fn on_standby<L: Link>(
     let mut speaking = pin!(watch::speak(core, &*link, Way::Standby));
     let mut receiving = pin!(async {
         while let Ok(datagram) = link.recv_datagram().await {
-            core.datagrams.push(datagram);
+            core.datagrams.push(&datagram);
         }
     });
     let mut ended = pin!(link.closed());

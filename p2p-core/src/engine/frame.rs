@@ -11,9 +11,10 @@ pub(crate) const MAX_PAYLOAD: usize = 64 << 20;
 /// The most bytes of a frame's length.
 pub(crate) const MAX_HEADER: usize = 4;
 
-/// Payloads up to this size are copied out of the chunk they came in: a small message that a program
-/// keeps must not keep a whole receive buffer (64 KiB with segmentation offload) alive.
-const COPY_UP_TO: usize = 1024;
+/// Payloads up to this size are copied out of the chunk they came in: a message that waits, or that a
+/// program keeps, must not keep a whole receive buffer (64 KiB with segmentation offload) alive. On the
+/// usual paths this is more than a packet, and a chunk is no more than a packet's content.
+const COPY_UP_TO: usize = 2048;
 /// Payloads up to this size are copied together with those that follow them, up to [`TOGETHER`] bytes
 /// in all (a packet's content): an allocation for each would cost more than the rest of what is done
 /// for it.
