@@ -15,7 +15,7 @@ use iroh::tls::CaTlsConfig;
 use iroh::{Endpoint, EndpointAddr, NetReportConfig, RelayConfig, RelayMap, RelayMode};
 use iroh_relay::RelayQuicConfig;
 use p2p_core::transport::{ALPN, StandbySupport, Transport};
-use p2p_core::{ConfigError, ConnectionConfig, P2PError, PeerAddr, PeerId};
+use p2p_core::{ConnectionConfig, P2PError, PeerAddr, PeerId};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
@@ -57,10 +57,7 @@ impl IrohTransport {
     ///
     /// As [`IrohConfig::bind`].
     pub async fn bind(config: &IrohConfig) -> Result<Self, P2PError> {
-        if config.direct_paths == DirectPaths::Forbid && config.relays.is_empty() {
-            let expected = "without direct paths, at least one is needed";
-            return Err(ConfigError::new("relays", "empty", expected).into());
-        }
+        config.validate()?;
         let relays = relay::parse(&config.relays)?;
         let builder = sockets(builder(config, &relays)?, config)?;
         let bound = builder.bind().await;
