@@ -189,7 +189,11 @@ impl IrohConfig {
 
     /// The most memory, in bytes, that a peer can make this node hold for one connection, whatever it
     /// sends and does not take: the engine's
-    /// ([`ConnectionConfig::max_memory_per_connection`]), and QUIC's. Programs hold what they hold.
+    /// ([`ConnectionConfig::max_memory_per_connection`]), and QUIC's for each link that the connection
+    /// may have ([`ConnectionConfig::max_links_per_connection`]). Programs hold what they hold.
+    ///
+    /// It counts neither [attempts at a connection](crate#what-has-not-been-accepted) nor links that
+    /// have ended, which QUIC lets go of three of its probe timeouts later.
     pub const fn max_memory_per_connection(&self) -> usize {
         // noq keeps what has come in the packets that it came in, until they take up two and a half
         // times as much, or 32 KiB for a stream that has less.
@@ -197,8 +201,9 @@ impl IrohConfig {
         let streams = (2 * self.connection.max_streams as usize + 32) * 48 * 1024;
         // Its queues of datagrams, and a connection's own state, keys and buffers.
         let rest = 2 * 1_250_000 + (1 << 20) + 512 * 1024;
-        let transport = received + streams + self.send_window as usize + rest;
-        self.connection.max_memory_per_connection() + transport
+        let link = received + streams + self.send_window as usize + rest;
+        self.connection.max_memory_per_connection()
+            + self.connection.max_links_per_connection() * link
     }
 
     /// Binds the sockets and makes a node. With relays configured it waits until one of them
@@ -264,4 +269,24 @@ pub enum DirectPaths {
 /// Draws a new identity, with the operating system's randomness.
 pub fn generate_secret_key() -> SecretKey {
     SecretKey::from_bytes(&iroh::SecretKey::generate().to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_core::{Backoff, ReconnectPolicy};
+
+    use super::*;
+
+    #[test]
+    fn what_quic_takes_on_each_link_that_a_connection_may_have_is_counted() {
+        let lasting = ReconnectPolicy::Resume(Backoff::default());
+        let transport = |reconnect| {
+            let connection = ConnectionConfig::default().with_reconnect(reconnect);
+            let engine = connection.max_memory_per_connection();
+            IrohConfig::default().with_connection(connection).max_memory_per_connection() - engine
+        };
+        let one = IrohConfig::default();
+        assert!(transport(ReconnectPolicy::Off) > (one.receive_window + one.send_window) as usize);
+        assert_eq!(transport(lasting), 2 * transport(ReconnectPolicy::Off));
+    }
 }
