@@ -153,11 +153,24 @@ impl ConnectionConfig {
         Ok(())
     }
 
+    /// How many links a connection may have at once: with [`ReconnectPolicy::Resume`] two. There it is
+    /// the peer that decides: whoever accepts takes a standby from a peer that announces one, whatever
+    /// `failover` is here and whichever path it comes over.
+    pub const fn max_links_per_connection(&self) -> usize {
+        match self.reconnect {
+            ReconnectPolicy::Off => 1,
+            ReconnectPolicy::Resume(_) => 2,
+        }
+    }
+
     /// The most memory, in bytes, that a peer can make the engine hold for one connection, whatever
-    /// it sends and does not take: for each lane what waits to be received, a frame that comes, what
-    /// was sent and is kept, and what waits to be sent; then datagrams, those that come on streams
-    /// among them. What the transport below holds comes on top. Programs hold what they hold.
+    /// it sends and does not take: for each lane what waits to be received, a frame that comes on each
+    /// of its links, what was sent and is kept, and what waits to be sent; then datagrams, those that
+    /// come on streams among them. What the transport below holds for each link
+    /// ([`max_links_per_connection`](Self::max_links_per_connection)) comes on top. Programs hold what
+    /// they hold.
     pub const fn max_memory_per_connection(&self) -> usize {
+        let links = self.max_links_per_connection();
         let window = self.receive_window + credit::MIN_WINDOW as usize;
         // What has come before, and the message that crosses the window.
         let waiting = window + self.max_message_size;
@@ -165,9 +178,10 @@ impl ConnectionConfig {
         let coming = 3 * self.max_message_size + READ_CHUNKS * READ_UP_TO;
         let kept = packets::MAX_KEPT + self.max_message_size;
         let queued = self.send_queue + self.max_message_size;
-        let lanes = Priority::COUNT * (waiting + coming + kept + queued);
+        let lanes = Priority::COUNT * (waiting + links * coming + kept + queued);
         let on_streams = 2 * DatagramOptions::MAX_WAITING * DatagramOptions::MAX_ON_STREAM;
-        lanes + self.datagram_queue + on_streams + MAX_UNKNOWN * READ_UP_TO + MAX_HELLO
+        let unsorted = links * (MAX_UNKNOWN * READ_UP_TO + MAX_HELLO);
+        lanes + self.datagram_queue + on_streams + unsorted
     }
 
     /// Sets how long `connect` may take.
@@ -377,6 +391,17 @@ mod tests {
         check("max_handshakes_per_address", "0", |config| config.max_handshakes_per_address = 0);
         check("max_handshakes_per_peer", "0", |config| config.max_handshakes_per_peer = 0);
         check("max_listeners", "17", |config| config.max_listeners = 17);
+    }
+
+    #[test]
+    fn what_may_come_over_a_standby_is_counted_where_there_may_be_one() {
+        let brief = ConnectionConfig::default();
+        let lasting = brief.clone().with_reconnect(ReconnectPolicy::Resume(Backoff::default()));
+        assert_eq!((brief.max_links_per_connection(), lasting.max_links_per_connection()), (1, 2));
+        // In each lane, a message that has come but for its end.
+        let coming = Priority::COUNT * brief.max_message_size;
+        let more = lasting.max_memory_per_connection() - brief.max_memory_per_connection();
+        assert!(more >= coming, "{more} bytes more for a standby, over which {coming} can come");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use p2p_core::{ConnectionConfig, Node, P2PError, PeerAddr, RelayUrl, SecretKey};
+use p2p_core::{ConfigError, ConnectionConfig, Node, P2PError, PeerAddr, RelayUrl, SecretKey};
 
 use crate::IrohP2P;
 use crate::transport::IrohTransport;
@@ -55,15 +55,19 @@ pub struct IrohConfig {
     /// sockets' buffers and brought bulk from 0.98 of raw iroh's speed to 0.39; and past about 2 MiB
     /// full packets pile up behind a slow reader to where noq 1.4 gives the connection up.
     pub stream_window: u32,
-    /// The same for all streams of a connection together, so a bound on the memory that a peer
-    /// can fill. Default 64 MiB: fifty streams that nobody reads stop the connection.
+    /// The same for all streams of a link together, so a bound on the memory that a peer can fill.
+    /// Default 64 MiB: fifty streams that nobody reads stop the connection.
     pub receive_window: u32,
-    /// How many bytes written to a connection may be without the peer's acknowledgement; further
-    /// writes wait. It bounds the memory of a connection that sends. Default 10 MB, iroh's own.
+    /// How many bytes written to a link may be without the peer's acknowledgement; further writes
+    /// wait. It bounds the memory of a connection that sends. Default 10 MB, iroh's own.
     pub send_window: u32,
 }
 
 impl IrohConfig {
+    /// The smallest window that can be set, in bytes: 16 KiB, a dozen packets. With less than 64 bytes
+    /// no `connect` comes to an end, and with less than 4 KiB 20 kB take up to seconds on loopback.
+    pub const MIN_WINDOW: u32 = 16 * 1024;
+
     /// Sets who the node is.
     #[must_use]
     pub fn with_secret_key(mut self, secret_key: SecretKey) -> Self {
@@ -141,23 +145,55 @@ impl IrohConfig {
         self
     }
 
-    /// Sets how many bytes of all streams of a connection may wait to be read.
+    /// Sets how many bytes of all streams of a link may wait to be read.
     #[must_use]
     pub const fn with_receive_window(mut self, bytes: u32) -> Self {
         self.receive_window = bytes;
         self
     }
 
-    /// Sets how many bytes of a connection may be on their way.
+    /// Sets how many bytes of a link may be on their way.
     #[must_use]
     pub const fn with_send_window(mut self, bytes: u32) -> Self {
         self.send_window = bytes;
         self
     }
 
+    /// Checks that every value can be meant, [`connection`](Self::connection)'s included.
+    /// [`bind`](Self::bind) does so first.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], with the setting, its value, and what it should be: one that
+    /// [`ConnectionConfig::validate`] finds; a window below [`MIN_WINDOW`](Self::MIN_WINDOW) or above
+    /// [`ConnectionConfig::MAX_WINDOW`]; neither direct paths nor a relay.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.connection.validate()?;
+        let windows = [
+            ("stream_window", self.stream_window),
+            ("receive_window", self.receive_window),
+            ("send_window", self.send_window),
+        ];
+        for (setting, value) in windows {
+            if value < Self::MIN_WINDOW || value as usize > ConnectionConfig::MAX_WINDOW {
+                let expected = "it must be at least 16384 and at most 1073741824 bytes";
+                return Err(ConfigError::new(setting, value.to_string(), expected));
+            }
+        }
+        if self.direct_paths == DirectPaths::Forbid && self.relays.is_empty() {
+            let expected = "without direct paths, at least one is needed";
+            return Err(ConfigError::new("relays", "empty", expected));
+        }
+        Ok(())
+    }
+
     /// The most memory, in bytes, that a peer can make this node hold for one connection, whatever it
     /// sends and does not take: the engine's
-    /// ([`ConnectionConfig::max_memory_per_connection`]), and QUIC's. Programs hold what they hold.
+    /// ([`ConnectionConfig::max_memory_per_connection`]), and QUIC's for each link that the connection
+    /// may have ([`ConnectionConfig::max_links_per_connection`]). Programs hold what they hold.
+    ///
+    /// It counts neither [attempts at a connection](crate#what-has-not-been-accepted) nor links that
+    /// have ended, which QUIC lets go of three of its probe timeouts later.
     pub const fn max_memory_per_connection(&self) -> usize {
         // noq keeps what has come in the packets that it came in, until they take up two and a half
         // times as much, or 32 KiB for a stream that has less.
@@ -165,8 +201,9 @@ impl IrohConfig {
         let streams = (2 * self.connection.max_streams as usize + 32) * 48 * 1024;
         // Its queues of datagrams, and a connection's own state, keys and buffers.
         let rest = 2 * 1_250_000 + (1 << 20) + 512 * 1024;
-        let transport = received + streams + self.send_window as usize + rest;
-        self.connection.max_memory_per_connection() + transport
+        let link = received + streams + self.send_window as usize + rest;
+        self.connection.max_memory_per_connection()
+            + self.connection.max_links_per_connection() * link
     }
 
     /// Binds the sockets and makes a node. With relays configured it waits until one of them
@@ -175,7 +212,7 @@ impl IrohConfig {
     ///
     /// # Errors
     ///
-    /// - [`P2PError::Config`]: a value cannot be meant; see [`ConnectionConfig::validate`];
+    /// - [`P2PError::Config`]: a value cannot be meant; see [`validate`](Self::validate);
     /// - [`P2PError::Network`]: an address cannot be bound, or no relay can be used; the sentence
     ///   names the address or the relays, and what to do;
     /// - [`P2PError::Timeout`]: no relay answered within `relay_timeout`.
@@ -188,7 +225,6 @@ impl IrohConfig {
     ///
     /// Outside of a tokio runtime.
     pub async fn bind(self) -> Result<IrohP2P, P2PError> {
-        self.connection.validate()?;
         let transport = IrohTransport::bind(&self).await?;
         Ok(Node::new(transport, self.connection, self.known_peers))
     }
@@ -233,4 +269,24 @@ pub enum DirectPaths {
 /// Draws a new identity, with the operating system's randomness.
 pub fn generate_secret_key() -> SecretKey {
     SecretKey::from_bytes(&iroh::SecretKey::generate().to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_core::{Backoff, ReconnectPolicy};
+
+    use super::*;
+
+    #[test]
+    fn what_quic_takes_on_each_link_that_a_connection_may_have_is_counted() {
+        let lasting = ReconnectPolicy::Resume(Backoff::default());
+        let transport = |reconnect| {
+            let connection = ConnectionConfig::default().with_reconnect(reconnect);
+            let engine = connection.max_memory_per_connection();
+            IrohConfig::default().with_connection(connection).max_memory_per_connection() - engine
+        };
+        let one = IrohConfig::default();
+        assert!(transport(ReconnectPolicy::Off) > (one.receive_window + one.send_window) as usize);
+        assert_eq!(transport(lasting), 2 * transport(ReconnectPolicy::Off));
+    }
 }

@@ -18,6 +18,15 @@
 //! configured: no public relays, no address lookup, no public name servers, no port mapping. With
 //! no relay configured, not a packet leaves before the first dial.
 //!
+//! # What has not been accepted
+//!
+//! Attempts at a connection are answered once a place among
+//! [`max_handshakes`](p2p_core::ConnectionConfig::max_handshakes) is free; until then they wait in
+//! QUIC, below everything that is configured here. Its bounds are noq 1.4's own, and iroh has no way to
+//! set them for an endpoint: 65,536 attempts, each with its first packet (less than 100 MiB by noq's
+//! account), and 100 MiB of further packets for all of them, 10 MiB for one; what is beyond is dropped
+//! unanswered. The second endpoint of a node that keeps standbys refuses whoever dials it at once.
+//!
 //! # Layout
 //!
 //! - [`IrohConfig`] (`config`): identity, sockets, relays, bounds; [`IrohConfig::bind`] makes a node;

@@ -15,9 +15,10 @@ use iroh::tls::CaTlsConfig;
 use iroh::{Endpoint, EndpointAddr, NetReportConfig, RelayConfig, RelayMap, RelayMode};
 use iroh_relay::RelayQuicConfig;
 use p2p_core::transport::{ALPN, StandbySupport, Transport};
-use p2p_core::{ConfigError, ConnectionConfig, P2PError, PeerAddr, PeerId};
+use p2p_core::{ConnectionConfig, P2PError, PeerAddr, PeerId};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 use crate::address;
 use crate::config::{DirectPaths, IrohConfig};
@@ -45,7 +46,7 @@ pub struct IrohTransport {
     idle_timeout: Duration,
     /// How the second endpoint is made, for links that stand by, and it.
     standby_config: IrohConfig,
-    standby: OnceCell<Endpoint>,
+    standby: OnceCell<Standby>,
     closing: OnceLock<Shared<BoxFuture<'static, ()>>>,
 }
 
@@ -57,10 +58,7 @@ impl IrohTransport {
     ///
     /// As [`IrohConfig::bind`].
     pub async fn bind(config: &IrohConfig) -> Result<Self, P2PError> {
-        if config.direct_paths == DirectPaths::Forbid && config.relays.is_empty() {
-            let expected = "without direct paths, at least one is needed";
-            return Err(ConfigError::new("relays", "empty", expected).into());
-        }
+        config.validate()?;
         let relays = relay::parse(&config.relays)?;
         let builder = sockets(builder(config, &relays)?, config)?;
         let bound = builder.bind().await;
@@ -108,9 +106,9 @@ impl IrohTransport {
                 endpoint.close().await;
                 return Err(error);
             }
-            Ok(endpoint)
+            Ok(Standby::new(endpoint))
         };
-        self.standby.get_or_try_init(make).await
+        Ok(&self.standby.get_or_try_init(make).await?.endpoint)
     }
 
     async fn connect(
@@ -128,7 +126,8 @@ impl IrohTransport {
     /// The one attempt to close, which goes on when its callers do not.
     fn closing(&self, runtime: &Handle) -> Shared<BoxFuture<'static, ()>> {
         let start = || {
-            let (endpoint, standby) = (self.endpoint.clone(), self.standby.get().cloned());
+            let standby = self.standby.get().map(|standby| standby.endpoint.clone());
+            let endpoint = self.endpoint.clone();
             let closing = runtime.spawn(async move {
                 let standby = async {
                     if let Some(standby) = standby {
@@ -229,6 +228,28 @@ impl fmt::Debug for IrohTransport {
             .field("id", &self.id)
             .field("sockets", &self.endpoint.bound_sockets())
             .finish_non_exhaustive()
+    }
+}
+
+/// The endpoint of links that stand by, which dials only.
+struct Standby {
+    endpoint: Endpoint,
+    /// Refuses who dials it. It ends with the endpoint, or with this.
+    _refusing: JoinSet<()>,
+}
+
+impl Standby {
+    /// Peers learn the endpoint's name, and QUIC answers whoever dials it: what nobody takes it keeps
+    /// for ever. iroh knows no endpoint without a server, so somebody has to say no.
+    fn new(endpoint: Endpoint) -> Self {
+        let mut refusing = JoinSet::new();
+        let dialled = endpoint.clone();
+        refusing.spawn(async move {
+            while let Some(incoming) = dialled.accept().await {
+                incoming.refuse();
+            }
+        });
+        Self { endpoint, _refusing: refusing }
     }
 }
 

@@ -5,6 +5,7 @@ mod iroh {
     mod datagrams;
     mod layers;
     mod paths;
+    mod priorities;
     mod standby;
 }
 mod support;

@@ -11,6 +11,8 @@ use crate::transport::{Link, LinkClosed};
 
 /// All that version 2 can do: datagrams, lanes, compression, resuming, probes.
 pub const EVERYTHING: u64 = 0b1_1111;
+/// The capability of a second link.
+pub const STANDBY_LINK: u64 = 1 << 6;
 /// The capability of several lanes.
 pub const LANES: u64 = 1 << 1;
 
@@ -25,10 +27,18 @@ pub const PROBE: u8 = 0x30;
 /// The first byte of a datagram that travels on a stream.
 pub const DATAGRAM: u8 = 0x40;
 
+/// The kind of a control frame that says that this side lets the other in.
+pub const ADMITTED: u8 = 0x01;
 /// The kind of a control frame that says how much the program has taken.
 pub const TAKEN: u8 = 0x02;
 /// The kind of a control frame that says how far the engine has read.
 pub const READ: u8 = 0x03;
+/// The kind of a control frame that announces the name of a second link.
+pub const STANDBY: u8 = 0x04;
+/// The kind of a control frame that says that the second link is awaited.
+pub const AWAITED: u8 = 0x05;
+/// The kind of a control frame that says how far the second link is relied on.
+pub const RELY: u8 = 0x06;
 
 /// The number of a connection, that of an attempt to come back to it, and where its lanes stand.
 type Claim = (u64, u64, Vec<(u64, u64)>);
@@ -51,6 +61,8 @@ pub struct Words {
     pub receive_window: u64,
     /// Which connection it is about; version 1 says nothing of that.
     pub claim: Option<Claim>,
+    /// The link stands by for another of the same connection.
+    pub stands_by: bool,
 }
 
 impl Words {
@@ -64,6 +76,7 @@ impl Words {
             max_message_size: 1 << 20,
             receive_window: 1 << 20,
             claim: Some((1, 0, Vec::new())),
+            stands_by: false,
         }
     }
 
@@ -97,6 +110,9 @@ impl Words {
             }
             // Not to be taken for a new one.
             out.push(0);
+            if self.stands_by {
+                out.push(1);
+            }
         }
         let mut stream = vec![0x00];
         stream.extend(frame(&out));

@@ -9,7 +9,7 @@ use p2p_core::{
 };
 use p2p_iroh::{DirectPaths, IrohConfig};
 
-use crate::support::{Relay, listen, loopback, options, within};
+use crate::support::{Relay, listen, loopback, options, pair, within};
 
 /// What a peer says who knows of another only its relay.
 fn at_relay(node: &impl P2PProvider) -> PeerAddr {
@@ -91,10 +91,38 @@ async fn a_direct_path_found_in_time_satisfies_who_requires_one_and_ends_who_wan
 
 #[tokio::test]
 async fn a_configuration_that_cannot_be_meant_is_named() {
+    type With = fn(IrohConfig, u32) -> IrohConfig;
     let nowhere = IrohConfig::default().with_direct_paths(DirectPaths::Forbid);
     let error = nowhere.bind().await.expect_err("neither directly nor over a relay");
     assert!(matches!(&error, P2PError::Config(error) if error.setting == "relays"), "{error}");
     let silent = ConnectionConfig::default().with_max_streams(0);
     let error = loopback().with_connection(silent).bind().await.expect_err("no streams");
     assert_eq!(error.to_string(), "max_streams is 0: it must be at least 1");
+    let windows: [(_, With); 3] = [
+        ("stream_window", IrohConfig::with_stream_window),
+        ("receive_window", IrohConfig::with_receive_window),
+        ("send_window", IrohConfig::with_send_window),
+    ];
+    for (setting, with) in windows {
+        for bytes in [0, IrohConfig::MIN_WINDOW - 1, (1 << 30) + 1, u32::MAX] {
+            let error = with(loopback(), bytes).bind().await.expect_err("no such window");
+            let P2PError::Config(error) = error else { panic!("{setting} {bytes}: {error}") };
+            assert_eq!((error.setting, error.value), (setting, bytes.to_string()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_the_smallest_windows_everything_arrives() {
+    let smallest = || {
+        loopback()
+            .with_stream_window(IrohConfig::MIN_WINDOW)
+            .with_receive_window(IrohConfig::MIN_WINDOW)
+            .with_send_window(IrohConfig::MIN_WINDOW)
+    };
+    let (near, far, _nodes) = pair(smallest(), smallest()).await;
+    let message = Bytes::from(vec![7; 500_000]);
+    let sent = async { near.send(message.clone()).await.expect("sent") };
+    let (_, received) = within(async { tokio::join!(sent, far.recv()) }).await;
+    assert!(received.expect("received") == message);
 }

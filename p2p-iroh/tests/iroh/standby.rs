@@ -1,9 +1,12 @@
 //! A second link over a relay, beside a direct one.
 
+use p2p_core::transport::Transport;
 use p2p_core::{
     Backoff, ConnectionConfig, FailoverPolicy, P2PConnection, P2PListener, P2PProvider, PathKind,
-    ReconnectPolicy, StandbyState,
+    PeerAddr, ReconnectPolicy, StandbyState,
 };
+use p2p_iroh::IrohTransport;
+use tokio::runtime::Handle;
 
 use crate::support::{Relay, loopback, options, pair, within};
 
@@ -61,4 +64,37 @@ async fn without_relays_a_standby_is_unavailable() {
     assert_eq!(near.stats().standby, StandbyState::Unavailable);
     near.send("hello".into()).await.expect("sent");
     assert_eq!(within(far.recv()).await.expect("received"), "hello");
+}
+
+#[tokio::test]
+async fn who_dials_the_endpoint_of_standbys_is_refused_at_once() {
+    let relay = Relay::spawn().await;
+    let node = IrohTransport::bind(&relay.join(loopback())).await.expect("bound");
+    let id = within(node.standby_id()).await.expect("over the relay");
+    let standby = PeerAddr::new(id).with_relay(relay.url());
+    let stranger = IrohTransport::bind(&relay.join(loopback())).await.expect("bound");
+    // More often than once: none takes the place of another.
+    for _ in 0..3 {
+        let error = within(stranger.dial(&standby)).await.expect_err("it takes no connections");
+        assert!(error.to_string().contains("it refuses connections"), "{error}");
+    }
+    tokio::join!(node.close(), stranger.close());
+}
+
+#[tokio::test]
+async fn nothing_runs_on_for_standbys_after_the_transport_was_closed() {
+    let relay = Relay::spawn().await;
+    let alive = || Handle::current().metrics().num_alive_tasks();
+    let before = alive();
+    let node = IrohTransport::bind(&relay.join(loopback())).await.expect("bound");
+    within(node.standby_id()).await.expect("over the relay");
+    node.close().await;
+    // The relay's tasks for its endpoints end as well, each in its own time.
+    within(async {
+        while alive() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(node);
 }

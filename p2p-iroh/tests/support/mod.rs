@@ -1,5 +1,7 @@
 //! Nodes on loopback, and a relay of one's own in the same process.
 
+pub(crate) mod shaper;
+
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
