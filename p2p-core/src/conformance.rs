@@ -314,6 +314,7 @@ suite! { $ conformance_suite World (conformance)
     }
     health {
         a_provider_knows_what_it_has,
+        a_change_of_settings_holds_or_changes_nothing,
         a_failure_is_remembered,
     }
     cancellation {

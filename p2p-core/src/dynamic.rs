@@ -15,8 +15,9 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::config::ConnectionConfig;
 use crate::datagram::DatagramOptions;
-use crate::error::{Result, StreamError};
+use crate::error::{ConfigError, Result, StreamError};
 use crate::identity::PeerId;
 use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
@@ -43,6 +44,13 @@ pub trait DynProvider: fmt::Debug + Send + Sync + 'static {
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<AnyConnection>;
     /// See [`P2PProvider::listen`].
     async fn listen(&self, options: ListenOptions) -> Result<AnyListener>;
+    /// See [`P2PProvider::config`].
+    fn config(&self) -> Arc<ConnectionConfig>;
+    /// See [`P2PProvider::reconfigure`].
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError>;
     /// See [`P2PProvider::health`].
     fn health(&self) -> Health;
     /// See [`P2PProvider::metrics`].
@@ -72,6 +80,17 @@ impl<P: P2PProvider> DynProvider for P {
 
     async fn listen(&self, options: ListenOptions) -> Result<AnyListener> {
         P2PProvider::listen(self, options).await.map(AnyListener::new)
+    }
+
+    fn config(&self) -> Arc<ConnectionConfig> {
+        P2PProvider::config(self)
+    }
+
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        P2PProvider::reconfigure(self, change)
     }
 
     fn health(&self) -> Health {
@@ -362,6 +381,17 @@ impl P2PProvider for AnyProvider {
 
     async fn listen(&self, options: ListenOptions) -> Result<AnyListener> {
         self.0.listen(options).await
+    }
+
+    fn config(&self) -> Arc<ConnectionConfig> {
+        self.0.config()
+    }
+
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.0.reconfigure(change)
     }
 
     fn health(&self) -> Health {

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::address::PeerAddr;
+use crate::config::ConnectionConfig;
 use crate::error::{ConfigError, Result};
 use crate::identity::PeerId;
 use crate::observe::Health;
@@ -141,6 +142,17 @@ impl<P: P2PProvider> P2PProvider for Limited<P> {
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         LimitedListener::listen(&self.inner, options, self.shared.clone()).await
+    }
+
+    fn config(&self) -> Arc<ConnectionConfig> {
+        self.inner.config()
+    }
+
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.inner.reconfigure(change)
     }
 
     fn health(&self) -> Health {

@@ -196,38 +196,6 @@ impl<T: Transport> Node<T> {
         &self.shared.transport
     }
 
-    /// The timers and bounds in force.
-    pub fn config(&self) -> Arc<ConnectionConfig> {
-        self.shared.config.get()
-    }
-
-    /// Changes the timers and bounds, all at once, for all handles of this node, and returns those in
-    /// force from now on. Changes that come at the same time are made one upon the other; `change`
-    /// must not ask this node for anything. Which settings hold for connections that are there, and
-    /// which for new ones only, is listed under
-    /// [changes while running](crate::observe#changes-while-running).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use p2p_core::{ConfigError, Node, transport::Transport};
-    ///
-    /// fn be_patient<T: Transport>(node: &Node<T>) -> Result<(), ConfigError> {
-    ///     node.reconfigure(|config| config.connect_timeout = Duration::from_secs(30))?;
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] for a value that cannot be meant, and for a setting that cannot change; then
-    /// nothing has changed.
-    pub fn reconfigure(
-        &self,
-        change: impl FnOnce(&mut ConnectionConfig),
-    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
-        self.shared.config.change(change)
-    }
-
     /// Connects, and says nothing about it.
     async fn dial(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Connection<T::Link>> {
         if self.shared.state().shut_down {
@@ -576,6 +544,17 @@ impl<T: Transport> P2PProvider for Node<T> {
         state.listeners.insert(options.protocol.clone(), slot);
         drop(state);
         Ok(Listener::new(self.clone(), options.protocol, backlog))
+    }
+
+    fn config(&self) -> Arc<ConnectionConfig> {
+        self.shared.config.get()
+    }
+
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.shared.config.change(change)
     }
 
     fn health(&self) -> Health {

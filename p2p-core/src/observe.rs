@@ -79,7 +79,7 @@
 //!
 //! | what | by | holds for |
 //! |---|---|---|
-//! | `connect_timeout`, `handshake_timeout`, `max_handshakes_per_address`, `max_handshakes_per_peer` | [`Node::reconfigure`](crate::Node::reconfigure) | attempts that begin from now on |
+//! | `connect_timeout`, `handshake_timeout`, `max_handshakes_per_address`, `max_handshakes_per_peer` | [`P2PProvider::reconfigure`](crate::P2PProvider::reconfigure) | attempts that begin from now on |
 //! | `max_listeners` | the same | the next `listen`; listeners that are there stay |
 //! | `close_timeout`, the times in `reconnect` | the same | all connections, at their next close or attempt |
 //! | `max_message_size`, `receive_window`, `send_queue`, `datagram_queue`, `datagram_drop`, `compress_from`, `failover`, whether to `reconnect` at all | the same | connections that begin from now on |

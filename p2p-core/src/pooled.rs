@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
+use crate::config::ConnectionConfig;
 use crate::error::{ConfigError, P2PError, Result};
 use crate::identity::PeerId;
 use crate::observe::Health;
@@ -163,6 +164,17 @@ impl<P: P2PProvider> P2PProvider for Pooled<P> {
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         Ok(PooledListener::new(self.inner.listen(options).await?))
+    }
+
+    fn config(&self) -> Arc<ConnectionConfig> {
+        self.inner.config()
+    }
+
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.inner.reconfigure(change)
     }
 
     fn health(&self) -> Health {

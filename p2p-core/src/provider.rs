@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,8 +10,9 @@ use bytes::Bytes;
 
 use crate::address::PeerAddr;
 use crate::close::CloseReason;
+use crate::config::ConnectionConfig;
 use crate::datagram::DatagramOptions;
-use crate::error::Result;
+use crate::error::{ConfigError, Result};
 use crate::identity::PeerId;
 use crate::observe::Health;
 use crate::options::{ConnectOptions, ListenOptions};
@@ -89,6 +91,33 @@ pub trait P2PProvider: Clone + Debug + Send + Sync + 'static {
     ///
     /// Dropping the future leaves nothing behind.
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener>;
+
+    /// The timers and bounds in force.
+    fn config(&self) -> Arc<ConnectionConfig>;
+
+    /// Changes the timers and bounds, all at once, for all handles of this endpoint, and returns those in
+    /// force from now on. `change` is called once; it must not ask this endpoint for anything. Which
+    /// settings hold for connections that are there, and which for new ones only, is listed under
+    /// [changes while running](crate::observe#changes-while-running).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use p2p_core::{ConfigError, P2PProvider};
+    ///
+    /// fn be_patient(provider: &impl P2PProvider) -> Result<(), ConfigError> {
+    ///     provider.reconfigure(&mut |config| config.connect_timeout = Duration::from_secs(30))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a value that cannot be meant, and for a setting that cannot change; then
+    /// nothing has changed.
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError>;
 
     /// How this endpoint is doing now. It looks at each connection: for people and probes, not for
     /// every message.

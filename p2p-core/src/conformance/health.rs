@@ -1,6 +1,8 @@
 //! What a provider says about itself.
 
-use super::step::{Pair, dialling, done, ensure, fails, nobody, talk};
+use std::time::Duration;
+
+use super::step::{Pair, dialling, done, ensure, fails, nobody, step, talk};
 use super::{Outcome, World};
 use crate::observe::Health;
 use crate::provider::{P2PConnection, P2PProvider};
@@ -37,6 +39,27 @@ pub(super) async fn a_provider_knows_what_it_has<W: World>(world: &W) -> Outcome
     let health = pair.bob.health();
     ensure!(health.shut_down && !health.listening, "Bob was shut down: {health:?}");
     ensure_health(&pair.alice, 0, 0)?;
+    Ok(())
+}
+
+pub(super) async fn a_change_of_settings_holds_or_changes_nothing<W: World>(world: &W) -> Outcome {
+    let alice = world.provider(world.timers()).await;
+    let clone = alice.clone();
+    let ms = Duration::from_millis;
+    let now = alice.reconfigure(&mut |config| config.close_timeout = ms(77));
+    let now = step("to change a setting", async { now }).await?;
+    ensure!(now.close_timeout == ms(77), "it came back as {:?}", now.close_timeout);
+    ensure!(*clone.config() == *now, "another handle has other settings");
+    let refused = alice.reconfigure(&mut |config| {
+        config.connect_timeout = ms(78);
+        config.send_queue = 0;
+    });
+    let error = fails("to set what cannot be meant", async { refused }).await?;
+    ensure!(error.setting == "send_queue" && error.value == "0", "it is about {error}");
+    ensure!(*alice.config() == *now, "it changed all the same");
+    let fixed = alice.reconfigure(&mut |config| config.max_streams += 1);
+    let error = fails("to set what the transport has", async { fixed }).await?;
+    ensure!(error.setting == "max_streams", "it is about {error}");
     Ok(())
 }
 

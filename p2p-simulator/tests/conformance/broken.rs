@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use p2p_core::conformance::{Fixture, Wrapped, run_all, run_check};
 use p2p_core::{
-    CloseReason, ConnectOptions, ConnectionState, ConnectionStats, DatagramOptions, Health,
-    ListenOptions, Message, P2PConnection, P2PListener, P2PProvider, PathEvents, PathInfo,
-    PeerAddr, PeerId, PeerInfo, Priority, ProtocolName, Result, SendPermit, StandbyState,
-    StateEvents,
+    CloseReason, ConfigError, ConnectOptions, ConnectionConfig, ConnectionState, ConnectionStats,
+    DatagramOptions, Health, ListenOptions, Message, P2PConnection, P2PListener, P2PProvider,
+    PathEvents, PathInfo, PeerAddr, PeerId, PeerInfo, Priority, ProtocolName, Result, SendPermit,
+    StandbyState, StateEvents,
 };
 
 use super::super::{Hosts, relayed, simulated};
@@ -77,6 +77,17 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         let inner = self.inner.listen(options).await?;
         Ok(BrokenListener { inner, fault: self.fault })
+    }
+
+    fn config(&self) -> Arc<ConnectionConfig> {
+        self.inner.config()
+    }
+
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.inner.reconfigure(change)
     }
 
     fn health(&self) -> Health {

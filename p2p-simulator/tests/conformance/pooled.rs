@@ -1,10 +1,12 @@
 //! A pool keeps all promises but those that sharing breaks on purpose.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use p2p_core::conformance::{Fixture, Wrapped, run_all};
 use p2p_core::{
-    ConnectOptions, Health, ListenOptions, P2PProvider, PeerAddr, PeerId, PoolConfig, Pooled,
-    PooledConnection, PooledListener, Result,
+    ConfigError, ConnectOptions, ConnectionConfig, Health, ListenOptions, P2PProvider, PeerAddr,
+    PeerId, PoolConfig, Pooled, PooledConnection, PooledListener, Result,
 };
 use p2p_simulator::{SimulatorConnection, SimulatorListener, SimulatorP2P};
 
@@ -67,6 +69,17 @@ impl P2PProvider for Alone {
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
         pool(self.0.clone()).listen(options).await
+    }
+
+    fn config(&self) -> Arc<ConnectionConfig> {
+        self.0.config()
+    }
+
+    fn reconfigure(
+        &self,
+        change: &mut dyn FnMut(&mut ConnectionConfig),
+    ) -> Result<Arc<ConnectionConfig>, ConfigError> {
+        self.0.reconfigure(change)
     }
 
     fn health(&self) -> Health {

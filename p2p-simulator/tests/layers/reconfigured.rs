@@ -29,7 +29,7 @@ fn settings_change_under_load_and_nothing_is_lost() {
             if number % 100 == 0 {
                 let size = 1000 + number as usize;
                 for node in [&alice, &bob] {
-                    let now = node.reconfigure(|config| {
+                    let now = node.reconfigure(&mut |config| {
                         config.max_message_size = size;
                         config.receive_window = 20 * size;
                     });
@@ -64,14 +64,16 @@ fn changes_at_the_same_time_build_on_each_other() {
         let changes = (0..50).map(|_| {
             let alice = alice.clone();
             tokio::spawn(async move {
-                alice.reconfigure(|config| config.max_message_size += 1).expect("it can be meant");
+                alice
+                    .reconfigure(&mut |config| config.max_message_size += 1)
+                    .expect("it can be meant");
             })
         });
         for change in changes.collect::<Vec<_>>() {
             change.await.expect("changed");
         }
         assert_eq!(alice.config().max_message_size, before + 50);
-        let refused = alice.reconfigure(|config| {
+        let refused = alice.reconfigure(&mut |config| {
             config.max_message_size = 1;
             config.idle_timeout = ms(1);
         });
@@ -86,7 +88,7 @@ fn timers_that_are_read_when_used_hold_for_connections_that_are_there() {
     simulate(async |network| {
         let Ends { hosts, providers: [alice, _bob], dialled, accepted } = ends(&network).await;
         let patience = Duration::from_secs(7);
-        let change = alice.reconfigure(|config| {
+        let change = alice.reconfigure(&mut |config| {
             config.reconnect = ReconnectPolicy::Resume(Backoff::default().with_give_up(patience));
         });
         change.expect("it can be meant");
@@ -107,7 +109,7 @@ fn a_close_waits_for_as_long_as_it_is_told_to_by_then() {
             ends(&network).await;
         network.partition([&hosts[0]], [&hosts[1]]);
         dialled.send("into the cut".into()).await.expect("sent");
-        alice.reconfigure(|config| config.close_timeout = ms(150)).expect("it can be meant");
+        alice.reconfigure(&mut |config| config.close_timeout = ms(150)).expect("it can be meant");
         let began = tokio::time::Instant::now();
         dialled.close(1, "").await;
         assert_eq!(began.elapsed(), ms(150));
