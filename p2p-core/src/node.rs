@@ -25,7 +25,8 @@ use crate::identity::PeerId;
 use crate::listener::Listener;
 use crate::listener::backlog::{Backlog, Entry};
 use crate::observe::{Direction, Health, Monitor, Survey};
-use crate::options::{Admission, ConnectOptions, ListenOptions};
+use crate::options::{Admission, Applicant, ConnectOptions, ListenOptions, Refusal};
+use crate::pass::Pass;
 use crate::path::PathPolicy;
 use crate::priority::Priority;
 use crate::protocol::ProtocolName;
@@ -103,16 +104,26 @@ pub(crate) struct Slot<L: Link> {
 
 impl<L: Link> Slot<L> {
     /// A place for a connection that lives, and one to wait in until it is accepted, if there are both.
-    /// Those who gave up before they heard that they were let in stand in nobody's way.
     pub(crate) fn place(&self) -> Option<(OwnedSemaphorePermit, Entry<Connection<L>>)> {
         let both = || {
             let place = self.places.clone().try_acquire_owned().ok()?;
             Some((place, self.backlog.try_reserve()?))
         };
-        both().or_else(|| {
-            self.backlog.shed(|waiting| waiting.inner.core.was_given_up());
-            both()
-        })
+        both().or_else(|| if self.make_room() { both() } else { None })
+    }
+
+    /// Asks the hook, once more if it has no place free and somebody can make room.
+    pub(crate) async fn judge(&self, applicant: &Applicant) -> Result<Pass, Refusal> {
+        match self.admission.judge(applicant).await {
+            Err(Refusal::Full { .. }) if self.make_room() => self.admission.judge(applicant).await,
+            judged => judged,
+        }
+    }
+
+    /// Drops those who gave up before they were accepted: they stand in nobody's way. Whether there
+    /// was one.
+    fn make_room(&self) -> bool {
+        self.backlog.shed(|waiting| waiting.inner.core.was_given_up())
     }
 }
 
