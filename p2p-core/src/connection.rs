@@ -33,6 +33,7 @@ mod core;
 mod counters;
 mod datagram_streams;
 mod datagrams;
+mod drops;
 mod inbox;
 mod lasting_paths;
 mod outbox;
@@ -363,14 +364,12 @@ impl<L: Link> P2PConnection for Connection<L> {
 
     fn stats(&self) -> ConnectionStats {
         let Inner { core, counters, .. } = &*self.inner;
-        let counted = counters.stats();
+        core.count_drops();
         ConnectionStats {
-            datagrams_dropped: counted.datagrams_dropped + core.datagrams_not_sent(),
-            datagrams_unread: core.datagrams.dropped(),
             links: core.former_links() + 1,
             rtt: self.path().rtt,
             standby: core.standby_state(),
-            ..counted
+            ..counters.stats()
         }
     }
 
@@ -443,6 +442,8 @@ impl<L: Link> Drop for Inner<L> {
             self.core.state.set(ConnectionState::Closed(reason));
         }
         self.pump.abort();
+        // For the node, which keeps what was counted.
+        self.core.count_drops();
         self.registry.forget(self.number);
     }
 }

@@ -479,21 +479,23 @@ impl<T: Transport> Shared<T> {
             survey.listeners = state.listeners.len();
             survey.shut_down = state.shut_down;
             survey.accepts = state.listens && !state.shut_down;
-            #[cfg(feature = "metrics")]
-            {
-                survey.traffic = self.monitor.kept();
-                for remembered in state.connections.values() {
-                    survey.traffic.add(&remembered.counters.stats());
-                }
-            }
             state.connections.values().filter_map(|one| one.inner.upgrade()).collect()
         };
         // Outside of the lock: one of these may be the last handle by now.
         for inner in connections {
             let connection = Connection { inner };
+            connection.inner.core.count_drops();
             let queued = Priority::ALL.map(|lane| connection.queue_depth(lane));
             let standby = connection.inner.core.standby_state();
             survey.add(&connection.state(), &connection.path(), standby, queued);
+        }
+        #[cfg(feature = "metrics")]
+        {
+            let state = self.state();
+            survey.traffic = self.monitor.kept();
+            for remembered in state.connections.values() {
+                survey.traffic.add(&remembered.counters.stats());
+            }
         }
         survey
     }

@@ -258,3 +258,49 @@ fn bytes_that_wait_are_shown_while_they_do() {
         assert_eq!(dialled.queue_depth(Priority::Bulk), 0);
     });
 }
+
+#[test]
+fn datagrams_that_a_side_throws_away_are_counted_and_stay_counted() {
+    simulate(async |network| {
+        let Ends { providers, dialled, accepted, .. } = ends(&network).await;
+        let [alice, bob] = providers.each_ref().map(metrics);
+        let dropped = |of: &Metrics| {
+            ["sent", "received"].map(|direction| {
+                read(of, &format!("p2p_datagrams_dropped_total{{direction=\"{direction}\"}}"))
+            })
+        };
+        assert_eq!([&alice, &bob].map(dropped), [[0.0; 2]; 2]);
+        // A flood that nobody receives.
+        const FLOOD: u32 = 5000;
+        for number in 0..FLOOD {
+            dialled.send_datagram(Bytes::from(vec![7; 1000])).expect("sent");
+            if number % 100 == 0 {
+                tokio::time::sleep(ms(1)).await;
+            }
+        }
+        pass(&dialled, &accepted, Priority::Normal, 10).await;
+        tokio::time::sleep(ms(100)).await;
+        let (here, there) = (dialled.stats(), accepted.stats());
+        assert!(there.datagrams_unread > u64::from(FLOOD) / 2, "{there:?}");
+        assert_eq!(dropped(&bob), [0.0, there.datagrams_unread as f64]);
+        assert_eq!(dropped(&alice), [here.datagrams_dropped as f64, 0.0]);
+        // What there was no link for.
+        network.partition([&network.host("alice")], [&network.host("bob")]);
+        dialled.renew_link();
+        tokio::time::sleep(ms(1)).await;
+        assert!(matches!(dialled.state(), ConnectionState::Reconnecting { .. }));
+        for _ in 0..3 {
+            dialled.send_datagram("into nothing".into()).expect("taken");
+        }
+        let lost = dialled.stats().datagrams_dropped;
+        assert_eq!(lost, here.datagrams_dropped + 3);
+        assert_eq!(dropped(&alice), [lost as f64, 0.0]);
+        // A counter never goes back, whatever becomes of the connection and its provider.
+        let before = [&alice, &bob].map(dropped);
+        dialled.close(0, "").await;
+        drop((dialled, accepted));
+        assert_eq!([&alice, &bob].map(dropped), before, "after the last handle");
+        drop(providers);
+        assert_eq!([&alice, &bob].map(dropped), before, "after the provider");
+    });
+}
