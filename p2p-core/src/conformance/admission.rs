@@ -253,13 +253,19 @@ pub(super) async fn a_judge_too_slow_counts_as_no<W: World>(world: &W) -> Outcom
 }
 
 /// Lets everybody in, with a pass that is counted.
-#[derive(Clone, Default)]
-struct Porter(Arc<Arc<()>>);
+#[derive(Clone)]
+struct Porter(Arc<Semaphore>);
 
 impl Porter {
+    const PASSES: usize = 100;
+
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(Self::PASSES)))
+    }
+
     /// How many passes are out.
     fn passes(&self) -> usize {
-        Arc::strong_count(&*self.0) - 1
+        Self::PASSES - self.0.available_permits()
     }
 
     async fn has(&self, passes: usize, when: &str) -> Outcome {
@@ -280,13 +286,14 @@ impl Admission for Porter {
     }
 
     async fn judge(&self, _applicant: &Applicant) -> Result<Pass, Refusal> {
-        Ok(Pass::holding(Arc::clone(&*self.0)))
+        let pass = self.0.clone().try_acquire_owned();
+        Ok(Pass::holding(pass.map_err(|none| Denied(none.to_string()))?))
     }
 }
 
 pub(super) async fn a_pass_is_kept_as_long_as_its_connection<W: World>(world: &W) -> Outcome {
     let pair = Pair::new(world).await?;
-    let porter = Porter::default();
+    let porter = Porter::new();
     let listener = guarded(&pair.bob, porter.clone()).await?;
     let addr = listener.local_addr();
     let options = showing("", ConnectReady::Admitted)?;

@@ -80,6 +80,8 @@ impl Ledger {
 
     /// `peer` asks to be let in: takes a handshake and a place among the connections.
     pub(super) fn admit(&mut self, peer: PeerId, now: Duration) -> Result<()> {
+        self.accounts(peer, now)?;
+        // Before the handshake is taken: the applicant may be judged again when there is a place.
         self.has_place(peer)?;
         let (total, account) = self.accounts(peer, now)?;
         take(
