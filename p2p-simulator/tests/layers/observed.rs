@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use p2p_core::conformance::raw::{self, Raw, Words};
 use p2p_core::dynamic::AnyProvider;
+use p2p_core::transport::Transport;
 use p2p_core::{
     Backoff, ConnectionConfig, ConnectionState, FailoverPolicy, Limited, Limits, ListenOptions,
     Metrics, P2PConnection, P2PListener, P2PProvider, PathKind, PoolConfig, Pooled, Priority,
@@ -427,5 +429,28 @@ fn every_end_is_counted_once_on_each_side() {
                 "local application 1, peer dropped 1, peer shutdown 1",
             ]
         );
+    });
+}
+
+#[test]
+fn a_violation_is_counted_by_whom_it_was_done_to() {
+    simulate(async |network| {
+        let bob = provider(&network, "bob");
+        let listener = listen(&bob).await;
+        let metrics = metrics(&bob);
+        let violations = || read(&metrics, "p2p_violations_total");
+        let mallory = network.host("mallory").transport(&ConnectionConfig::default());
+        let mallory = mallory.expect("an endpoint");
+        let link = mallory.dial(&bob.local_addr()).await.expect("a link");
+        let raw = Raw::greet(link, &Words::new("layers/1").encode()).await.expect("a greeting");
+        let accepted = listener.accept().await.expect("accepted");
+        assert_eq!(violations(), 0.0);
+        // A program's streams go both ways.
+        let _stream = raw.open(&[raw::PROGRAM]).await.expect("a stream");
+        accepted.closed().await;
+        tokio::time::sleep(ms(1)).await;
+        assert_eq!(violations(), 1.0);
+        let ended = "p2p_connections_ended_total{by=\"local\",cause=\"protocol_violation\"}";
+        assert_eq!(read(&metrics, ended), 1.0);
     });
 }
