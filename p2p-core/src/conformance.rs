@@ -232,6 +232,7 @@ suite! { $ conformance_suite World (conformance)
         admitted_waits_for_the_judge_and_answered_does_not,
         a_slow_judge_holds_up_nobody_else,
         a_judge_too_slow_counts_as_no,
+        a_pass_is_kept_as_long_as_its_connection,
     }
     messages {
         sizes_at_every_edge_arrive_whole,

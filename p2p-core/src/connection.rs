@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
 use crate::close::{CloseCause, CloseReason, ClosedBy};
@@ -17,6 +16,7 @@ use crate::engine::StreamKind;
 use crate::engine::hello::Agreement;
 use crate::error::{Limit, P2PError, ProtocolError, Result, StreamError};
 use crate::identity::PeerId;
+use crate::listener::Seat;
 use crate::node::{KeepAlive, Registry};
 use crate::observe::{Monitor, Subject};
 use crate::path::{PathEvents, PathInfo, PathPolicy};
@@ -33,6 +33,7 @@ mod core;
 mod counters;
 mod datagram_streams;
 mod datagrams;
+mod drops;
 mod inbox;
 mod lasting_paths;
 mod outbox;
@@ -72,8 +73,8 @@ pub(crate) struct Inner<L: Link> {
     pub(crate) core: Arc<Core<L>>,
     counters: Arc<Counters>,
     pump: AbortHandle,
-    /// The listener's place that this connection takes.
-    _place: Option<OwnedSemaphorePermit>,
+    /// What an accepted one takes up.
+    _seat: Option<Seat>,
     number: u64,
     registry: Arc<dyn Registry>,
     _keep_alive: KeepAlive,
@@ -93,7 +94,7 @@ pub(crate) struct Parts<'a, L: Link> {
     pub(crate) admitted: bool,
     /// On the side that dialled: how to dial again.
     pub(crate) redial: Option<Arc<dyn Redial<L>>>,
-    pub(crate) place: Option<OwnedSemaphorePermit>,
+    pub(crate) seat: Option<Seat>,
     pub(crate) number: u64,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) keep_alive: KeepAlive,
@@ -127,7 +128,7 @@ impl<L: Link> Connection<L> {
                 core,
                 counters,
                 pump: pump.abort_handle(),
-                _place: parts.place,
+                _seat: parts.seat,
                 number: parts.number,
                 registry: parts.registry,
                 _keep_alive: parts.keep_alive,
@@ -362,14 +363,12 @@ impl<L: Link> P2PConnection for Connection<L> {
 
     fn stats(&self) -> ConnectionStats {
         let Inner { core, counters, .. } = &*self.inner;
-        let counted = counters.stats();
+        core.count_drops();
         ConnectionStats {
-            datagrams_dropped: counted.datagrams_dropped + core.datagrams_not_sent(),
-            datagrams_unread: core.datagrams.dropped(),
             links: core.former_links() + 1,
             rtt: self.path().rtt,
             standby: core.standby_state(),
-            ..counted
+            ..counters.stats()
         }
     }
 
@@ -441,6 +440,8 @@ impl<L: Link> Drop for Inner<L> {
             self.core.state.set(ConnectionState::Closed(reason));
         }
         self.pump.abort();
+        // For the node, which keeps what was counted.
+        self.core.count_drops();
         self.registry.forget(self.number);
     }
 }

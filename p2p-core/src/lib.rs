@@ -49,6 +49,7 @@ mod listener;
 mod node;
 pub mod observe;
 mod options;
+mod pass;
 mod path;
 mod permit;
 mod pooled;
@@ -81,6 +82,7 @@ pub use options::{
     Admission, AdmitAll, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions,
     MAX_CREDENTIAL, Refusal, admission_fn,
 };
+pub use pass::Pass;
 pub use path::{PathAddr, PathEvents, PathInfo, PathKind, PathPolicy};
 pub use permit::{ReservedPlace, SendPermit};
 pub use pooled::{

@@ -38,7 +38,8 @@ use ledger::Ledger;
 /// - What this side asks for and may not have is [`RateLimited`](crate::P2PError::RateLimited), with the limit, its value
 ///   and when to try again: `connect`, `send` and `send_datagram`. Nothing was done then.
 /// - What peers ask for: over the limit, an applicant is refused before the listener's own admission
-///   hook is asked. It sees [`RefusedForNow`](crate::P2PError::RefusedForNow) with the limit in the words,
+///   hook is asked: it has its place among the connections from then on, though nobody may accept it
+///   for long, and gives it back when that hook refuses it or no connection comes of it. It sees [`RefusedForNow`](crate::P2PError::RefusedForNow) with the limit in the words,
 ///   and when to try again; a peer of an earlier version sees a connection that failed.
 /// - What peers send is never lost: `recv` and `recv_datagram` wait until there is room, the transport
 ///   below fills up, and then the peer waits. (Datagrams wait in the transport's own queue, which drops
@@ -52,7 +53,8 @@ use ledger::Ledger;
 /// A message larger than the limit's burst passes when the bucket is full: see [`TokenBucket`].
 ///
 /// Limits can be [changed](Limited::set_limits) at any time. They are this handle's and its clones'; a
-/// connection counts from its dial, or its `accept`, until its last handle is dropped.
+/// connection counts from its dial, or from when its applicant is judged, until its last handle is
+/// dropped.
 ///
 /// [`TokenBucket`]: crate::TokenBucket
 ///
@@ -137,7 +139,8 @@ impl<P: P2PProvider> P2PProvider for Limited<P> {
     async fn connect(&self, peer: &PeerAddr, options: ConnectOptions) -> Result<Self::Connection> {
         let place = self.shared.dial(peer.id())?;
         let inner = self.inner.connect(peer, options).await?;
-        Ok(LimitedConnection::new(inner, place))
+        let party = Party { shared: self.shared.clone(), peer: peer.id(), _place: Some(place) };
+        Ok(LimitedConnection::new(inner, party))
     }
 
     async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
@@ -200,8 +203,8 @@ impl Shared {
         Ok(Place { shared: self.clone(), peer })
     }
 
-    fn enter(self: &Arc<Self>, peer: PeerId) -> Result<Place> {
-        self.ledger().enter(peer, self.now())?;
+    fn admit(self: &Arc<Self>, peer: PeerId) -> Result<Place> {
+        self.ledger().admit(peer, self.now())?;
         Ok(Place { shared: self.clone(), peer })
     }
 }
@@ -239,6 +242,16 @@ impl Drop for Place {
         let now = self.shared.now();
         self.shared.ledger().leave(self.peer, now);
     }
+}
+
+/// With whom a connection is, and within which limits.
+#[derive(Debug)]
+struct Party {
+    shared: Arc<Shared>,
+    peer: PeerId,
+    /// Of one that this side dialled. That of an accepted one is with the connection within: it was
+    /// taken before there was one.
+    _place: Option<Place>,
 }
 
 /// Which way something goes.

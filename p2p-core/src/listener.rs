@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::address::PeerAddr;
 use crate::close::{CloseCause, CloseReason, ClosedBy};
 use crate::connection::Connection;
 use crate::error::{P2PError, Result};
 use crate::node::Node;
+use crate::pass::Pass;
 use crate::protocol::ProtocolName;
 use crate::provider::{P2PListener, P2PProvider};
 use crate::transport::Transport;
@@ -70,5 +72,20 @@ impl<T: Transport> Drop for Listener<T> {
 impl<T: Transport> fmt::Debug for Listener<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("protocol", &self.protocol).finish_non_exhaustive()
+    }
+}
+
+/// What an accepted connection takes up for as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Among the connections of its listener.
+    _place: OwnedSemaphorePermit,
+    /// With whoever let it in.
+    _pass: Pass,
+}
+
+impl Seat {
+    pub(crate) const fn new(place: OwnedSemaphorePermit, pass: Pass) -> Self {
+        Self { _place: place, _pass: pass }
     }
 }

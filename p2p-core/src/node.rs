@@ -25,7 +25,8 @@ use crate::identity::PeerId;
 use crate::listener::Listener;
 use crate::listener::backlog::{Backlog, Entry};
 use crate::observe::{Direction, Health, Monitor, Survey};
-use crate::options::{Admission, ConnectOptions, ListenOptions};
+use crate::options::{Admission, Applicant, ConnectOptions, ListenOptions, Refusal};
+use crate::pass::Pass;
 use crate::path::PathPolicy;
 use crate::priority::Priority;
 use crate::protocol::ProtocolName;
@@ -104,8 +105,7 @@ pub(crate) struct Slot<L: Link> {
 
 impl<L: Link> Slot<L> {
     /// A place for a connection that lives, and one to wait in until it is accepted, if there are both;
-    /// or the bound that leaves none. Those who gave up before they heard that they were let in stand in
-    /// nobody's way.
+    /// or the bound that leaves none.
     pub(crate) fn place(&self) -> Result<(OwnedSemaphorePermit, Entry<Connection<L>>)> {
         let both = || {
             let full = |limit, max: usize| {
@@ -117,10 +117,21 @@ impl<L: Link> Slot<L> {
             let entry = self.backlog.try_reserve();
             Ok((place, entry.ok_or_else(|| full(Limit::Backlog, self.backlog.capacity()))?))
         };
-        both().or_else(|_: P2PError| {
-            self.backlog.shed(|waiting| waiting.inner.core.was_given_up());
-            both()
-        })
+        both().or_else(|full| if self.make_room() { both() } else { Err(full) })
+    }
+
+    /// Asks the hook, once more if it has no place free and somebody can make room.
+    pub(crate) async fn judge(&self, applicant: &Applicant) -> Result<Pass, Refusal> {
+        match self.admission.judge(applicant).await {
+            Err(Refusal::Full { .. }) if self.make_room() => self.admission.judge(applicant).await,
+            judged => judged,
+        }
+    }
+
+    /// Drops those who gave up before they were accepted: they stand in nobody's way. Whether there
+    /// was one.
+    fn make_room(&self) -> bool {
+        self.backlog.shed(|waiting| waiting.inner.core.was_given_up())
     }
 }
 
@@ -446,21 +457,23 @@ impl<T: Transport> Shared<T> {
             survey.listeners = state.listeners.len();
             survey.shut_down = state.shut_down;
             survey.accepts = state.listens && !state.shut_down;
-            #[cfg(feature = "metrics")]
-            {
-                survey.traffic = self.monitor.kept();
-                for remembered in state.connections.values() {
-                    survey.traffic.add(&remembered.counters.stats());
-                }
-            }
             state.connections.values().filter_map(|one| one.inner.upgrade()).collect()
         };
         // Outside of the lock: one of these may be the last handle by now.
         for inner in connections {
             let connection = Connection { inner };
+            connection.inner.core.count_drops();
             let queued = Priority::ALL.map(|lane| connection.queue_depth(lane));
             let standby = connection.inner.core.standby_state();
             survey.add(&connection.state(), &connection.path(), standby, queued);
+        }
+        #[cfg(feature = "metrics")]
+        {
+            let state = self.state();
+            survey.traffic = self.monitor.kept();
+            for remembered in state.connections.values() {
+                survey.traffic.add(&remembered.counters.stats());
+            }
         }
         survey
     }

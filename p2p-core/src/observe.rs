@@ -60,7 +60,7 @@
 //! | `p2p_messages_total` | counter | `lane`, `direction` | messages |
 //! | `p2p_message_bytes_total` | counter | `lane`, `direction` | their bytes, as programs gave and got them |
 //! | `p2p_datagrams_total` | counter | `direction` | datagrams |
-//! | `p2p_datagrams_dropped_total` | counter | | datagrams that this side threw away |
+//! | `p2p_datagrams_dropped_total` | counter | `direction` | datagrams that this side threw away: before they were sent (there was no link, or newer ones came first), or because nobody received them in time |
 //! | `p2p_send_queue_bytes` | gauge | `lane` | bytes that wait for the transport |
 //! | `p2p_links_lost_total` | counter | | links that a connection went on without |
 //! | `p2p_reconnect_attempts_total` | counter | | attempts at a next link by this side |

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::error::{Limit, P2PError, Result};
 use crate::identity::PeerId;
+use crate::pass::Pass;
 use crate::path::PathPolicy;
 use crate::protocol::ProtocolName;
 
@@ -182,9 +183,18 @@ impl fmt::Display for Denied {
 pub enum Refusal {
     /// It is not wanted.
     Denied(Denied),
-    /// There is no room: it sees [`RefusedForNow`](P2PError::RefusedForNow).
+    /// There is no place for it until another connection ends: it sees
+    /// [`RefusedForNow`](P2PError::RefusedForNow). If somebody waits to be accepted who has given up,
+    /// that connection ends and the hook is asked once more.
+    Full {
+        /// Of what there are not more. The words reach it.
+        reason: String,
+        /// When trying again may help.
+        retry_after: Duration,
+    },
+    /// It comes too soon: it sees [`RefusedForNow`](P2PError::RefusedForNow).
     RateLimited {
-        /// What there is no room for. The words reach it.
+        /// What there was too much of. The words reach it.
         reason: String,
         /// When trying again may help.
         retry_after: Duration,
@@ -212,14 +222,16 @@ pub trait Admission: Send + Sync + 'static {
     /// [`Denied`], with words for the applicant.
     async fn admit(&self, applicant: &Applicant) -> Result<(), Denied>;
 
-    /// The same for hooks that also have limits; this one is called. If not written, it asks
+    /// The same for hooks that also have limits, or that count whom they have let in; this one is
+    /// called, and the [`Pass`] is kept for as long as the connection. If not written, it asks
     /// [`admit`](Admission::admit).
     ///
     /// # Errors
     ///
     /// [`Refusal`].
-    async fn judge(&self, applicant: &Applicant) -> Result<(), Refusal> {
-        Ok(self.admit(applicant).await?)
+    async fn judge(&self, applicant: &Applicant) -> Result<Pass, Refusal> {
+        self.admit(applicant).await?;
+        Ok(Pass::free())
     }
 }
 

@@ -480,6 +480,7 @@ impl ConnectionStats {
         self.datagrams_sent += other.datagrams_sent;
         self.datagrams_received += other.datagrams_received;
         self.datagrams_dropped += other.datagrams_dropped;
+        self.datagrams_unread += other.datagrams_unread;
         self.messages_hedged += other.messages_hedged;
         self.messages_on_standby += other.messages_on_standby;
         for (lane, other) in self.lanes.iter_mut().zip(&other.lanes) {

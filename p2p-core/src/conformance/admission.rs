@@ -1,7 +1,9 @@
 //! Who is let in, and what becomes of those who are not.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
@@ -9,13 +11,14 @@ use super::step::{
     Pair, dialling, done, ensure, ensure_matches, fails, give_up_after, meet, pattern, protocol,
     spawn, speech, step, talk,
 };
-use super::{Outcome, World};
+use super::{Failure, Outcome, World};
 use crate::close::{CloseCause, ClosedBy};
 use crate::error::{Limit, P2PError};
 use crate::options::{
     Admission, Applicant, ConnectOptions, ConnectReady, Denied, ListenOptions, MAX_CREDENTIAL,
-    admission_fn,
+    Refusal, admission_fn,
 };
+use crate::pass::Pass;
 use crate::provider::{P2PConnection, P2PListener, P2PProvider};
 
 const NAME: &str = "conformance/guarded";
@@ -230,7 +233,7 @@ pub(super) async fn a_slow_judge_holds_up_nobody_else<W: World>(world: &W) -> Ou
 }
 
 pub(super) async fn a_judge_too_slow_counts_as_no<W: World>(world: &W) -> Outcome {
-    let quick = world.timers().with_handshake_timeout(std::time::Duration::from_millis(500));
+    let quick = world.timers().with_handshake_timeout(Duration::from_millis(500));
     let pair = Pair::with(world, world.timers(), quick).await?;
     let (_asked, answer, judge) = waiting_judge();
     let listener = guarded(&pair.bob, judge).await?;
@@ -247,4 +250,70 @@ pub(super) async fn a_judge_too_slow_counts_as_no<W: World>(world: &W) -> Outcom
     let (_to_bob, to_alice) = meet(&pair.alice, &listener, options).await?;
     ensure!(to_alice.peer().credential == "now", "somebody from before was accepted");
     Ok(())
+}
+
+/// Lets everybody in, with a pass that is counted.
+#[derive(Clone)]
+struct Porter(Arc<Semaphore>);
+
+impl Porter {
+    const PASSES: usize = 100;
+
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(Self::PASSES)))
+    }
+
+    /// How many passes are out.
+    fn passes(&self) -> usize {
+        Self::PASSES - self.0.available_permits()
+    }
+
+    async fn has(&self, passes: usize, when: &str) -> Outcome {
+        let waiting = async {
+            while self.passes() != passes {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let came = done(&format!("{passes} passes {when}"), waiting).await;
+        came.map_err(|late| Failure::new(format!("{late}; there are {}", self.passes())))
+    }
+}
+
+#[async_trait]
+impl Admission for Porter {
+    async fn admit(&self, _applicant: &Applicant) -> Result<(), Denied> {
+        Ok(())
+    }
+
+    async fn judge(&self, _applicant: &Applicant) -> Result<Pass, Refusal> {
+        let pass = self.0.clone().try_acquire_owned();
+        Ok(Pass::holding(pass.map_err(|none| Denied(none.to_string()))?))
+    }
+}
+
+pub(super) async fn a_pass_is_kept_as_long_as_its_connection<W: World>(world: &W) -> Outcome {
+    let pair = Pair::new(world).await?;
+    let porter = Porter::new();
+    let listener = guarded(&pair.bob, porter.clone()).await?;
+    let addr = listener.local_addr();
+    let options = showing("", ConnectReady::Admitted)?;
+    let mut dialled = Vec::new();
+    for _ in 0..3 {
+        dialled.push(step("to connect", pair.alice.connect(&addr, options.clone())).await?);
+    }
+    pair.talk("while nobody accepts").await?;
+    porter.has(3, "while nobody accepts").await?;
+    let accepted = step("to accept", listener.accept()).await?;
+    let clone = accepted.clone();
+    drop(accepted);
+    let other = step("to accept", listener.accept()).await?;
+    done("to close", other.close(0, "")).await?;
+    pair.talk("while handles are kept").await?;
+    porter.has(3, "while handles are kept, of an ended connection too").await?;
+    drop(clone);
+    porter.has(2, "after the last handle").await?;
+    drop(other);
+    porter.has(1, "after the last handle of an ended connection").await?;
+    listener.close();
+    porter.has(0, "after the end of the listener, with one that nobody had accepted").await
 }

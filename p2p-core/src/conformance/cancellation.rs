@@ -13,7 +13,7 @@ use super::step::{
 };
 use super::{Failure, Outcome, World};
 use crate::close::{CloseCause, ClosedBy};
-use crate::options::ConnectOptions;
+use crate::options::{ConnectOptions, ConnectReady};
 use crate::provider::{P2PConnection, P2PListener, P2PProvider};
 
 /// To connect, recognizable at the other side.
@@ -63,9 +63,14 @@ pub(super) async fn accept_given_up_loses_no_connection<W: World>(world: &W) -> 
     const CONNECTIONS: u8 = 12;
     let Pair { alice, bob: _bob, listener, .. } = Pair::new(world).await?;
     let addr = listener.local_addr();
+    let mut connected = Vec::new();
+    // Some wait already when the first accept is given up, others come between any two.
+    for number in 0..CONNECTIONS / 2 {
+        let options = showing(number)?.with_ready(ConnectReady::Admitted);
+        connected.push(step("to connect", alice.connect(&addr, options)).await?);
+    }
     let connecting = spawn(async move {
-        let mut connected = Vec::new();
-        for number in 0..CONNECTIONS {
+        for number in CONNECTIONS / 2..CONNECTIONS {
             connected.push(step("to connect", alice.connect(&addr, showing(number)?)).await?);
         }
         Ok((alice, connected))

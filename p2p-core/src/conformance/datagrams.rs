@@ -17,11 +17,13 @@ const LOST: Duration = Duration::from_millis(300);
 /// nothing, or little.
 const TRIES: u32 = 40;
 
-/// A datagram with its number in it, and with a content that follows from number and size.
+/// A datagram with its number in it, and with a content that follows from number and size: one that
+/// was cut does not look like a smaller one.
 fn datagram(number: u32, size: usize) -> Bytes {
     let mut bytes = BytesMut::with_capacity(size);
     bytes.put_u32(number);
-    bytes.extend_from_slice(&pattern(number.into(), size.saturating_sub(4)));
+    let seed = u64::from(number) << 32 | size as u64;
+    bytes.extend_from_slice(&pattern(seed, size.saturating_sub(4)));
     bytes.freeze()
 }
 

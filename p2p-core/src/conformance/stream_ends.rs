@@ -6,6 +6,7 @@ use super::step::{Pair, Stream, both, done, ensure, ensure_matches, fails, patte
 use super::streams::{reads, write_and_finish};
 use super::{Failure, Outcome, World};
 use crate::error::{Limit, P2PError, StreamError};
+use crate::provider::P2PProvider;
 use crate::stream::{RecvStream, SendStream};
 
 /// Codes of all lengths: QUIC's integers have 62 bits.
@@ -53,7 +54,14 @@ pub(super) async fn finished_means_that_the_peer_has_it<W: World>(world: &W) -> 
     let mut third = pair.stream().await?;
     step("to finish", async { third.send.finish() }).await?;
     step("the peer to have nothing", third.send.finished()).await?;
-    reads(&mut third.arrive, &Bytes::new()).await
+    reads(&mut third.arrive, &Bytes::new()).await?;
+    // Whoever is gone does not have it.
+    let mut last = pair.stream().await?;
+    done("to vanish", world.vanish(pair.bob.local_peer_id())).await?;
+    write_and_finish(&mut last.send, data).await?;
+    let error = fails("a peer that is gone to have it", last.send.finished()).await?;
+    ensure!(matches!(error, StreamError::Closed(_)), "finished says {error:?}");
+    Ok(())
 }
 
 pub(super) async fn nothing_follows_a_finish<W: World>(world: &W) -> Outcome {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::counters::{Counters, add};
 use super::datagram_streams::DatagramStreams;
 use super::datagrams::Datagrams;
+use super::drops::CountedDrops;
 use super::inbox::Inbox;
 use super::outbox::{Outbox, PushError};
 use super::pump::PumpError;
@@ -58,13 +59,12 @@ pub(crate) struct Core<L: Link> {
     ended_unused: AtomicBool,
     registry: Arc<dyn Registry>,
     number: u64,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     /// This side asked for one.
     wants_standby: bool,
     /// Control frames that have come.
     pub(super) control_heard: AtomicU64,
-    /// Datagrams that former links did not send.
-    pub(super) lost_datagrams: AtomicU64,
+    pub(super) drops_counted: CountedDrops,
     /// This side knows that it was let in.
     pub(super) admitted: AtomicBool,
     /// Attempts of this side to come back.
@@ -181,7 +181,7 @@ impl<L: Link> Core<L> {
             counters,
             wants_standby: asked,
             control_heard: AtomicU64::new(0),
-            lost_datagrams: AtomicU64::new(0),
+            drops_counted: CountedDrops::default(),
             attempts: AtomicU32::new(0),
             admitted: AtomicBool::new(admitted),
             violation: OnceLock::new(),
@@ -526,15 +526,10 @@ impl<L: Link> Core<L> {
         self.attempts.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Datagrams that the links did not send.
-    pub(super) fn datagrams_not_sent(&self) -> u64 {
-        self.lost_datagrams.load(Ordering::Relaxed) + self.link().datagrams_dropped()
-    }
-
     /// The link is lost, another may follow.
     pub(super) fn detach(&self) {
         self.outbox.detach();
-        add(&self.lost_datagrams, self.datagram_streams.detach());
+        add(&self.counters.datagrams_dropped, self.datagram_streams.detach());
         self.inbox.detach();
         if let Some(spare) = &self.spare {
             spare.forget_said();
@@ -549,8 +544,7 @@ impl<L: Link> Core<L> {
         link: L,
         standing: Option<[(u64, u64); Priority::COUNT]>,
     ) -> Result<(), PumpError> {
-        let former = self.link.replace(link);
-        self.lost_datagrams.fetch_add(former.datagrams_dropped(), Ordering::Relaxed);
+        self.replacing(Way::Main, || Some(self.link.replace(link)));
         for (priority, (end, taken)) in
             Priority::ALL.into_iter().zip(standing.into_iter().flatten())
         {

@@ -11,6 +11,7 @@ pub(crate) struct Counters {
     pub(super) datagrams_sent: AtomicU64,
     datagrams_received: AtomicU64,
     pub(super) datagrams_dropped: AtomicU64,
+    datagrams_unread: AtomicU64,
     pub(super) messages_hedged: AtomicU64,
     pub(super) messages_on_standby: AtomicU64,
 }
@@ -45,6 +46,11 @@ impl Counters {
         count(&self.datagrams_received, 1);
     }
 
+    /// Called by one thread at a time: under the lock of the datagrams.
+    pub(super) fn on_datagrams_unread(&self, datagrams: usize) {
+        count(&self.datagrams_unread, datagrams);
+    }
+
     /// Whether nothing was sent or received.
     pub(super) fn is_unused(&self) -> bool {
         let ConnectionStats {
@@ -64,6 +70,7 @@ impl Counters {
             datagrams_sent: read(&self.datagrams_sent),
             datagrams_received: read(&self.datagrams_received),
             datagrams_dropped: read(&self.datagrams_dropped),
+            datagrams_unread: read(&self.datagrams_unread),
             messages_hedged: read(&self.messages_hedged),
             messages_on_standby: read(&self.messages_on_standby),
             ..ConnectionStats::default()

@@ -60,7 +60,6 @@ struct Queue {
     size: usize,
     max: usize,
     drops: DatagramDrop,
-    dropped: u64,
 }
 
 impl Queue {
@@ -70,19 +69,22 @@ impl Queue {
         Some(datagram)
     }
 
-    /// Keeps a datagram, dropping what does not fit. One always fits. It is copied, because it may be a
-    /// small part of what the transport received, all of which it would keep alive.
-    fn push(&mut self, datagram: &[u8]) {
+    /// Keeps a datagram, dropping what does not fit. One always fits. Returns how many it dropped.
+    /// It is copied, because it may be a small part of what the transport received, all of which it would
+    /// keep alive.
+    fn push(&mut self, datagram: &[u8]) -> usize {
         let cost = datagram.len() + OVERHEAD;
+        let mut dropped = 0;
         while self.size + cost > self.max && !self.datagrams.is_empty() {
-            self.dropped += 1;
+            dropped += 1;
             match self.drops {
-                DatagramDrop::Newest => return,
+                DatagramDrop::Newest => return dropped,
                 DatagramDrop::Oldest => drop(self.pop()),
             }
         }
         self.size += cost;
         self.datagrams.push_back(Bytes::copy_from_slice(datagram));
+        dropped
     }
 }
 
@@ -90,7 +92,7 @@ impl Datagrams {
     pub(super) fn new(max: usize, drops: DatagramDrop, counters: Arc<Counters>) -> Self {
         let datagrams = VecDeque::new();
         let state = State {
-            queue: Queue { datagrams, size: 0, max, drops, dropped: 0 },
+            queue: Queue { datagrams, size: 0, max, drops },
             looks: 0,
             waiting: false,
             receiver: None,
@@ -105,21 +107,17 @@ impl Datagrams {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many came and were dropped, because nobody took them in time.
-    pub(super) fn dropped(&self) -> u64 {
-        self.state().queue.dropped
-    }
-
-    /// One more was dropped before it was whole.
+    /// One was dropped before it was whole.
     pub(super) fn drop_one(&self) {
-        self.state().queue.dropped += 1;
+        let _state = self.state();
+        self.counters.on_datagrams_unread(1);
     }
 
     /// A datagram has come otherwise than to a receiver.
     pub(super) fn push(&self, datagram: &[u8]) {
         let receiver = {
             let mut state = self.state();
-            state.queue.push(datagram);
+            self.keep(&mut state, datagram);
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -128,6 +126,13 @@ impl Datagrams {
     /// The next of those that wait here, if nobody was first.
     pub(super) fn try_recv(&self) -> Option<Bytes> {
         if self.turns.is_free() { self.pop(&mut self.state()) } else { None }
+    }
+
+    fn keep(&self, state: &mut State, datagram: &[u8]) {
+        let dropped = state.queue.push(datagram);
+        if dropped > 0 {
+            self.counters.on_datagrams_unread(dropped);
+        }
     }
 
     fn pop(&self, state: &mut State) -> Option<Bytes> {
@@ -162,7 +167,7 @@ impl Datagrams {
             self.counters.on_datagram_received();
             for _ in 0..BATCH / AT_ONCE {
                 let come = link.try_recv_datagrams(&mut places);
-                places[..come].iter().for_each(|datagram| state.queue.push(datagram));
+                places[..come].iter().for_each(|datagram| self.keep(&mut state, datagram));
                 if come < AT_ONCE {
                     break;
                 }
@@ -267,7 +272,7 @@ mod tests {
 
     fn queue(drops: DatagramDrop) -> Queue {
         let room_for_three = 3 * (1 + OVERHEAD);
-        Queue { datagrams: VecDeque::new(), size: 0, max: room_for_three, drops, dropped: 0 }
+        Queue { datagrams: VecDeque::new(), size: 0, max: room_for_three, drops }
     }
 
     fn left(mut queue: Queue) -> Vec<u8> {
@@ -281,8 +286,8 @@ mod tests {
         for (drops, kept) in [(DatagramDrop::Newest, [0, 1, 2]), (DatagramDrop::Oldest, [7, 8, 9])]
         {
             let mut queue = queue(drops);
-            (0..10).for_each(|number| queue.push(&[number]));
-            assert_eq!(queue.dropped, 7);
+            let dropped: usize = (0..10).map(|number| queue.push(&[number])).sum();
+            assert_eq!(dropped, 7);
             assert_eq!(left(queue), kept);
         }
     }
@@ -291,8 +296,8 @@ mod tests {
     fn one_datagram_always_fits() {
         for drops in [DatagramDrop::Newest, DatagramDrop::Oldest] {
             let mut queue = queue(drops);
-            queue.push(&[1; 1000]);
-            assert_eq!((queue.dropped, left(queue)), (0, vec![1]));
+            let dropped = queue.push(&[1; 1000]);
+            assert_eq!((dropped, left(queue)), (0, vec![1]));
         }
     }
 }

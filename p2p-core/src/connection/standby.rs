@@ -102,6 +102,10 @@ impl<L: Link> Spare<L> {
         state.ready.then(|| state.reliance())
     }
 
+    pub(super) fn link(&self) -> Option<Arc<L>> {
+        self.state().link.clone()
+    }
+
     /// The link that stands for the main one, if it does.
     pub(super) fn in_charge(&self) -> Option<Arc<L>> {
         let state = self.state();
@@ -277,10 +281,10 @@ impl<L: Link> Core<L> {
     fn set_standby(&self, link: Option<Arc<L>>) {
         let Some(spare) = &self.spare else { return };
         let there = link.is_some();
+        self.replacing(Way::Standby, || std::mem::replace(&mut spare.state().link, link));
         let before = {
             let mut state = spare.state();
             let before = state.reliance();
-            state.link = link;
             state.ready = false;
             (state.own, state.peer) = (Reliance::None, Reliance::None);
             state.frames[Way::Standby as usize].clear();

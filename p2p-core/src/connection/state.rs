@@ -105,7 +105,9 @@ impl StateCell {
     pub(crate) fn set(&self, state: ConnectionState) {
         let waiting = {
             let mut log = self.log();
-            if log.states.back().is_some_and(|now| now.is_over() || *now == state) {
+            // Resumed on one link and then on the next, of whose loss nothing was noticed, is a change.
+            let again = |now: &_| *now == state && state != ConnectionState::Resumed;
+            if log.states.back().is_some_and(|now| now.is_over() || again(now)) {
                 return;
             }
             if log.states.len() == REMEMBERED {

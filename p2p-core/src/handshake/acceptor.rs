@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::control::ControlReader;
@@ -17,6 +16,7 @@ use crate::connection::{Connection, Core, Parts};
 use crate::engine::control::ControlFrame;
 use crate::engine::hello::{Agreement, Hello};
 use crate::error::StreamError;
+use crate::listener::Seat;
 use crate::listener::backlog::Entry;
 use crate::node::{Owner, Shared};
 use crate::observe::Direction;
@@ -107,7 +107,7 @@ struct Judged<L: Link> {
     peer: PeerInfo,
     agreement: Agreement,
     path_policy: PathPolicy,
-    place: OwnedSemaphorePermit,
+    seat: Seat,
     entry: Entry<Connection<L>>,
     /// The dialler's number for the connection.
     claim: u64,
@@ -171,16 +171,20 @@ async fn judge<T: Transport>(
     };
     let claim = theirs.claim.number;
     let applicant = Applicant { peer: id, protocol, credential: theirs.credential };
-    if let Err(refusal) = slot.admission.judge(&applicant).await {
-        let (cause, message) = match refusal {
-            Refusal::Denied(Denied(message)) => (CloseCause::AdmissionDenied, message),
-            Refusal::RateLimited { reason, retry_after } => {
-                (CloseCause::RateLimited { retry_after }, reason)
-            }
-        };
-        turn_away(shared, link, cause, message);
-        return None;
-    }
+    let pass = match slot.judge(&applicant).await {
+        Ok(pass) => pass,
+        Err(refusal) => {
+            let (cause, message) = match refusal {
+                Refusal::Denied(Denied(message)) => (CloseCause::AdmissionDenied, message),
+                Refusal::Full { reason, retry_after }
+                | Refusal::RateLimited { reason, retry_after } => {
+                    (CloseCause::RateLimited { retry_after }, reason)
+                }
+            };
+            turn_away(shared, link, cause, message);
+            return None;
+        }
+    };
     if slot.backlog.is_closed() {
         // The listener has gone in the meantime.
         turn_away(shared, link, CloseCause::UnknownProtocol, "");
@@ -192,8 +196,8 @@ async fn judge<T: Transport>(
         return None;
     }
     let peer = peer_info(id, protocol, agreement, credential);
-    let path_policy = slot.path_policy;
-    let judged = Judged { control_in, peer, agreement, path_policy, place, entry, claim };
+    let (path_policy, seat) = (slot.path_policy, Seat::new(place, pass));
+    let judged = Judged { control_in, peer, agreement, path_policy, seat, entry, claim };
     Some(Verdict::Admitted(judged))
 }
 
@@ -230,7 +234,7 @@ impl<L: Link> Judged<L> {
         (link, control_out): (L, L::SendStream),
         began: Instant,
     ) {
-        let Self { control_in, peer, agreement, path_policy, place, entry, claim } = self;
+        let Self { control_in, peer, agreement, path_policy, seat, entry, claim } = self;
         let Some(owner) = owner.upgrade() else { return };
         let id = peer.id;
         let resumes = agreement.capabilities.contains(Capabilities::RESUME);
@@ -250,7 +254,7 @@ impl<L: Link> Judged<L> {
                 path_policy,
                 admitted: true,
                 redial: None,
-                place: Some(place),
+                seat: Some(seat),
                 number,
                 registry: shared.clone(),
                 keep_alive: owner,

@@ -73,7 +73,7 @@ pub(crate) async fn outbound<T: Transport>(
                     path_policy,
                     admitted: ready == ConnectReady::Admitted,
                     redial,
-                    place: None,
+                    seat: None,
                     number,
                     registry: shared.clone(),
                     keep_alive: owner.clone(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::perhaps::Perhaps;
 use super::place::{LimitedPlace, Paid};
 use super::stream::{LimitedRecvStream, LimitedSendStream};
-use super::{Place, Way};
+use super::{Party, Way};
 use crate::close::CloseReason;
 use crate::datagram::{DatagramFallback, DatagramOptions};
 use crate::error::{Limit, P2PError, Result};
@@ -25,12 +25,12 @@ use crate::reconnect::{ConnectionState, StateEvents};
 #[derive(Clone, Debug)]
 pub struct LimitedConnection<C> {
     inner: C,
-    place: Arc<Place>,
+    party: Arc<Party>,
 }
 
 impl<C: P2PConnection> LimitedConnection<C> {
-    pub(super) fn new(inner: C, place: Place) -> Self {
-        Self { inner, place: Arc::new(place) }
+    pub(super) fn new(inner: C, party: Party) -> Self {
+        Self { inner, party: Arc::new(party) }
     }
 
     /// The connection within.
@@ -40,7 +40,7 @@ impl<C: P2PConnection> LimitedConnection<C> {
 
     /// Takes what a message or datagram costs, unless it is refused below anyway; says which.
     fn take(&self, bytes: usize, max: usize) -> Result<bool> {
-        let Place { shared, peer } = &*self.place;
+        let Party { shared, peer, .. } = &*self.party;
         if !shared.counted.is(Way::Sent) || bytes > max || !self.inner.is_connected() {
             return Ok(false);
         }
@@ -50,12 +50,12 @@ impl<C: P2PConnection> LimitedConnection<C> {
 
     #[inline]
     fn is_counted(&self, way: Way) -> bool {
-        self.place.shared.counted.is(way)
+        self.party.shared.counted.is(way)
     }
 
     /// Waits until there is room to receive something, or the connection has ended.
     async fn room(&self) {
-        let Place { shared, peer } = &*self.place;
+        let Party { shared, peer, .. } = &*self.party;
         while shared.counted.is(Way::Received) {
             // Before looking, so that no change is missed in between.
             let mut changed = pin!(shared.changed.notified());
@@ -73,7 +73,7 @@ impl<C: P2PConnection> LimitedConnection<C> {
 
     /// Something was received.
     fn charge(&self, bytes: &Bytes) {
-        let Place { shared, peer } = &*self.place;
+        let Party { shared, peer, .. } = &*self.party;
         if !shared.counted.is(Way::Received) {
             return;
         }
@@ -84,7 +84,7 @@ impl<C: P2PConnection> LimitedConnection<C> {
         &self,
         (send, recv): (C::SendStream, C::RecvStream),
     ) -> (LimitedSendStream<C::SendStream>, LimitedRecvStream<C::RecvStream>) {
-        let Place { shared, peer } = &*self.place;
+        let Party { shared, peer, .. } = &*self.party;
         let send = LimitedSendStream::new(send, shared.clone(), *peer);
         (send, LimitedRecvStream::new(recv, shared.clone(), *peer))
     }
@@ -126,7 +126,7 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
             Err(P2PError::LimitExceeded { limit: Limit::SendQueue | Limit::ReceiveWindow, .. })
         );
         if paid && full {
-            let Place { shared, peer } = &*self.place;
+            let Party { shared, peer, .. } = &*self.party;
             shared.ledger().unsend(*peer, 1, bytes as u64, shared.now());
         }
         sent
@@ -135,7 +135,7 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
     async fn reserve(&self, priority: Priority, size: usize) -> Result<SendPermit> {
         let mut paid = Paid::none();
         if self.take(size, self.peer().max_message_size)? {
-            paid = Paid::new(&self.place, size);
+            paid = Paid::new(&self.party, size);
         }
         let inner = self.inner.reserve(priority, size).await?;
         Ok(SendPermit::new(LimitedPlace { inner, paid }))
@@ -170,7 +170,7 @@ impl<C: P2PConnection> P2PConnection for LimitedConnection<C> {
         }
         let sent = self.inner.send_datagram_with(datagram, options);
         if paid && sent.is_err() {
-            let Place { shared, peer } = &*self.place;
+            let Party { shared, peer, .. } = &*self.party;
             shared.ledger().unsend(*peer, 1, size as u64, shared.now());
         }
         sent

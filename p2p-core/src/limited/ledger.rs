@@ -78,8 +78,11 @@ impl Ledger {
         self.enter(peer, now)
     }
 
-    /// `peer` asks to be let in: takes a handshake, and looks whether there is a place.
+    /// `peer` asks to be let in: takes a handshake and a place among the connections.
     pub(super) fn admit(&mut self, peer: PeerId, now: Duration) -> Result<()> {
+        self.accounts(peer, now)?;
+        // Before the handshake is taken: the applicant may be judged again when there is a place.
+        self.has_place(peer)?;
         let (total, account) = self.accounts(peer, now)?;
         take(
             [
@@ -88,11 +91,11 @@ impl Ledger {
             ],
             now,
         )?;
-        self.has_place(peer)
+        self.enter(peer, now)
     }
 
     /// Takes a place among the connections.
-    pub(super) fn enter(&mut self, peer: PeerId, now: Duration) -> Result<()> {
+    fn enter(&mut self, peer: PeerId, now: Duration) -> Result<()> {
         self.has_place(peer)?;
         let (total, account) = self.accounts(peer, now)?;
         total.connections += 1;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{LimitedConnection, Shared};
+use super::{LimitedConnection, Party, Shared};
 use crate::address::PeerAddr;
-use crate::error::{P2PError, Result};
+use crate::error::{Limit, P2PError, Result};
 use crate::options::{Admission, Applicant, Denied, ListenOptions, Refusal};
+use crate::pass::Pass;
 use crate::protocol::ProtocolName;
 use crate::provider::{P2PConnection, P2PListener, P2PProvider};
 
@@ -39,22 +40,25 @@ struct Gate {
 #[async_trait]
 impl Admission for Gate {
     async fn admit(&self, applicant: &Applicant) -> Result<(), Denied> {
-        self.judge(applicant).await.map_err(|refusal| match refusal {
+        self.judge(applicant).await.map(drop).map_err(|refusal| match refusal {
             Refusal::Denied(denied) => denied,
-            Refusal::RateLimited { reason, .. } => Denied(reason),
+            Refusal::Full { reason, .. } | Refusal::RateLimited { reason, .. } => Denied(reason),
         })
     }
 
-    async fn judge(&self, applicant: &Applicant) -> Result<(), Refusal> {
-        let now = self.shared.now();
-        let admitted = self.shared.ledger().admit(applicant.peer, now);
-        admitted.map_err(|error| match error {
-            P2PError::RateLimited { retry_after, .. } => {
-                Refusal::RateLimited { reason: error.to_string(), retry_after }
+    async fn judge(&self, applicant: &Applicant) -> Result<Pass, Refusal> {
+        let place = self.shared.admit(applicant.peer).map_err(|error| match error {
+            P2PError::RateLimited { limit, retry_after, .. } => {
+                let reason = error.to_string();
+                match limit {
+                    Limit::Connections | Limit::Peers => Refusal::Full { reason, retry_after },
+                    _ => Refusal::RateLimited { reason, retry_after },
+                }
             }
             error => Denied(error.to_string()).into(),
         })?;
-        self.inner.judge(applicant).await
+        let inner = self.inner.judge(applicant).await?;
+        Ok(Pass::holding((place, inner)))
     }
 }
 
@@ -63,14 +67,10 @@ impl<N: P2PListener> P2PListener for LimitedListener<N> {
     type Connection = LimitedConnection<N::Connection>;
 
     async fn accept(&self) -> Result<Self::Connection> {
-        loop {
-            let inner = self.inner.accept().await?;
-            // At admission there was a place. If others were faster, the peer sees a connection that
-            // was dropped, which is worth another try.
-            if let Ok(place) = self.shared.enter(inner.peer_id()) {
-                return Ok(LimitedConnection::new(inner, place));
-            }
-        }
+        let inner = self.inner.accept().await?;
+        // It has its place since it was judged, and keeps it.
+        let party = Party { shared: self.shared.clone(), peer: inner.peer_id(), _place: None };
+        Ok(LimitedConnection::new(inner, party))
     }
 
     fn local_addr(&self) -> PeerAddr {

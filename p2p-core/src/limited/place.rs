@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Place;
+use super::Party;
 use crate::error::Result;
 use crate::permit::{ReservedPlace, SendPermit};
 use crate::priority::Priority;
@@ -12,26 +12,26 @@ use crate::priority::Priority;
 /// What is given back when this goes: all that was paid, less what a message has used.
 #[derive(Debug)]
 pub(super) struct Paid {
-    place: Option<Arc<Place>>,
+    party: Option<Arc<Party>>,
     messages: u64,
     bytes: usize,
 }
 
 impl Paid {
-    pub(super) fn new(place: &Arc<Place>, bytes: usize) -> Self {
-        Self { place: Some(place.clone()), messages: 1, bytes }
+    pub(super) fn new(party: &Arc<Party>, bytes: usize) -> Self {
+        Self { party: Some(party.clone()), messages: 1, bytes }
     }
 
     /// Nothing was paid.
     pub(super) const fn none() -> Self {
-        Self { place: None, messages: 0, bytes: 0 }
+        Self { party: None, messages: 0, bytes: 0 }
     }
 }
 
 impl Drop for Paid {
     fn drop(&mut self) {
-        if let Some(place) = &self.place {
-            let Place { shared, peer } = &**place;
+        if let Some(party) = &self.party {
+            let Party { shared, peer, .. } = &**party;
             let (messages, bytes) = (self.messages, self.bytes as u64);
             shared.ledger().unsend(*peer, messages, bytes, shared.now());
         }

@@ -50,17 +50,17 @@ impl<C> Backlog<C> {
         Some(Entry(Some(self.clone())))
     }
 
-    /// Drops those that wait and are `over`. An accept that waits is not concerned: it would have taken
-    /// them.
-    pub(crate) fn shed(&self, over: impl Fn(&C) -> bool) {
+    /// Drops those that wait and are `over`, and tells whether there was one. An accept that waits is
+    /// not concerned: it would have taken them.
+    pub(crate) fn shed(&self, over: impl Fn(&C) -> bool) -> bool {
         let shed: VecDeque<C> = {
             let mut state = self.state();
             let (shed, waiting) = std::mem::take(&mut state.waiting).into_iter().partition(over);
             state.waiting = waiting;
             shed
         };
-        // Outside of the lock: the end of a connection has effects.
-        drop(shed);
+        // Outside of the lock, where it is dropped too: the end of a connection has effects.
+        !shed.is_empty()
     }
 
     /// The next connection, or `None` once closed. Cancel safe: a wake-up that is not used goes to

@@ -223,8 +223,9 @@ impl Out<'_, '_> {
             [("hedged", traffic.messages_hedged), ("switched", traffic.messages_on_standby)]
                 .map(|(reason, value)| ([("reason", reason)], value));
         self.counter("standby_messages", "Messages over a standby", standby)?;
-        let dropped = traffic.datagrams_dropped;
-        self.total("datagrams_dropped", "Datagrams that this side threw away", dropped)
+        let dropped = [("sent", traffic.datagrams_dropped), ("received", traffic.datagrams_unread)]
+            .map(|(direction, value)| ([("direction", direction)], value));
+        self.counter("datagrams_dropped", "Datagrams that this side threw away", dropped)
     }
 }
 

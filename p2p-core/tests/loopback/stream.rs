@@ -19,6 +19,8 @@ pub(super) struct Pipe {
     chunks: VecDeque<Bytes>,
     size: usize,
     finished: bool,
+    /// It was finished when nothing passed any more.
+    lost: bool,
     read_to_end: bool,
     reset: Option<u64>,
     stopped: Option<u64>,
@@ -87,7 +89,9 @@ impl SendStream for SendHalf {
         self.0.shared.change(|state| match self.ended(state) {
             Some(error) => Err(error),
             None => {
-                state.pipes[self.0.pipe].finished = true;
+                let lost = state.cut;
+                let pipe = &mut state.pipes[self.0.pipe];
+                (pipe.finished, pipe.lost) = (true, lost);
                 Ok(())
             }
         })
@@ -95,6 +99,9 @@ impl SendStream for SendHalf {
 
     async fn finished(&mut self) -> Result<(), StreamError> {
         let wait = self.0.shared.wait(|state| match self.ended(state)? {
+            StreamError::Finished if state.pipes[self.0.pipe].lost => {
+                state.closed[self.0.end].clone().map(|closed| Err(closed.into()))
+            }
             // Written is arrived.
             StreamError::Finished => Some(Ok(())),
             error => Some(Err(error)),

@@ -1,6 +1,7 @@
 //! The suite is tested itself: backends that break one promise each fail the check that is named
 //! after it, and the same decorator with nothing broken passes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,6 +16,13 @@ use p2p_core::{
 };
 
 use super::super::{Hosts, relayed, simulated};
+
+mod admission;
+mod paths;
+mod streams;
+
+use admission::BrokenDoor;
+use streams::{BrokenRecvStream, BrokenSendStream};
 
 /// The one promise that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +49,34 @@ enum Fault {
     StandbyDrops,
     /// What comes while the standby is relied on comes twice.
     StandbyDuplicates,
+    /// Some datagrams come twice.
+    DoublesDatagrams,
+    /// Some datagrams lack their last byte.
+    CutsDatagrams,
+    /// Datagrams that are dropped count nowhere.
+    HidesDrops,
+    /// A stream that was reset or dropped looks complete.
+    LooksComplete,
+    /// A stream whose connection or link has ended looks complete.
+    OutlivesItsConnection,
+    /// Resets and stops say nothing of their codes.
+    LosesCodes,
+    /// A finished stream counts as read at once.
+    FinishesUnheard,
+    /// The judge is asked, and its no is not heard.
+    LetsAnybodyIn,
+    /// What the judge gave a connection to hold is dropped at once.
+    ForgetsPasses,
+    /// Some connections are admitted and never accepted.
+    LosesGuests,
+    /// An accept that is given up takes its connection with it.
+    ForgetsGuests,
+    /// An ended connection has the path it had.
+    KeepsItsPath,
+    /// The first path is the only one that is ever told.
+    MissesPaths,
+    /// Who follows the path does not hear of the end.
+    PathsNeverEnd,
 }
 
 /// Every so many messages, something goes wrong.
@@ -74,9 +110,11 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
         Ok(BrokenConnection::new(inner, self.fault))
     }
 
-    async fn listen(&self, options: ListenOptions) -> Result<Self::Listener> {
+    async fn listen(&self, mut options: ListenOptions) -> Result<Self::Listener> {
+        let fault = self.fault;
+        options.admission = Arc::new(BrokenDoor { judge: options.admission, fault });
         let inner = self.inner.listen(options).await?;
-        Ok(BrokenListener { inner, fault: self.fault })
+        Ok(BrokenListener { inner, fault, accepted: AtomicU64::new(0) })
     }
 
     fn config(&self) -> Arc<ConnectionConfig> {
@@ -103,6 +141,7 @@ impl<P: P2PProvider> P2PProvider for Broken<P> {
 struct BrokenListener<N> {
     inner: N,
     fault: Fault,
+    accepted: AtomicU64,
 }
 
 #[async_trait]
@@ -110,7 +149,15 @@ impl<N: P2PListener> P2PListener for BrokenListener<N> {
     type Connection = BrokenConnection<N::Connection>;
 
     async fn accept(&self) -> Result<Self::Connection> {
-        Ok(BrokenConnection::new(self.inner.accept().await?, self.fault))
+        let mut inner = self.inner.accept().await?;
+        match self.fault {
+            Fault::ForgetsGuests => tokio::task::yield_now().await,
+            Fault::LosesGuests if self.accepted.fetch_add(1, Ordering::Relaxed) % 3 == 2 => {
+                inner = self.inner.accept().await?;
+            }
+            _ => {}
+        }
+        Ok(BrokenConnection::new(inner, self.fault))
     }
 
     fn local_addr(&self) -> PeerAddr {
@@ -133,12 +180,19 @@ struct BrokenConnection<C> {
     state: Arc<Mutex<State>>,
 }
 
+type Streams<C> = (
+    BrokenSendStream<<C as P2PConnection>::SendStream>,
+    BrokenRecvStream<<C as P2PConnection>::RecvStream>,
+);
+
 #[derive(Debug, Default)]
 struct State {
     sent: u64,
     received: u64,
     /// To be received next.
     held: Option<Message>,
+    held_datagram: Option<Bytes>,
+    path: Option<PathInfo>,
 }
 
 impl<C: P2PConnection> BrokenConnection<C> {
@@ -163,7 +217,7 @@ impl<C: P2PConnection> BrokenConnection<C> {
         matches!(self.inner.stats().standby, StandbyState::Active | StandbyState::Hedging)
     }
 
-    /// The next message, if it is there already.
+    /// Waits for ever if it is time for that.
     async fn miss_links(&self) {
         let between = matches!(self.inner.state(), ConnectionState::Reconnecting { .. });
         if between && self.fault == Fault::MissesLinks {
@@ -171,6 +225,12 @@ impl<C: P2PConnection> BrokenConnection<C> {
         }
     }
 
+    fn streams(&self, (send, recv): (C::SendStream, C::RecvStream)) -> Streams<C> {
+        let fault = self.fault;
+        (BrokenSendStream { inner: send, fault }, BrokenRecvStream { inner: recv, fault })
+    }
+
+    /// The next message, if it is there already.
     fn recv_now(&self) -> Option<Message> {
         let mut next = Box::pin(self.inner.recv_message());
         match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -181,8 +241,8 @@ impl<C: P2PConnection> BrokenConnection<C> {
 }
 
 impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
-    type SendStream = C::SendStream;
-    type RecvStream = C::RecvStream;
+    type SendStream = BrokenSendStream<C::SendStream>;
+    type RecvStream = BrokenRecvStream<C::RecvStream>;
 
     fn peer_id(&self) -> PeerId {
         self.inner.peer_id()
@@ -247,7 +307,20 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
 
     async fn recv_datagram(&self) -> Result<Bytes> {
         self.miss_links().await;
-        self.inner.recv_datagram().await
+        if let Some(held) = self.state().held_datagram.take() {
+            return Ok(held);
+        }
+        let datagram = self.inner.recv_datagram().await?;
+        match self.fault {
+            Fault::DoublesDatagrams if self.is_due(|state| &mut state.received) => {
+                self.state().held_datagram = Some(datagram.clone());
+            }
+            Fault::CutsDatagrams if self.is_due(|state| &mut state.received) => {
+                return Ok(datagram.slice(..datagram.len().saturating_sub(1)));
+            }
+            _ => {}
+        }
+        Ok(datagram)
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
@@ -256,12 +329,12 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
 
     async fn open_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
         self.miss_links().await;
-        self.inner.open_stream().await
+        Ok(self.streams(self.inner.open_stream().await?))
     }
 
     async fn accept_stream(&self) -> Result<(Self::SendStream, Self::RecvStream)> {
         self.miss_links().await;
-        self.inner.accept_stream().await
+        Ok(self.streams(self.inner.accept_stream().await?))
     }
 
     fn is_connected(&self) -> bool {
@@ -281,15 +354,27 @@ impl<C: P2PConnection> P2PConnection for BrokenConnection<C> {
     }
 
     fn path(&self) -> PathInfo {
-        self.inner.path()
+        let path = self.inner.path();
+        if self.fault != Fault::KeepsItsPath {
+            return path;
+        }
+        let mut state = self.state();
+        if path != PathInfo::NONE {
+            state.path = Some(path);
+        }
+        state.path.clone().unwrap_or(PathInfo::NONE)
     }
 
     fn path_events(&self) -> PathEvents {
-        self.inner.path_events()
+        paths::events(self.inner.path_events(), self.fault)
     }
 
     fn stats(&self) -> ConnectionStats {
-        self.inner.stats()
+        let mut stats = self.inner.stats();
+        if self.fault == Fault::HidesDrops {
+            (stats.datagrams_dropped, stats.datagrams_unread) = (0, 0);
+        }
+        stats
     }
 
     async fn close(&self, code: u32, message: &str) {
@@ -417,6 +502,95 @@ fn a_backend_whose_standby_doubles_messages_is_caught() {
         &[
             "standby::messages_survive_the_loss_of_links_beside_a_standby",
             "standby::messages_go_over_the_standby_while_there_is_no_other_link",
+        ],
+    );
+}
+
+#[test]
+fn a_backend_that_doubles_or_cuts_datagrams_is_caught() {
+    for fault in [Fault::DoublesDatagrams, Fault::CutsDatagrams] {
+        caught(fault, &["datagrams::datagrams_arrive_once_and_unaltered"]);
+    }
+}
+
+#[test]
+fn a_backend_that_hides_what_it_dropped_is_caught() {
+    caught(Fault::HidesDrops, &["datagrams::what_nobody_takes_is_dropped_by_policy_and_counted"]);
+}
+
+#[test]
+fn a_backend_whose_broken_streams_look_complete_is_caught() {
+    caught(
+        Fault::LooksComplete,
+        &[
+            "stream_ends::a_dropped_writer_never_looks_complete",
+            "stream_ends::a_reset_carries_its_code",
+        ],
+    );
+    caught(
+        Fault::OutlivesItsConnection,
+        &["vanishing::streams_end_when_the_peer_vanishes", "resuming::streams_end_with_their_link"],
+    );
+}
+
+#[test]
+fn a_backend_that_loses_the_codes_of_streams_is_caught() {
+    caught(
+        Fault::LosesCodes,
+        &["stream_ends::a_reset_carries_its_code", "stream_ends::a_stop_carries_its_code"],
+    );
+}
+
+#[test]
+fn a_backend_that_says_too_early_that_the_peer_has_it_is_caught() {
+    caught(
+        Fault::FinishesUnheard,
+        &[
+            "stream_ends::finished_means_that_the_peer_has_it",
+            "stream_ends::a_stop_carries_its_code",
+        ],
+    );
+}
+
+#[test]
+fn a_backend_that_does_not_hear_the_judges_no_is_caught() {
+    caught(
+        Fault::LetsAnybodyIn,
+        &[
+            "admission::a_refusal_fails_a_connect_that_waits_for_it",
+            "admission::a_refusal_ends_a_connection_that_did_not_wait",
+            "admission::the_refused_are_never_accepted_and_take_no_place",
+        ],
+    );
+}
+
+#[test]
+fn a_backend_that_drops_passes_at_once_is_caught() {
+    caught(Fault::ForgetsPasses, &["admission::a_pass_is_kept_as_long_as_its_connection"]);
+}
+
+#[test]
+fn a_backend_whose_listener_loses_connections_is_caught() {
+    caught(
+        Fault::LosesGuests,
+        &["listening::waiting_callers_of_accept_take_turns", "listening::a_full_backlog_is_busy"],
+    );
+    caught(Fault::ForgetsGuests, &["cancellation::accept_given_up_loses_no_connection"]);
+}
+
+#[test]
+fn a_backend_whose_ended_connections_have_a_path_is_caught() {
+    caught(Fault::KeepsItsPath, &["paths::a_connection_has_a_path_and_an_ended_one_none"]);
+}
+
+#[test]
+fn a_backend_that_does_not_tell_how_the_path_changes_is_caught() {
+    caught(Fault::MissesPaths, &["resuming::path_events_go_on_over_the_next_link"]);
+    caught(
+        Fault::PathsNeverEnd,
+        &[
+            "paths::the_present_path_is_the_first_event",
+            "resuming::path_events_go_on_over_the_next_link",
         ],
     );
 }

@@ -109,6 +109,7 @@ fn a_pool_keeps_the_promises_that_sharing_allows() {
         "connecting::both_sides_may_connect_at_once",
         "connecting::each_connect_is_a_connection_of_its_own",
         "connecting::oneself_is_refused",
+        "admission::a_pass_is_kept_as_long_as_its_connection",
         "listening::a_close_ends_what_nobody_accepted",
         "listening::a_full_backlog_is_busy",
         "listening::a_name_is_free_after_close_and_after_drop",

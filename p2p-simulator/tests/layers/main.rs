@@ -3,6 +3,7 @@
 mod calls;
 mod calls_under_fire;
 mod limited;
+mod limited_places;
 mod limited_traffic;
 mod observed;
 mod observed_events;

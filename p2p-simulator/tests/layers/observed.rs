@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use p2p_core::conformance::raw::{self, Raw, Words};
 use p2p_core::dynamic::AnyProvider;
+use p2p_core::transport::Transport;
 use p2p_core::{
     Backoff, ConnectionConfig, ConnectionState, FailoverPolicy, Limited, Limits, ListenOptions,
     Metrics, P2PConnection, P2PListener, P2PProvider, PathKind, PoolConfig, Pooled, Priority,
     ReconnectPolicy, admission_fn,
 };
-use p2p_simulator::{Host, Network, SimulatorConnection, SimulatorP2P};
+use p2p_simulator::{Host, LinkProfile, Network, SimulatorConnection, SimulatorP2P};
 
 use crate::{LATENCY, admitted, listen, ms, protocol, provider, simulate};
 
@@ -28,8 +30,14 @@ pub(crate) struct Ends {
 }
 
 pub(crate) async fn ends(network: &Network) -> Ends {
+    ends_with(network, [lasting(), lasting()]).await
+}
+
+async fn ends_with(network: &Network, configs: [ConnectionConfig; 2]) -> Ends {
     let hosts = ["alice", "bob"].map(|name| network.host(name));
-    let providers = hosts.each_ref().map(|host| host.provider(lasting()).expect("a new host"));
+    let [alice, bob] = configs;
+    let providers = [(&hosts[0], alice), (&hosts[1], bob)]
+        .map(|(host, config)| host.provider(config).expect("a new host"));
     let listener = listen(&providers[1]).await;
     let dialled = providers[0].connect(&providers[1].local_addr(), admitted()).await;
     let accepted = listener.accept().await.expect("accepted");
@@ -256,5 +264,193 @@ fn bytes_that_wait_are_shown_while_they_do() {
             accepted.recv().await.expect("received");
         }
         assert_eq!(dialled.queue_depth(Priority::Bulk), 0);
+    });
+}
+
+#[test]
+fn datagrams_that_a_side_throws_away_are_counted_and_stay_counted() {
+    simulate(async |network| {
+        let Ends { providers, dialled, accepted, .. } = ends(&network).await;
+        let [alice, bob] = providers.each_ref().map(metrics);
+        let dropped = |of: &Metrics| {
+            ["sent", "received"].map(|direction| {
+                read(of, &format!("p2p_datagrams_dropped_total{{direction=\"{direction}\"}}"))
+            })
+        };
+        assert_eq!([&alice, &bob].map(dropped), [[0.0; 2]; 2]);
+        // A flood that nobody receives.
+        const FLOOD: u32 = 5000;
+        for number in 0..FLOOD {
+            dialled.send_datagram(Bytes::from(vec![7; 1000])).expect("sent");
+            if number % 100 == 0 {
+                tokio::time::sleep(ms(1)).await;
+            }
+        }
+        pass(&dialled, &accepted, Priority::Normal, 10).await;
+        tokio::time::sleep(ms(100)).await;
+        let (here, there) = (dialled.stats(), accepted.stats());
+        assert!(there.datagrams_unread > u64::from(FLOOD) / 2, "{there:?}");
+        assert_eq!(dropped(&bob), [0.0, there.datagrams_unread as f64]);
+        assert_eq!(dropped(&alice), [here.datagrams_dropped as f64, 0.0]);
+        // What there was no link for.
+        network.partition([&network.host("alice")], [&network.host("bob")]);
+        dialled.renew_link();
+        tokio::time::sleep(ms(1)).await;
+        assert!(matches!(dialled.state(), ConnectionState::Reconnecting { .. }));
+        for _ in 0..3 {
+            dialled.send_datagram("into nothing".into()).expect("taken");
+        }
+        let lost = dialled.stats().datagrams_dropped;
+        assert_eq!(lost, here.datagrams_dropped + 3);
+        assert_eq!(dropped(&alice), [lost as f64, 0.0]);
+        // A counter never goes back, whatever becomes of the connection and its provider.
+        let before = [&alice, &bob].map(dropped);
+        dialled.close(0, "").await;
+        drop((dialled, accepted));
+        assert_eq!([&alice, &bob].map(dropped), before, "after the last handle");
+        drop(providers);
+        assert_eq!([&alice, &bob].map(dropped), before, "after the provider");
+    });
+}
+
+#[test]
+fn each_next_link_is_counted_on_both_sides() {
+    simulate(async |network| {
+        // Alice gives links up, and Bob has not missed anything when the next one comes.
+        let configs = [lasting(), lasting().with_failover(FailoverPolicy::Off)];
+        let Ends { hosts, providers, dialled, accepted } = ends_with(&network, configs).await;
+        let [alice, bob] = providers.each_ref().map(metrics);
+        for number in 1..4 {
+            pass(&dialled, &accepted, Priority::Normal, 10).await;
+            network.partition([&hosts[0]], [&hosts[1]]);
+            dialled.send("late".into()).await.expect("sent");
+            tokio::time::sleep(ms(2000)).await;
+            network.repair([&hosts[0]], [&hosts[1]]);
+            assert_eq!(accepted.recv().await.expect("received"), "late");
+            pass(&dialled, &accepted, Priority::Normal, 10).await;
+            pass(&accepted, &dialled, Priority::Normal, 10).await;
+            for name in ["p2p_links_lost_total", "p2p_resumes_total"] {
+                let both = [&alice, &bob].map(|side| read(side, name));
+                assert_eq!(both, [f64::from(number); 2], "{name}");
+            }
+        }
+        assert_eq!(read(&alice, "p2p_failovers_total"), 3.0);
+        assert_eq!(read(&bob, "p2p_reconnect_attempts_total"), 0.0);
+    });
+}
+
+#[test]
+fn what_a_standby_did_is_counted_on_both_sides() {
+    simulate(async |network| {
+        let hosts = ["alice", "bob"].map(|name| network.host(name));
+        let relay = LinkProfile::new().with_latency(3 * LATENCY);
+        network.set_relayed_link(&hosts[0], &hosts[1], &relay).expect("a link");
+        let config = lasting().with_failover(FailoverPolicy::STANDBY);
+        let [alice, bob] = hosts.each_ref().map(|host| host.provider(config.clone()).expect("one"));
+        let listener = listen(&bob).await;
+        let dialled = alice.connect(&bob.local_addr(), admitted()).await.expect("connected");
+        let accepted = listener.accept().await.expect("accepted");
+        let both = [metrics(&alice), metrics(&bob)];
+        let each = |name: &str| both.each_ref().map(|side| read(side, name));
+        for _ in 0..300 {
+            pass(&dialled, &accepted, Priority::Normal, 10).await;
+            tokio::time::sleep(ms(10)).await;
+        }
+        assert_eq!(each("p2p_standbys{state=\"ready\"}"), [1.0; 2]);
+        // The direct path is dead, and the relay is not.
+        network.rebind(&hosts[0]);
+        let mut active = [0.0_f64; 2];
+        for _ in 0..1500 {
+            pass(&dialled, &accepted, Priority::Normal, 10).await;
+            pass(&accepted, &dialled, Priority::Normal, 10).await;
+            let now = each("p2p_standbys{state=\"active\"}");
+            active = [active[0].max(now[0]), active[1].max(now[1])];
+            tokio::time::sleep(ms(10)).await;
+        }
+        assert_eq!(active, [1.0; 2]);
+        assert_eq!(each("p2p_standbys{state=\"active\"}"), [0.0; 2]);
+        for name in ["hedges", "switches", "heals"] {
+            println!("{name}: {:?}", each(&format!("p2p_{name}_total")));
+        }
+        assert_eq!(each("p2p_switches_total"), each("p2p_heals_total"));
+        assert!(each("p2p_hedges_total").iter().all(|hedges| *hedges >= 1.0));
+        assert!(each("p2p_switches_total").iter().all(|switches| *switches >= 1.0));
+        let stats = [dialled.stats(), accepted.stats()];
+        let hedged = stats.map(|stats| stats.messages_hedged as f64);
+        let switched = stats.map(|stats| stats.messages_on_standby as f64);
+        assert!(hedged[0] > 0.0 && switched[0] > 0.0 && switched[1] > 0.0, "{stats:?}");
+        assert_eq!(each("p2p_standby_messages_total{reason=\"hedged\"}"), hedged);
+        assert_eq!(each("p2p_standby_messages_total{reason=\"switched\"}"), switched);
+        drop((dialled, accepted));
+        assert_eq!(each("p2p_standby_messages_total{reason=\"hedged\"}"), hedged);
+        assert_eq!(each("p2p_standbys{state=\"ready\"}"), [0.0; 2]);
+    });
+}
+
+#[test]
+fn every_end_is_counted_once_on_each_side() {
+    simulate(async |network| {
+        let [alice, bob] = ["alice", "bob"].map(|name| provider(&network, name));
+        let listener = listen(&bob).await;
+        let both = [metrics(&alice), metrics(&bob)];
+        let ends = || {
+            both.each_ref().map(|side| {
+                let mut ends = parse(&side.to_text());
+                ends.retain(|name, _| name.starts_with("p2p_connections_ended_total"));
+                let labels =
+                    |name: &str| name.split('"').skip(1).step_by(2).collect::<Vec<_>>().join(" ");
+                let ends: Vec<_> = ends
+                    .into_iter()
+                    .map(|(end, count)| format!("{} {count}", labels(&end)))
+                    .collect();
+                ends.join(", ")
+            })
+        };
+        let meet = async || {
+            let dialled = alice.connect(&bob.local_addr(), admitted()).await.expect("connected");
+            (dialled, listener.accept().await.expect("accepted"))
+        };
+        let (dialled, accepted) = meet().await;
+        accepted.close(3, "").await;
+        dialled.closed().await;
+        let (dialled, accepted) = meet().await;
+        drop(dialled);
+        accepted.closed().await;
+        let kept = meet().await;
+        drop(accepted);
+        alice.shutdown().await;
+        // What has ended does so once, whatever becomes of its handles.
+        kept.1.closed().await;
+        tokio::time::sleep(ms(1)).await;
+        assert_eq!(
+            ends(),
+            [
+                "local dropped 1, local shutdown 1, peer application 1",
+                "local application 1, peer dropped 1, peer shutdown 1",
+            ]
+        );
+    });
+}
+
+#[test]
+fn a_violation_is_counted_by_whom_it_was_done_to() {
+    simulate(async |network| {
+        let bob = provider(&network, "bob");
+        let listener = listen(&bob).await;
+        let metrics = metrics(&bob);
+        let violations = || read(&metrics, "p2p_violations_total");
+        let mallory = network.host("mallory").transport(&ConnectionConfig::default());
+        let mallory = mallory.expect("an endpoint");
+        let link = mallory.dial(&bob.local_addr()).await.expect("a link");
+        let raw = Raw::greet(link, &Words::new("layers/1").encode()).await.expect("a greeting");
+        let accepted = listener.accept().await.expect("accepted");
+        assert_eq!(violations(), 0.0);
+        // A program's streams go both ways.
+        let _stream = raw.open(&[raw::PROGRAM]).await.expect("a stream");
+        accepted.closed().await;
+        tokio::time::sleep(ms(1)).await;
+        assert_eq!(violations(), 1.0);
+        let ended = "p2p_connections_ended_total{by=\"local\",cause=\"protocol_violation\"}";
+        assert_eq!(read(&metrics, ended), 1.0);
     });
 }

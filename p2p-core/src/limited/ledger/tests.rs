@@ -43,12 +43,12 @@ fn places_are_counted_and_come_back() {
         .with_per_peer(ScopeLimits::default().with_connections(2))
         .with_retry_after(ms(7));
     let mut ledger = Ledger::new(limits, ms(0));
-    ledger.enter(peer(1), ms(0)).expect("a place");
+    ledger.admit(peer(1), ms(0)).expect("a place");
     ledger.dial(peer(1), ms(0)).expect("a place");
     let full = (Limit::Connections, Some(peer(1)), 2, ms(7));
-    assert_eq!(refused(ledger.enter(peer(1), ms(0))), full);
+    assert_eq!(refused(ledger.dial(peer(1), ms(0))), full);
     assert_eq!(refused(ledger.admit(peer(1), ms(0))), full);
-    ledger.enter(peer(2), ms(0)).expect("a place");
+    ledger.admit(peer(2), ms(0)).expect("a place");
     assert_eq!(refused(ledger.dial(peer(3), ms(0))), (Limit::Connections, None, 3, ms(7)));
     ledger.leave(peer(1), ms(1));
     ledger.dial(peer(3), ms(1)).expect("a place");
@@ -59,7 +59,6 @@ fn coming_back_does_not_fill_a_peers_buckets() {
     let each = ScopeLimits::default().with_admissions(rate(1));
     let mut ledger = Ledger::new(Limits::default().with_per_peer(each), ms(0));
     ledger.admit(peer(1), ms(0)).expect("the first");
-    ledger.enter(peer(1), ms(0)).expect("a place");
     ledger.leave(peer(1), ms(1));
     assert_eq!(refused(ledger.admit(peer(1), ms(1))).3, ms(999));
 }
@@ -72,6 +71,7 @@ fn peers_are_bounded_and_those_with_connections_stay() {
     ledger.enter(peer(1), ms(0)).expect("a place");
     for number in 2..40 {
         ledger.admit(peer(number), ms(number.into())).expect("there is a place");
+        ledger.leave(peer(number), ms(number.into()));
         assert!(ledger.peers.len() <= 3 && ledger.peers.contains_key(&peer(1)));
         assert_eq!(ledger.quiet.len(), ledger.peers.len() - 1);
     }
