@@ -42,8 +42,8 @@ use ledger::Ledger;
 ///   for long, and gives it back when that hook refuses it or no connection comes of it. It sees [`RefusedForNow`](crate::P2PError::RefusedForNow) with the limit in the words,
 ///   and when to try again; a peer of an earlier version sees a connection that failed.
 /// - What peers send is never lost: `recv` and `recv_datagram` wait until there is room, the transport
-///   below fills up, and then the peer waits. (Datagrams wait in the transport's own queue, which drops
-///   its oldest when it is full, as always.) They count when they have been received, so that one large
+///   below fills up, and then the peer waits. (Datagrams wait in the node's `datagram_queue`, which drops
+///   some when it is full, as always.) They count when they have been received, so that one large
 ///   message may go over the limit; the next waits for it. Several callers who wait at once may each
 ///   receive one message before the debt shows; in time it is paid. A connection that has ended is no
 ///   longer held up: what is left of it is bounded.

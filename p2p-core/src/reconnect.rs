@@ -231,10 +231,11 @@ pub enum StandbyState {
     /// None was asked for.
     #[default]
     Off,
-    /// The transport offers none, or the peer takes none: dead links are
+    /// The transport offers none, or the peer knows of none: dead links are
     /// [dialled again](FailoverPolicy::Redial).
     Unavailable,
-    /// It is on its way, for the first time or again.
+    /// It is on its way, for the first time or again. So it stays, and dead links are dialled again, if
+    /// the peer's listener [requires direct paths](crate::PathPolicy::RequireDirect).
     Pending,
     /// It is there.
     Ready,
