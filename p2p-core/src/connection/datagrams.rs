@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::sleep;
 
 use super::Core;
@@ -25,10 +25,15 @@ use crate::transport::Link;
 const AWAY: Duration = Duration::from_millis(20);
 /// How many are taken from the link at one look: past this, others have their turn.
 const BATCH: usize = 1024;
-/// How many of them at once.
-const AT_ONCE: usize = 32;
+/// How many of them at once. So many may wait as they came, each with all that the transport received
+/// with it; others are copied.
+pub(crate) const AT_ONCE: usize = 32;
 /// What a datagram costs in the queue besides its bytes.
 const OVERHEAD: usize = 64;
+/// Datagrams up to this size share blocks of that size: an allocation for each would cost more than all
+/// else that is done for it.
+const SMALL: usize = 128;
+const BLOCK: usize = 1536;
 
 #[derive(Debug)]
 pub(super) struct Datagrams {
@@ -60,6 +65,8 @@ struct Queue {
     size: usize,
     max: usize,
     drops: DatagramDrop,
+    /// Where the next small ones go.
+    block: BytesMut,
 }
 
 impl Queue {
@@ -69,10 +76,21 @@ impl Queue {
         Some(datagram)
     }
 
+    /// A copy, because a datagram may be a small part of what the transport received, all of which it
+    /// would keep alive. Small ones go one after the other into the same block.
+    fn copy(&mut self, datagram: &[u8]) -> Bytes {
+        if datagram.len() > SMALL {
+            return Bytes::copy_from_slice(datagram);
+        }
+        if self.block.capacity() < datagram.len() {
+            self.block = BytesMut::with_capacity(BLOCK);
+        }
+        self.block.extend_from_slice(datagram);
+        self.block.split().freeze()
+    }
+
     /// Keeps a datagram, dropping what does not fit. One always fits. Returns how many it dropped.
-    /// It is copied, because it may be a small part of what the transport received, all of which it would
-    /// keep alive.
-    fn push(&mut self, datagram: &[u8]) -> usize {
+    fn push(&mut self, datagram: Bytes) -> usize {
         let cost = datagram.len() + OVERHEAD;
         let mut dropped = 0;
         while self.size + cost > self.max && !self.datagrams.is_empty() {
@@ -83,7 +101,7 @@ impl Queue {
             }
         }
         self.size += cost;
-        self.datagrams.push_back(Bytes::copy_from_slice(datagram));
+        self.datagrams.push_back(datagram);
         dropped
     }
 }
@@ -92,7 +110,7 @@ impl Datagrams {
     pub(super) fn new(max: usize, drops: DatagramDrop, counters: Arc<Counters>) -> Self {
         let datagrams = VecDeque::new();
         let state = State {
-            queue: Queue { datagrams, size: 0, max, drops },
+            queue: Queue { datagrams, size: 0, max, drops, block: BytesMut::new() },
             looks: 0,
             waiting: false,
             receiver: None,
@@ -117,7 +135,8 @@ impl Datagrams {
     pub(super) fn push(&self, datagram: &[u8]) {
         let receiver = {
             let mut state = self.state();
-            self.keep(&mut state, datagram);
+            let copy = state.queue.copy(datagram);
+            self.keep(&mut state, copy);
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -128,7 +147,7 @@ impl Datagrams {
         if self.turns.is_free() { self.pop(&mut self.state()) } else { None }
     }
 
-    fn keep(&self, state: &mut State, datagram: &[u8]) {
+    fn keep(&self, state: &mut State, datagram: Bytes) {
         let dropped = state.queue.push(datagram);
         if dropped > 0 {
             self.counters.on_datagrams_unread(dropped);
@@ -165,9 +184,15 @@ impl Datagrams {
             let mut places = [const { Bytes::new() }; AT_ONCE];
             let mut state = self.state();
             self.counters.on_datagram_received();
-            for _ in 0..BATCH / AT_ONCE {
+            for round in 0..BATCH / AT_ONCE {
                 let come = link.try_recv_datagrams(&mut places);
-                places[..come].iter().for_each(|datagram| self.keep(&mut state, datagram));
+                for place in &mut places[..come] {
+                    let datagram = std::mem::take(place);
+                    // Those of the first round are taken next, or soon.
+                    let copy = round > 0;
+                    let datagram = if copy { state.queue.copy(&datagram) } else { datagram };
+                    self.keep(&mut state, datagram);
+                }
                 if come < AT_ONCE {
                     break;
                 }
@@ -272,7 +297,13 @@ mod tests {
 
     fn queue(drops: DatagramDrop) -> Queue {
         let room_for_three = 3 * (1 + OVERHEAD);
-        Queue { datagrams: VecDeque::new(), size: 0, max: room_for_three, drops }
+        Queue {
+            datagrams: VecDeque::new(),
+            size: 0,
+            max: room_for_three,
+            drops,
+            block: BytesMut::new(),
+        }
     }
 
     fn left(mut queue: Queue) -> Vec<u8> {
@@ -286,7 +317,7 @@ mod tests {
         for (drops, kept) in [(DatagramDrop::Newest, [0, 1, 2]), (DatagramDrop::Oldest, [7, 8, 9])]
         {
             let mut queue = queue(drops);
-            let dropped: usize = (0..10).map(|number| queue.push(&[number])).sum();
+            let dropped: usize = (0..10).map(|number| queue.push(Bytes::from(vec![number]))).sum();
             assert_eq!(dropped, 7);
             assert_eq!(left(queue), kept);
         }
@@ -296,7 +327,7 @@ mod tests {
     fn one_datagram_always_fits() {
         for drops in [DatagramDrop::Newest, DatagramDrop::Oldest] {
             let mut queue = queue(drops);
-            let dropped = queue.push(&[1; 1000]);
+            let dropped = queue.push(Bytes::from(vec![1; 1000]));
             assert_eq!((dropped, left(queue)), (0, vec![1]));
         }
     }
