@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::connection::{AS_THEY_CAME, MAX_UNKNOWN, READ_CHUNKS, READ_UP_TO};
+use crate::connection::{BUFFER, MAX_BUFFERS, MAX_UNKNOWN, READ_CHUNKS, READ_UP_TO};
 use crate::datagram::{DatagramDrop, DatagramOptions};
 use crate::engine::hello::MAX_HELLO;
 use crate::engine::{credit, frame, packets};
@@ -181,7 +181,7 @@ impl ConnectionConfig {
         let lanes = Priority::COUNT * (waiting + links * coming + kept + queued);
         let on_streams = 2 * DatagramOptions::MAX_WAITING * DatagramOptions::MAX_ON_STREAM;
         let unsorted = links * (MAX_UNKNOWN * READ_UP_TO + MAX_HELLO);
-        let datagrams = self.datagram_queue + AS_THEY_CAME * READ_UP_TO + on_streams;
+        let datagrams = self.datagram_queue + MAX_BUFFERS * BUFFER + on_streams;
         lanes + datagrams + unsorted
     }
 

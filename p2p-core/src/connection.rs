@@ -54,7 +54,7 @@ pub(crate) use core::Core;
 use core::{CoreTerms, Side};
 pub(crate) use counters::Counters;
 use counters::add;
-pub(crate) use datagrams::AT_ONCE as AS_THEY_CAME;
+pub(crate) use datagrams::{BUFFER, MAX_BUFFERS};
 pub(crate) use inbox::READ_CHUNKS;
 use place::Place;
 pub use program_stream::{ProgramRecvStream, ProgramSendStream};

@@ -25,9 +25,12 @@ use crate::transport::Link;
 const AWAY: Duration = Duration::from_millis(20);
 /// How many are taken from the link at one look: past this, others have their turn.
 const BATCH: usize = 1024;
-/// How many of them at once. So many may wait as they came, each with all that the transport received
-/// with it; others are copied.
-pub(crate) const AT_ONCE: usize = 32;
+/// How many of them at once.
+const AT_ONCE: usize = 32;
+/// How much a transport receives at once: what one datagram of it keeps alive, if it is not copied.
+pub(crate) const BUFFER: usize = 64 * 1024;
+/// How many such buffers the datagrams that wait may keep alive.
+pub(crate) const MAX_BUFFERS: usize = 32;
 /// What a datagram costs in the queue besides its bytes.
 const OVERHEAD: usize = 64;
 /// Datagrams up to this size share blocks of that size: an allocation for each would cost more than all
@@ -103,6 +106,33 @@ impl Queue {
         self.size += cost;
         self.datagrams.push_back(datagram);
         dropped
+    }
+}
+
+/// Counts, by their addresses, from how many of the transport's buffers datagrams are.
+struct Buffers {
+    /// Where the present stretch of memory begins, as long as a buffer: it touches at most two.
+    at: usize,
+    left: usize,
+}
+
+impl Buffers {
+    const fn new() -> Self {
+        Self { at: 0, left: MAX_BUFFERS / 2 }
+    }
+
+    /// Whether a datagram may wait as it came.
+    fn may_keep(&mut self, datagram: &[u8]) -> bool {
+        let at = datagram.as_ptr().addr();
+        if at.wrapping_sub(self.at) < BUFFER {
+            return true;
+        }
+        if self.left == 0 {
+            return false;
+        }
+        self.at = at;
+        self.left -= 1;
+        true
     }
 }
 
@@ -184,13 +214,13 @@ impl Datagrams {
             let mut places = [const { Bytes::new() }; AT_ONCE];
             let mut state = self.state();
             self.counters.on_datagram_received();
-            for round in 0..BATCH / AT_ONCE {
+            let mut buffers = Buffers::new();
+            for _ in 0..BATCH / AT_ONCE {
                 let come = link.try_recv_datagrams(&mut places);
                 for place in &mut places[..come] {
                     let datagram = std::mem::take(place);
-                    // Those of the first round are taken next, or soon.
-                    let copy = round > 0;
-                    let datagram = if copy { state.queue.copy(&datagram) } else { datagram };
+                    let as_it_came = buffers.may_keep(&datagram);
+                    let datagram = if as_it_came { datagram } else { state.queue.copy(&datagram) };
                     self.keep(&mut state, datagram);
                 }
                 if come < AT_ONCE {
@@ -330,5 +360,18 @@ mod tests {
             let dropped = queue.push(Bytes::from(vec![1; 1000]));
             assert_eq!((dropped, left(queue)), (0, vec![1]));
         }
+    }
+
+    #[test]
+    fn what_is_kept_as_it_came_is_of_few_buffers() {
+        let received: Vec<Vec<u8>> = (0..100).map(|_| vec![0; BUFFER]).collect();
+        let mut buffers = Buffers::new();
+        // Of each, what two packets brought.
+        let kept = |buffer: &&Vec<u8>| {
+            let (one, other) =
+                (buffers.may_keep(&buffer[100..101]), buffers.may_keep(&buffer[1400..1401]));
+            one || other
+        };
+        assert!((1..=MAX_BUFFERS).contains(&received.iter().filter(kept).count()));
     }
 }
