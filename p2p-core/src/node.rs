@@ -159,7 +159,8 @@ impl Drop for Owner {
 
 impl<T: Transport> Node<T> {
     /// Makes a node of `transport` and starts to accept. `known` are peers whose addresses are known
-    /// from the start: connecting to one of them by name alone works.
+    /// from the start: connecting to one of them by name alone works. `config` has been
+    /// [validated](ConnectionConfig::validate).
     ///
     /// # Panics
     ///

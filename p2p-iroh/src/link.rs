@@ -121,7 +121,9 @@ impl Link for IrohLink {
         // Read before what has left, so that what leaves in between is not counted.
         let given = self.datagrams_given.load(Ordering::Relaxed);
         let full_space = self.idle_datagram_space;
-        if self.connection.datagram_send_buffer_space() == full_space {
+        // What waits when the link has ended waits for ever.
+        let all_gone = || self.connection.datagram_send_buffer_space() == full_space;
+        if self.connection.close_reason().is_some() || all_gone() {
             let left = self.connection.stats().frame_tx.datagram;
             let dropped = given.saturating_sub(left);
             self.datagrams_dropped.fetch_max(dropped, Ordering::Relaxed);

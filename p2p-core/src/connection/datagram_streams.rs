@@ -153,7 +153,7 @@ pub(super) async fn receive<L: Link>(core: &Core<L>) {
             Poll::Pending => true,
             Poll::Ready(whole) => {
                 match whole {
-                    Some(datagram) => core.datagrams.push(&datagram),
+                    Some(datagram) => core.datagrams.push(datagram),
                     None => core.datagrams.drop_one(),
                 }
                 false

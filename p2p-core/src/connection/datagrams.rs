@@ -92,8 +92,9 @@ impl Queue {
         self.block.split().freeze()
     }
 
-    /// Keeps a datagram, dropping what does not fit. One always fits. Returns how many it dropped.
-    fn push(&mut self, datagram: Bytes) -> usize {
+    /// Keeps a datagram, or a copy, dropping what does not fit. One always fits. Returns how many it
+    /// dropped.
+    fn push(&mut self, datagram: Bytes, as_it_came: bool) -> usize {
         let cost = datagram.len() + OVERHEAD;
         let mut dropped = 0;
         while self.size + cost > self.max && !self.datagrams.is_empty() {
@@ -104,7 +105,8 @@ impl Queue {
             }
         }
         self.size += cost;
-        self.datagrams.push_back(datagram);
+        let kept = if as_it_came { datagram } else { self.copy(&datagram) };
+        self.datagrams.push_back(kept);
         dropped
     }
 }
@@ -162,11 +164,10 @@ impl Datagrams {
     }
 
     /// A datagram has come otherwise than to a receiver.
-    pub(super) fn push(&self, datagram: &[u8]) {
+    pub(super) fn push(&self, datagram: Bytes) {
         let receiver = {
             let mut state = self.state();
-            let copy = state.queue.copy(datagram);
-            self.keep(&mut state, copy);
+            self.keep(&mut state, datagram, false);
             state.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -177,8 +178,8 @@ impl Datagrams {
         if self.turns.is_free() { self.pop(&mut self.state()) } else { None }
     }
 
-    fn keep(&self, state: &mut State, datagram: Bytes) {
-        let dropped = state.queue.push(datagram);
+    fn keep(&self, state: &mut State, datagram: Bytes, as_it_came: bool) {
+        let dropped = state.queue.push(datagram, as_it_came);
         if dropped > 0 {
             self.counters.on_datagrams_unread(dropped);
         }
@@ -220,8 +221,7 @@ impl Datagrams {
                 for place in &mut places[..come] {
                     let datagram = std::mem::take(place);
                     let as_it_came = buffers.may_keep(&datagram);
-                    let datagram = if as_it_came { datagram } else { state.queue.copy(&datagram) };
-                    self.keep(&mut state, datagram);
+                    self.keep(&mut state, datagram, as_it_came);
                 }
                 if come < AT_ONCE {
                     break;
@@ -306,7 +306,7 @@ pub(super) async fn collect<L: Link>(core: &Core<L>, link: &L) {
                     let Ok(datagram) = ready!(reading.as_mut().poll(cx)) else {
                         return Poll::Ready(true);
                     };
-                    datagrams.push(&datagram);
+                    datagrams.push(datagram);
                     reading.set(link.recv_datagram());
                 }
                 cx.waker().wake_by_ref();
@@ -347,7 +347,8 @@ mod tests {
         for (drops, kept) in [(DatagramDrop::Newest, [0, 1, 2]), (DatagramDrop::Oldest, [7, 8, 9])]
         {
             let mut queue = queue(drops);
-            let dropped: usize = (0..10).map(|number| queue.push(Bytes::from(vec![number]))).sum();
+            let dropped: usize =
+                (0..10).map(|number| queue.push(Bytes::from(vec![number]), false)).sum();
             assert_eq!(dropped, 7);
             assert_eq!(left(queue), kept);
         }
@@ -357,7 +358,7 @@ mod tests {
     fn one_datagram_always_fits() {
         for drops in [DatagramDrop::Newest, DatagramDrop::Oldest] {
             let mut queue = queue(drops);
-            let dropped = queue.push(Bytes::from(vec![1; 1000]));
+            let dropped = queue.push(Bytes::from(vec![1; 1000]), false);
             assert_eq!((dropped, left(queue)), (0, vec![1]));
         }
     }

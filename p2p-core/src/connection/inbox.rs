@@ -209,29 +209,40 @@ impl<R: RecvStream> Inbox<R> {
 
     /// The link is lost: what it still holds comes again on the next one.
     pub(super) fn detach(&self) {
-        let (receiver, arrived) = {
+        let receiver = {
             let mut state = self.state();
             state.links[Way::Main as usize] += 1;
             state.carried = [false; LANES];
             state.complete = false;
             state.reporters[Way::Main as usize] = None;
-            (state.receiver.take(), state.forsake(Way::Main))
+            state.receiver.take()
         };
-        drop(arrived);
+        self.let_go(Way::Main);
         receiver.into_iter().for_each(Waker::wake);
     }
 
     /// There is a standby now, or not any more.
     pub(super) fn set_standby(&self, there: bool) {
-        let (receiver, arrived) = {
+        let receiver = {
             let mut state = self.state();
             state.standby = there;
             state.links[Way::Standby as usize] += 1;
             state.reporters[Way::Standby as usize] = None;
-            (state.receiver.take(), state.forsake(Way::Standby))
+            state.receiver.take()
         };
-        drop(arrived);
+        self.let_go(Way::Standby);
         receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Drops the streams of a link that is not there any more: each may keep alive all that the transport
+    /// holds for it, and nobody may receive for long.
+    fn let_go(&self, way: Way) {
+        let mut readers = self.readers.value();
+        let mut state = self.state();
+        let arrived = state.forsake(way);
+        readers.take_over(&mut state);
+        drop((state, readers));
+        drop(arrived);
     }
 
     /// The peer hears on this link from now on how far was read, and at once what it may have missed.

@@ -390,6 +390,18 @@ impl<S: SendStream> Outbox<S> {
         drop(streams);
     }
 
+    /// The standby is gone: so are the lanes' streams on it, unless it was what they went over.
+    pub(super) fn forget_former(&self) {
+        let streams: Vec<_> = {
+            let mut state = self.state();
+            if state.way == Way::Standby {
+                return;
+            }
+            state.made_mut().filter_map(|lane| lane.former.take()).collect()
+        };
+        drop(streams);
+    }
+
     /// There is a next link, on which the lanes go on.
     pub(super) fn attach(&self) {
         let (former, wake) = {

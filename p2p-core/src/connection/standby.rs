@@ -294,6 +294,7 @@ impl<L: Link> Core<L> {
         if !there {
             self.watch.on_lost(Way::Standby);
             self.follow(before);
+            self.outbox.forget_former();
         }
     }
 
@@ -381,7 +382,7 @@ async fn on_standby<L: Link>(
     let mut speaking = pin!(watch::speak(core, &*link, Way::Standby));
     let mut receiving = pin!(async {
         while let Ok(datagram) = link.recv_datagram().await {
-            core.datagrams.push(&datagram);
+            core.datagrams.push(datagram);
         }
     });
     let mut ended = pin!(link.closed());

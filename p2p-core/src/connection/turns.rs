@@ -17,7 +17,7 @@ pub(super) struct Turns<T> {
     taken: AtomicBool,
     /// Made when somebody waits for the first time: most connections have one sender and one receiver.
     line: OnceLock<Box<Line>>,
-    /// What belongs to whoever has a turn, so that it is never waited for.
+    /// What belongs to whoever has a turn, so that it is hardly ever waited for.
     value: Mutex<T>,
 }
 
@@ -55,6 +55,11 @@ impl<T> Turns<T> {
         self.callers.load(Ordering::Relaxed) == 0
     }
 
+    /// What belongs to whoever has a turn. Who has none must not keep it for long.
+    pub(super) fn value(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for a turn, after all who do so already. Cancel safe.
     pub(super) async fn take(&self) -> Turn<'_, T> {
         let first = self.callers.fetch_add(1, Ordering::SeqCst) == 0;
@@ -85,9 +90,9 @@ impl<T> Turns<T> {
 }
 
 impl<T> Turn<'_, T> {
-    /// Nobody else asks for it: this does not wait.
+    /// Hardly anybody else asks for it: this does not wait for long.
     pub(super) fn value(&self) -> MutexGuard<'_, T> {
-        self.turns.value.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.value()
     }
 }
 

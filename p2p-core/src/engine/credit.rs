@@ -47,12 +47,17 @@ impl SendCredit {
 
     /// Takes the credit for a message of this size, if there is enough.
     pub(crate) fn try_take(&mut self, size: usize) -> bool {
-        let out = self.sent - self.taken;
-        let fits = out <= self.window / 2 || out + cost(size) <= self.window;
+        let fits = self.fits(size);
         if fits {
             self.sent += cost(size);
         }
         fits
+    }
+
+    /// Whether there is enough for a message of this size.
+    pub(crate) const fn fits(&self, size: usize) -> bool {
+        let out = self.sent - self.taken;
+        out <= self.window / 2 || out + cost(size) <= self.window
     }
 
     /// What a message of this size would have out, and the bound on it.

@@ -159,11 +159,12 @@ impl SendLane {
 
     /// Why a message of this size has to wait: a bound, its value, and what it would have taken.
     pub(crate) fn bound_on(&self, size: usize) -> (Limit, u64, u64) {
-        if self.has_room() {
-            let (actual, max) = self.credit.with(size);
-            return (Limit::ReceiveWindow, max, actual);
+        if self.has_room() && !self.credit.fits(size) {
+            let (actual, window) = self.credit.with(size);
+            return (Limit::ReceiveWindow, window, actual);
         }
-        let actual = self.queued + self.reserved + size;
+        // Who waits for room already comes first.
+        let actual = (self.queued + self.reserved + size).max(self.max_queued + 1);
         (Limit::SendQueue, self.max_queued as u64, actual as u64)
     }
 

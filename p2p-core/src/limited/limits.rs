@@ -94,11 +94,13 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScopeLimits {
-    /// Connections that may live at once, whoever dialled. Default 64.
+    /// Connections that may live at once, whoever dialled; applicants count from when the admission hook
+    /// is asked about them. Default 64.
     pub connections: usize,
     /// How often this side may try to connect.
     pub dials: Option<RateLimit>,
-    /// How often peers may try to connect to this side and get as far as admission.
+    /// How often peers may try to connect to this side and get as far as admission: who finds no place
+    /// does not.
     pub admissions: Option<RateLimit>,
     /// What this side may send.
     pub sent: TrafficLimits,

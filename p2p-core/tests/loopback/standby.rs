@@ -106,3 +106,23 @@ fn who_receives_after_the_end_does_not_wait_for_a_dead_standby() {
     });
     outcome.expect("told");
 }
+
+#[test]
+fn a_lost_link_is_let_go_though_nobody_receives() {
+    let outcome = InMemory.run(async |peers| {
+        let (dialled, accepted) = with_standby(&peers, 1 << 20).await;
+        accepted.send("so that the lane is read".into()).await.expect("sent");
+        dialled.recv().await.expect("received");
+        for links in 2..6 {
+            dialled.renew_link();
+            while accepted.stats().links < links || accepted.state() != ConnectionState::Resumed {
+                sleep(Duration::from_millis(10)).await;
+            }
+            accepted.send("which nobody takes".into()).await.expect("sent");
+            sleep(Duration::from_secs(1)).await;
+            assert!(peers.network.links_kept() <= 2, "{} links", peers.network.links_kept());
+        }
+        Ok(())
+    });
+    outcome.expect("let go");
+}

@@ -53,6 +53,12 @@ impl Network {
         }
     }
 
+    /// How many links something is kept of, open or not.
+    pub(crate) fn links_kept(&self) -> usize {
+        let links = self.links.lock().expect("no panic");
+        links.iter().filter(|(_, shared)| shared.strong_count() > 0).count()
+    }
+
     /// How many links are open at either end.
     pub(crate) fn open_links(&self) -> usize {
         let links = self.links.lock().expect("no panic");
