@@ -86,6 +86,7 @@
 //! | `idle_timeout`, `keep_alive_interval`, `max_streams`, `max_handshakes` | nothing | they are the transport's, from when the node was made |
 //! | [`Limits`](crate::Limits) | [`Limited::set_limits`](crate::Limited::set_limits) | all connections, at once |
 //! | [`Admission`](crate::Admission) | the hook itself, which is asked each time | the next applicant |
+//! | [`PoolConfig`](crate::PoolConfig), the bounds of [`ListenOptions`](crate::ListenOptions) | nothing | they are what they were when the pool or the listener was made |
 
 mod health;
 #[cfg(feature = "metrics")]

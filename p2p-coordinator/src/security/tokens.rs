@@ -150,11 +150,20 @@ impl Tokens {
 
     /// When a token of this kind ends that is made now.
     pub fn expiry(&self, kind: Kind, now: Timestamp) -> Timestamp {
+        whole(now).after(self.lifetime(kind))
+    }
+
+    /// When a token of this kind was made that ends then, for all that is known at this time.
+    pub fn made(&self, kind: Kind, expires_at: Timestamp, now: Timestamp) -> Timestamp {
+        expires_at.before(self.lifetime(kind)).min(now)
+    }
+
+    const fn lifetime(&self, kind: Kind) -> Duration {
         let lifetime = match kind {
             Kind::Access => self.settings.access_lifetime,
             Kind::Refresh => self.settings.refresh_lifetime,
         };
-        whole(now).after(Duration::from_secs(lifetime.as_secs()))
+        Duration::from_secs(lifetime.as_secs())
     }
 
     /// The token with these claims; parts of seconds in them are left out.

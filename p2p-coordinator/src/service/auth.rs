@@ -233,7 +233,7 @@ impl<S: Store> Coordinator<S> {
     /// Tokens of a login as it is now.
     fn pair(&self, grant: &GrantRecord, now: Timestamp) -> TokenReply {
         let tokens = self.tokens();
-        let claims = |kind, id, expires_at| Claims {
+        let claims = |kind, id, issued_at, expires_at| Claims {
             kind,
             id,
             family: grant.family,
@@ -242,11 +242,13 @@ impl<S: Store> Coordinator<S> {
             user: grant.user.clone(),
             host: None,
             peer: None,
-            issued_at: now,
+            issued_at,
             expires_at,
         };
-        let access = claims(Kind::Access, self.nonce(), tokens.expiry(Kind::Access, now));
-        let refresh = claims(Kind::Refresh, grant.current, grant.expires_at);
+        let access = claims(Kind::Access, self.nonce(), now, tokens.expiry(Kind::Access, now));
+        // The same token whenever it is asked for: when it was made is not now.
+        let made = tokens.made(Kind::Refresh, grant.expires_at, now);
+        let refresh = claims(Kind::Refresh, grant.current, made, grant.expires_at);
         TokenReply {
             access_token: tokens.sign(&access),
             refresh_token: Some(tokens.sign(&refresh)),

@@ -1,5 +1,7 @@
 //! Requests with a key that are sent again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -144,7 +146,7 @@ async fn a_session_is_made_once_for_a_key_over_the_coordinators_end_and_by_other
         .is(422);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refresh_whose_answer_was_lost_is_sent_again_and_only_by_who_sent_it() {
     let store = MemoryStore::new();
     let one = Service::of(secured(store.clone(), guarded()), None);
@@ -153,7 +155,8 @@ async fn a_refresh_whose_answer_was_lost_is_sent_again_and_only_by_who_sent_it()
     let body = || Some(json!({ "refresh_token": text(&first["refresh_token"]) }));
     let lost = again(&one, "k", "POST", "/auth/refresh", body(), &Shown::Nothing).await;
     let lost = lost.is(200);
-    // By another coordinator on the store as well.
+    // By another coordinator on the store as well, and later.
+    tokio::time::advance(Duration::from_secs(5)).await;
     let found = again(&two, "k", "POST", "/auth/refresh", body(), &Shown::Nothing).await.is(200);
     assert_eq!(found["refresh_token"], lost["refresh_token"], "the same token is good");
     let next = Some(json!({ "refresh_token": text(&found["refresh_token"]) }));
@@ -169,11 +172,12 @@ async fn a_refresh_whose_answer_was_lost_is_sent_again_and_only_by_who_sent_it()
     again(&one, "thief", "POST", "/auth/refresh", body(), &Shown::Nothing).await.is(401);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_login_is_made_once_for_a_key_and_its_tokens_lie_nowhere() {
     let service = Service::secured(guarded());
     let body = || Some(json!({ "player_id": "alice" }));
     let first = again(&service, "k", "POST", "/auth/token", body(), &GAME).await;
+    tokio::time::advance(Duration::from_secs(5)).await;
     let second = again(&service, "k", "POST", "/auth/token", body(), &GAME).await;
     assert_eq!(second.header("idempotency-replayed"), None);
     assert_eq!(first.is(200)["refresh_token"], second.is(200)["refresh_token"]);
