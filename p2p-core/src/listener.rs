@@ -17,6 +17,7 @@ use crate::provider::{P2PListener, P2PProvider};
 use crate::transport::Transport;
 
 pub(crate) mod backlog;
+pub(crate) mod slot;
 
 use backlog::Backlog;
 
