@@ -159,6 +159,7 @@ impl Datagrams {
 
     /// One was dropped before it was whole.
     pub(super) fn drop_one(&self) {
+        // The counter is written under this lock only.
         let _state = self.state();
         self.counters.on_datagrams_unread(1);
     }

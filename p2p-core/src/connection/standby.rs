@@ -243,8 +243,11 @@ impl<L: Link> Core<L> {
         // Who follows the path wants to know, whatever the state is.
         self.state.touch();
         let subject = self.state.subject();
+        if before == Reliance::Switched {
+            // The main link is the main one again, whether messages still go twice or not.
+            subject.healed();
+        }
         match now {
-            Reliance::None if before == Reliance::Switched => subject.healed(),
             Reliance::None => {}
             Reliance::Hedged => subject.hedged(),
             Reliance::Switched => subject.switched(),

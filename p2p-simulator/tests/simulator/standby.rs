@@ -258,7 +258,7 @@ fn on_a_bad_line_the_direct_path_stays_and_few_messages_are_hedged() {
 }
 
 #[test]
-#[ignore = "a day takes minutes"]
+#[ignore = "a day takes minutes: it is a step of its own in the full check"]
 fn on_a_bad_line_the_direct_path_stays_for_a_day() {
     check_bad_line(3, 24);
 }
